@@ -1,0 +1,96 @@
+"""Puts the parts together.
+
+`create_app()` is an ASGI factory for any server, such as `uvicorn taskward.app:create_app --factory`. An app that
+mounts Taskward enters `lifespan` in its own, because a mounted app's lifespan does not run by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from granian.utils.proxies import wrap_asgi_with_proxy_headers
+
+from taskward import __version__
+from taskward.account.routes import router as account_router
+from taskward.database.database import Database
+from taskward.database.dsn import parse_address
+from taskward.identity import Verifier, load_key
+from taskward.settings import Settings, SettingsError, load_settings
+from taskward.tasks.routes import router as tasks_router
+from taskward.web import docs, openapi, problems
+from taskward.web.health import router as health_router
+from taskward.web.middleware import Cors, ErrorBoundary, RequestContext
+
+_DESCRIPTION = "A private task list for each user of your app. Every request needs a bearer token of your issuer."
+# FastAPI's own spans and logs would record request bodies and exception messages.
+_NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the app; nothing is connected to until its lifespan is entered.
+
+    Args:
+        settings: The configuration; read from the environment and `.env` by default.
+
+    Raises:
+        SettingsError: A setting is wrong or missing; without `taskward serve`, `DATABASE_URL` is needed.
+        AddressError: `DATABASE_URL` cannot be read.
+        KeyConfigurationError: There is no key that tokens could be verified with.
+    """
+    settings = settings or load_settings()
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL must be set; only `taskward serve` brings a database of its own.")
+    address = parse_address(settings.database_url.get_secret_value(), pooled=settings.pooled)
+    app = FastAPI(
+        title="Taskward",
+        version=__version__,
+        description=_DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        root_path=settings.root_path,
+        lifespan=lifespan,
+        telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
+    )
+    app.state.request_timeout = settings.request_timeout
+    app.state.database = Database(address, pool_size=settings.pool_size)
+    app.state.verifier = Verifier(
+        load_key(settings.secret, settings.public_key),
+        issuer=settings.issuer,
+        audience=settings.audience,
+        user_claim=settings.user_claim,
+        leeway=settings.leeway,
+    )
+    _add_middleware(app, settings)
+    # The routers are complete as they stand; `include_router` would only match each request's path twice.
+    for router in (tasks_router, account_router, health_router):
+        app.router.routes.extend(router.routes)
+    docs.install(app)
+    problems.install(app)
+    openapi.install(app)
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Connect, check schema and role, serve; at the end let running requests finish and disconnect."""
+    database: Database = app.state.database
+    await database.open()
+    try:
+        yield
+    finally:
+        await database.close()
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    # The last one added is the outermost.
+    app.add_middleware(ErrorBoundary)
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
+    app.add_middleware(RequestContext)
+    if settings.trusted_proxies:
+        app.add_middleware(wrap_asgi_with_proxy_headers, trusted_hosts=list(settings.trusted_proxies))

@@ -1,0 +1,94 @@
+"""The database as the service sees it: opened once per process, asked for one session per request."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from taskward.database import migrate
+from taskward.database.connections import LOST, Connection, Pool, connect
+from taskward.database.dsn import Address
+from taskward.database.roles import UnsafeRoleError, choose_requests_role
+from taskward.database.session import Session, open_session
+from taskward.errors import Unavailable
+
+if TYPE_CHECKING:
+    from taskward.identity import Owner
+
+
+class SchemaBehindError(Exception):
+    """The schema is not at the version that this code needs; the message says which and what to do."""
+
+
+class Database:
+    """A pool of connections on which every transaction belongs to one owner.
+
+    Args:
+        address: Where the database is.
+        pool_size: The most connections that are open at once.
+    """
+
+    def __init__(self, address: Address, *, pool_size: int) -> None:
+        self._address = address
+        self.pool = Pool(address, pool_size)
+        self._role: str | None = None
+        self._opened = False
+
+    async def open(self) -> None:
+        """Check the schema and the role before the first request.
+
+        Raises:
+            SchemaBehindError: The database has not been migrated to this version.
+            UnsafeRoleError: Requests could get around row-level security.
+            Exception: What asyncpg raised when it cannot connect.
+        """
+        connection = await connect(self._address, timeout=10)
+        try:
+            # One transaction: behind a pooler, only that keeps several statements on one server connection.
+            async with connection.transaction():
+                self._role = await choose_requests_role(connection)
+                await _check_schema(connection, self._role)
+        finally:
+            await connection.close()
+        self._opened = True
+
+    def session(self, owner: Owner) -> AbstractAsyncContextManager[Session]:
+        """A transaction as `owner`: committed at the end, rolled back on any error.
+
+        Raises:
+            Unavailable: `open` has not checked the role yet, so nothing may run.
+        """
+        if not self._opened:
+            raise Unavailable("The service has not been started: the app's lifespan was not entered.")
+        return open_session(self.pool, owner, self._role)
+
+    async def problem(self) -> str | None:
+        """What keeps the database from serving requests now, in a few words for an operator, or None."""
+        try:
+            connection = await connect(self._address)
+            try:
+                async with connection.transaction():
+                    await _check_schema(connection, self._role)
+            finally:
+                await connection.close()
+        except LOST:
+            return "the database cannot be reached"
+        except SchemaBehindError as error:
+            return str(error)
+        return None
+
+    async def close(self) -> None:
+        """Wait for running requests, then close every connection."""
+        await self.pool.close()
+
+
+async def _check_schema(connection: Connection, role: str | None) -> None:
+    if role is not None:
+        await connection.execute(f"SET LOCAL ROLE {role}")
+    found, needed = await migrate.current(connection), migrate.head()
+    if found != needed:
+        state = f"at version {found}, and {needed} is needed" if found else "not there"
+        raise SchemaBehindError(f"The schema is {state}; run: taskward migrate")
+
+
+__all__ = ["Database", "SchemaBehindError", "UnsafeRoleError"]

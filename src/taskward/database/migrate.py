@@ -1,0 +1,186 @@
+"""Brings a database to the schema that this version of Taskward needs: tables, row-level security, roles, grants.
+
+All of it is one transaction under a lock, so it either happened or did not, however many processes start at once.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import pool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from taskward.database.connections import Connection, connect
+from taskward.database.dsn import Address
+from taskward.database.roles import (
+    SCHEMA,
+    MissingPrivilegeError,
+    RoleNames,
+    creation_sql,
+    grant_sql,
+    quote_identifier,
+    why_unsafe,
+)
+
+OLDEST_SERVER = 150_000
+VERSION_TABLE_OPTIONS: dict[str, Any] = {"version_table": "alembic_version", "version_table_schema": SCHEMA}
+_LOCK = 0x7461736B77617264  # "taskward" in ASCII, as the key of an advisory lock
+
+
+class MigrationError(Exception):
+    """The database cannot be migrated; the message is one sentence that says why and what to do."""
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+@cache
+def head() -> str:
+    """The schema version that this code needs."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None, "the package carries its migrations"  # noqa: S101
+    return revision
+
+
+async def current(connection: Connection) -> str | None:
+    """The schema version of a database, or None where Taskward was never migrated to or cannot be read."""
+    table = f"{SCHEMA}.alembic_version"
+    readable = await connection.fetchval(
+        "SELECT CASE WHEN to_regnamespace($1) IS NULL OR NOT has_schema_privilege($1, 'USAGE') THEN false"
+        " ELSE to_regclass($2) IS NOT NULL AND has_column_privilege($2, 'version_num', 'SELECT') END",
+        SCHEMA,
+        table,
+    )
+    return await connection.fetchval(f"SELECT version_num FROM {table}") if readable else None  # noqa: S608
+
+
+async def migrate(owner: Address, requests: Address | None = None) -> str:
+    """Migrate to `head` and give each role exactly its rights.
+
+    Args:
+        owner: The address of the role that owns, or will own, the schema.
+        requests: The address that requests use, where it is another role's.
+
+    Returns:
+        The schema version that was reached.
+
+    Raises:
+        MigrationError: The server is too old or the schema is of a newer Taskward.
+        MissingPrivilegeError: A role has to be made by someone who may.
+    """
+    login = await _role_of(requests) if requests is not None else None
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: connect(owner), poolclass=pool.NullPool
+    )
+    try:
+        async with engine.begin() as transaction:
+            raw = (await transaction.get_raw_connection()).driver_connection
+            assert raw is not None, "the engine has just connected"  # noqa: S101
+            await transaction.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            await _check_server(raw)
+            requests_role = await _prepare_roles(raw, login)
+            await transaction.run_sync(_upgrade)
+            database, version = await _facts(raw)
+            for statement in grant_sql(RoleNames.of(database), requests_role, server_version=version):
+                await raw.execute(statement)
+    finally:
+        await engine.dispose()
+    return head()
+
+
+def migration_sql(database: str, login: str) -> str:
+    """The same as a script for `psql`, for a database that was never migrated.
+
+    Args:
+        database: The database's name, which the roles are named for.
+        login: The role that connects for requests.
+    """
+    config = _config()
+    config.output_buffer = io.StringIO()
+    command.upgrade(config, "head", sql=True)
+    body = config.output_buffer.getvalue().strip()
+    body = body.removeprefix("BEGIN;").removesuffix("COMMIT;").strip()
+    names = RoleNames.of(database)
+    newest = 160_000
+    lines = [
+        "BEGIN;",
+        *(f"{line};" for line in creation_sql(names, login, server_version=newest)),
+        f"CREATE SCHEMA {SCHEMA};",
+        body,
+        *(f"{line};" for line in grant_sql(names, names.requests, server_version=newest)),
+        "COMMIT;",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _upgrade(connection: SyncConnection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    command.upgrade(config, "head")
+
+
+async def _role_of(address: Address) -> str:
+    connection = await connect(address)
+    try:
+        return str(await connection.fetchval("SELECT current_user::text"))
+    finally:
+        await connection.close()
+
+
+async def _facts(connection: Connection) -> tuple[str, int]:
+    row = await connection.fetchrow(
+        "SELECT current_database()::text AS name, current_setting('server_version_num')::int AS version"
+    )
+    assert row is not None, "a SELECT without FROM has a row"  # noqa: S101
+    return row["name"], row["version"]
+
+
+async def _check_server(connection: Connection) -> None:
+    _, version = await _facts(connection)
+    if version < OLDEST_SERVER:
+        raise MigrationError(f"PostgreSQL {version // 10_000} is too old; 15 or newer is needed.")
+    known = {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}
+    found = await current(connection)
+    if found is not None and found not in known:
+        raise MigrationError(f"The schema is at version {found}, of a newer Taskward; upgrade Taskward to use it.")
+
+
+async def _prepare_roles(connection: Connection, login: str | None) -> str:
+    """Make what roles are missing.
+
+    Returns:
+        The role that requests run as.
+    """
+    database, version = await _facts(connection)
+    names = RoleNames.of(database)
+    owner, may_create = await connection.fetchrow(  # type: ignore[misc]
+        "SELECT rolname::text, rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
+    )
+    dedicated = login is not None and login != owner and await why_unsafe(connection, login, names) is None
+    statements = creation_sql(names, login or owner, server_version=version)
+    present = {row[0] for row in await connection.fetch("SELECT rolname::text FROM pg_roles")}
+    wanted = [
+        *([] if dedicated or names.requests in present else [statements[0], statements[2]]),
+        *([] if names.probe in present else [statements[1]]),
+    ]
+    if wanted and not may_create:
+        script = ";\n  ".join(wanted)
+        grant = f"GRANT {quote_identifier(names.probe)} TO {quote_identifier(owner)} WITH ADMIN OPTION"
+        raise MissingPrivilegeError(
+            f"Role {owner} may not create roles. Have someone who may run this once, then migrate again:\n"
+            f"  {script};\n  {grant};"
+        )
+    for statement in wanted:
+        await connection.execute(statement)
+    return login if dedicated and login is not None else names.requests

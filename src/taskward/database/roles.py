@@ -1,0 +1,206 @@
+"""The roles by which PostgreSQL itself keeps users apart, and the check that they do.
+
+- The *owner* role owns the schema and runs migrations: the role of `TASKWARD_MIGRATE_URL`, else of `DATABASE_URL`.
+- The *requests* role runs requests. It owns nothing and bypasses nothing, so row-level security binds it. Where the
+  role of `DATABASE_URL` is such a role already, it is that one; else a NOLOGIN role is made and each transaction
+  switches to it.
+- The *probe* role owns the function that tells 403 from 404. Its policy may read one column, `id`.
+
+Roles belong to the whole cluster, so those made here are named for the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from taskward.database.connections import Connection
+
+SCHEMA = "taskward"
+_LONGEST_IDENTIFIER = 63  # PostgreSQL's NAMEDATALEN - 1, in bytes
+
+# What the requests role may do, column by column. `id`, `user_id` and `created_at` can never be changed.
+GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "account": {
+        "SELECT": ("user_id", "clock", "epoch", "created_at"),
+        "INSERT": ("user_id", "clock"),
+        "UPDATE": ("clock",),
+    },
+    "task": {
+        "SELECT": (
+            "user_id", "id", "title", "description", "completed", "completed_at", "version",
+            "created_at", "updated_at", "deleted_at",
+        ),
+        "INSERT": ("user_id", "id", "title", "description", "completed", "completed_at", "version"),
+        "UPDATE": ("title", "description", "completed", "completed_at", "version", "updated_at", "deleted_at"),
+        "DELETE": (),
+    },
+    "tombstone": {
+        "SELECT": ("user_id", "id", "version", "created_at"),
+        "INSERT": ("user_id", "id", "version"),
+        "UPDATE": ("version",),
+    },
+    "alembic_version": {"SELECT": ("version_num",)},
+}  # fmt: skip
+
+
+class UnsafeRoleError(Exception):
+    """The requests role could get around row-level security; the message says why and how to mend it."""
+
+
+class MissingPrivilegeError(Exception):
+    """A role cannot be made; the message has the SQL for whoever can."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleNames:
+    """The names of the roles that are made for one database."""
+
+    requests: str
+    probe: str
+
+    @classmethod
+    def of(cls, database: str) -> RoleNames:
+        return cls(_name("taskward_requests_", database), _name("taskward_probe_", database))
+
+
+def _name(prefix: str, database: str) -> str:
+    name = prefix + database
+    if len(name.encode()) <= _LONGEST_IDENTIFIER:
+        return name
+    return prefix + blake2b(database.encode(), digest_size=16).hexdigest()
+
+
+def quote_identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def creation_sql(names: RoleNames, login: str, *, server_version: int) -> list[str]:
+    """The statements that make both roles and let the login role switch to the requests role.
+
+    Args:
+        login: The role that connects for requests.
+        server_version: As `server_version_num`.
+    """
+    requests, probe, login = (quote_identifier(n) for n in (names.requests, names.probe, login))
+    # INHERIT FALSE: the login role gains nothing until a transaction switches. PostgreSQL 15 has no such option.
+    options = " WITH SET TRUE, INHERIT FALSE" if server_version >= 160_000 else ""  # noqa: PLR2004
+    return [
+        f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS",
+        f"CREATE ROLE {probe} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS",
+        f"GRANT {requests} TO {login}{options}",
+    ]
+
+
+def grant_sql(names: RoleNames, requests: str, *, server_version: int) -> list[str]:
+    """The statements, run by the owner role after the tables exist, that give each role exactly its rights.
+
+    Handing the probe function over needs membership in the probe role. It is given and taken away again here, within
+    the migration's transaction: a membership left behind would let the owner role see every user's ids.
+
+    Args:
+        requests: The role that requests run as.
+        server_version: As `server_version_num`.
+    """
+    role, probe = quote_identifier(requests), quote_identifier(names.probe)
+    options = " WITH SET TRUE, INHERIT FALSE" if server_version >= 160_000 else ""  # noqa: PLR2004
+    function = f"{SCHEMA}.task_exists(uuid)"
+    sql = [
+        f"REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",
+        f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}, {probe}",
+    ]
+    for table, privileges in GRANTS.items():
+        listed = ", ".join(f"{verb} ({', '.join(cols)})" if cols else verb for verb, cols in privileges.items())
+        sql.append(f"GRANT {listed} ON {SCHEMA}.{table} TO {role}")
+    return [
+        *sql,
+        f"GRANT SELECT (id) ON {SCHEMA}.task TO {probe}",
+        f"DROP POLICY IF EXISTS probe ON {SCHEMA}.task",
+        f"CREATE POLICY probe ON {SCHEMA}.task FOR SELECT TO {probe} USING (true)",
+        f"GRANT {probe} TO CURRENT_USER{options}",
+        f"GRANT CREATE ON SCHEMA {SCHEMA} TO {probe}",
+        f"ALTER FUNCTION {function} OWNER TO {probe}",
+        f"SET LOCAL ROLE {probe}",
+        f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION {function} TO {role}",
+        "RESET ROLE",
+        f"REVOKE CREATE ON SCHEMA {SCHEMA} FROM {probe}",
+        f"REVOKE {probe} FROM CURRENT_USER",
+    ]
+
+
+# Everything by which a role could see past row-level security. `pg_has_role(…, 'MEMBER')` follows memberships to
+# their end, whether or not they are inherited, so a role that could merely switch counts as well.
+_WHY_UNSAFE = f"""
+SELECT CASE
+    WHEN r.rolsuper THEN 'is a superuser'
+    WHEN r.rolbypassrls THEN 'bypasses row-level security'
+    WHEN r.rolreplication THEN 'may replicate the whole cluster'
+    WHEN r.rolname IN ('pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files')
+        THEN 'may reach the server''s files'
+    WHEN r.rolname = $2 THEN 'may read every id'
+    ELSE 'owns the tables'
+  END AS reason,
+  r.rolname
+FROM pg_catalog.pg_roles r
+WHERE pg_catalog.pg_has_role($1::pg_catalog.name, r.oid, 'MEMBER')
+  AND (r.rolsuper OR r.rolbypassrls OR r.rolreplication
+       OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files', $2)
+       OR r.oid IN (SELECT c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                    WHERE n.nspname = '{SCHEMA}')
+       OR r.oid IN (SELECT n.nspowner FROM pg_catalog.pg_namespace n WHERE n.nspname = '{SCHEMA}'))
+ORDER BY r.rolname = $1 DESC, reason
+LIMIT 1
+"""
+
+_UNPROTECTED = f"""
+SELECT c.relname
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id' AND NOT a.attisdropped
+WHERE n.nspname = '{SCHEMA}' AND c.relkind IN ('r', 'p')
+  AND NOT (c.relrowsecurity AND c.relforcerowsecurity AND EXISTS (
+    SELECT FROM pg_catalog.pg_policy p
+    WHERE p.polrelid = c.oid AND p.polname = 'owner' AND p.polqual IS NOT NULL AND p.polwithcheck IS NOT NULL))
+ORDER BY c.relname
+"""
+
+
+async def why_unsafe(connection: Connection, role: str, names: RoleNames) -> str | None:
+    """Why requests must not run as `role`, or None."""
+    row = await connection.fetchrow(_WHY_UNSAFE, role, names.probe)
+    if row is None:
+        return None
+    if row["rolname"] == role:
+        return f"role {role} {row['reason']}"
+    return f"role {role} is a member of {row['rolname']}, which {row['reason']}"
+
+
+async def choose_requests_role(connection: Connection) -> str | None:
+    """Decide how requests become a role that row-level security binds.
+
+    Returns:
+        The quoted role that each transaction switches to, or None where the connection's own role is safe.
+
+    Raises:
+        UnsafeRoleError: There is no safe role to run as, or a table is not protected.
+    """
+    login, database = await connection.fetchrow("SELECT current_user::text, current_database()::text")  # type: ignore[misc]
+    names = RoleNames.of(database)
+    if unprotected := await connection.fetch(_UNPROTECTED):
+        tables = ", ".join(row["relname"] for row in unprotected)
+        raise UnsafeRoleError(f"Row-level security is not in force on {tables}; run: taskward migrate")
+    reason = await why_unsafe(connection, login, names)
+    if reason is None:
+        return None
+    may_switch = await connection.fetchval(
+        "SELECT pg_has_role(current_user, oid, CASE WHEN current_setting('server_version_num')::int >= 160000"
+        " THEN 'SET' ELSE 'MEMBER' END) FROM pg_roles WHERE rolname = $1",
+        names.requests,
+    )
+    if not may_switch:
+        raise UnsafeRoleError(f"Requests cannot run safely: {reason}, and {names.requests} is not there to switch to.")
+    if reason := await why_unsafe(connection, names.requests, names):
+        raise UnsafeRoleError(f"Requests cannot run safely: {reason}.")
+    return quote_identifier(names.requests)

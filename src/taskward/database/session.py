@@ -1,0 +1,140 @@
+"""A session: one transaction on one connection, on behalf of one owner.
+
+Its opening message begins the transaction, takes the role that row-level security binds, and names the owner whose
+rows that role sees. All three last until the transaction ends (`SET LOCAL`), so nothing leaks to whoever uses the
+connection next, a transaction pooler's other clients included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from taskward.database.connections import LOST, Connection, Pool
+from taskward.errors import OutcomeUnknown, Unavailable
+
+if TYPE_CHECKING:
+    from taskward.database.statements import Statement
+    from taskward.identity import Owner
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """Runs compiled statements as one owner. Made by `open_session` only."""
+
+    __slots__ = ("_connection", "_user_id")
+
+    def __init__(self, connection: Connection, owner: Owner) -> None:
+        self._connection = connection
+        self._user_id = owner.user_id
+
+    async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
+        """Run a statement.
+
+        Raises:
+            asyncpg.PostgresError: A constraint does not hold; stores turn the ones they know into facts.
+        """
+        return await self._connection.fetch(statement.sql, *statement.arguments(self._user_id, parameters))
+
+    async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
+        """Run a statement that yields at most one row."""
+        rows = await self.fetch(statement, **parameters)
+        return rows[0] if rows else None
+
+
+@contextlib.asynccontextmanager
+async def open_session(pool: Pool, owner: Owner, role: str | None) -> AsyncIterator[Session]:
+    """Open a transaction as `owner`; commit it at the end, roll it back on any error.
+
+    Args:
+        pool: Where the connection comes from.
+        owner: Whose rows the transaction sees.
+        role: The role to take, as a quoted identifier, or None where the connection's own is already a safe one.
+
+    Raises:
+        Unavailable: The database cannot be reached.
+        OutcomeUnknown: The connection was lost while the transaction was being committed.
+    """
+    connection = await _begin(pool, _opening(owner, role))
+    try:
+        yield Session(connection, owner)
+    except Exception as error:
+        await _roll_back(pool, connection)
+        if isinstance(error, LOST):
+            _log.warning("The database was lost: %s", type(error).__name__)
+            raise Unavailable from error
+        raise
+    except BaseException:
+        # Cancelled in the middle of something: what the connection is doing is not known.
+        pool.discard(connection)
+        raise
+    await _commit(pool, connection)
+
+
+def _opening(owner: Owner, role: str | None) -> str:
+    take_role = f"SET LOCAL ROLE {role};" if role else ""
+    return (
+        f"BEGIN ISOLATION LEVEL READ COMMITTED;{take_role}"
+        f"SELECT pg_catalog.set_config('taskward.user_id',{quote_literal(owner.user_id)},true)"
+    )
+
+
+def quote_literal(text: str) -> str:
+    """A string constant that means the same whatever `standard_conforming_strings` is.
+
+    Raises:
+        ValueError: It has a NUL, which PostgreSQL cannot store.
+    """
+    if "\0" in text:
+        raise ValueError("a string for PostgreSQL cannot have a NUL")
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'" if "\\" not in text else "E'" + quoted.replace("\\", "\\\\") + "'"
+
+
+async def _begin(pool: Pool, opening: str) -> Connection:
+    for attempt in (1, 2):
+        connection = await pool.acquire()
+        try:
+            await connection.execute(opening)
+        except LOST as error:
+            # An idle connection dies unnoticed when the server restarts. Nothing has run yet, so try afresh, once.
+            pool.discard(connection)
+            pool.discard_idle()
+            if attempt == 2:  # noqa: PLR2004
+                raise Unavailable from error
+        except BaseException:
+            pool.discard(connection)
+            raise
+        else:
+            return connection
+    raise Unavailable
+
+
+async def _commit(pool: Pool, connection: Connection) -> None:
+    try:
+        tag = await connection.execute("COMMIT")
+    except BaseException as error:
+        pool.discard(connection)
+        if isinstance(error, LOST):
+            raise OutcomeUnknown from error
+        raise
+    pool.release(connection)
+    if tag != "COMMIT":
+        # PostgreSQL answers ROLLBACK when a statement had failed and somebody swallowed it.
+        raise RuntimeError(f"the transaction ended with {tag}")
+
+
+async def _roll_back(pool: Pool, connection: Connection) -> None:
+    try:
+        await connection.execute("ROLLBACK")
+    except BaseException as error:
+        pool.discard(connection)
+        if not isinstance(error, LOST):
+            raise
+    else:
+        pool.release(connection)

@@ -1,0 +1,259 @@
+"""Everything that can end a request early, as one tree of exceptions.
+
+    Problem
+    ├── MalformedBody 400          ├── TaskIdTaken 409
+    ├── NotAuthenticated 401       ├── StaleVersion 412
+    ├── InvalidToken 401           ├── BodyTooLarge 413
+    ├── TaskForbidden 403          ├── UnsupportedMediaType 415
+    ├── RouteNotFound 404          ├── Invalid 422
+    ├── TaskNotFound 404           ├── InternalError 500
+    ├── MethodNotAllowed 405       └── Unavailable 503
+    ├── NotAcceptable 406              ├── PoolExhausted
+    └── BodyTimeout 408                ├── OutcomeUnknown
+                                       └── ShuttingDown
+
+An error is a fact with a status; whoever raises it knows nothing of HTTP answers. `web.problems` renders
+them as `application/problem+json` (RFC 9457). A class's docstring is the page that `/problems/<slug>` shows.
+Nothing here holds a rejected value, SQL, a token or another user's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+
+class Problem(Exception):
+    """An error answer of the API.
+
+    Args:
+        detail: One sentence that says what to do, in place of the class's own.
+    """
+
+    status: ClassVar[int]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    detail: str
+
+    def __init__(self, detail: str | None = None) -> None:
+        if detail is not None:
+            self.detail = detail
+        super().__init__(self.detail)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Response headers that belong to this error."""
+        return {}
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """Extension members of the problem document (RFC 9457, section 3.2)."""
+        return {}
+
+
+class MalformedBody(Problem):
+    """The request body is not JSON in UTF-8 (RFC 8259), so nothing in it was looked at and nothing was written."""
+
+    status, slug, title = 400, "malformed-body", "The body is not JSON"
+    detail = "Send a body that is valid JSON in UTF-8."
+
+
+class NotAuthenticated(Problem):
+    """The request carries no bearer token. Send `Authorization: Bearer <token>` (RFC 6750, section 2.1)."""
+
+    status, slug, title = 401, "not-authenticated", "A token is needed"
+    detail = "Send an Authorization header with a bearer token."
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class InvalidToken(Problem):
+    """The bearer token was not accepted.
+
+    It may be expired, signed with another key, issued for another audience, or malformed. The answer does not say
+    which, because that would help only someone who is guessing. Get a new token from your identity provider.
+    """
+
+    status, slug, title = 401, "invalid-token", "The token is not accepted"
+    detail = "Get a new token and send the request again."
+    description: ClassVar[str] = "The access token is expired, malformed or not issued for this service"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{self.description}"'}
+
+
+class TaskForbidden(Problem):
+    """The task exists and belongs to someone else. Nothing about it is told and nothing of it was changed."""
+
+    status, slug, title = 403, "forbidden", "Not your task"
+    detail = "Use the id of a task of your own."
+
+
+class RouteNotFound(Problem):
+    """There is no such path in this API. The paths are listed at `/docs`."""
+
+    status, slug, title = 404, "not-found", "No such path"
+    detail = "Check the path against /docs."
+
+
+class TaskNotFound(Problem):
+    """You have no task with this id, or it is in the trash. Trashed tasks are listed with `?deleted=true`."""
+
+    status, slug, title = 404, "task-not-found", "No such task"
+    detail = "Check the id; a task in the trash must be restored first."
+
+
+class MethodNotAllowed(Problem):
+    """The path exists but does not answer this method; the `Allow` header lists those it does."""
+
+    status, slug, title = 405, "method-not-allowed", "Method not allowed"
+    detail = "Use one of the methods in the Allow header."
+
+    def __init__(self, allow: str) -> None:
+        self.allow = allow
+        super().__init__()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Allow": self.allow}
+
+
+class NotAcceptable(Problem):
+    """The `Accept` header rules out `application/json`, which is all that this API speaks."""
+
+    status, slug, title = 406, "not-acceptable", "Only JSON is spoken here"
+    detail = "Send Accept: application/json, or no Accept header."
+
+
+class BodyTimeout(Problem):
+    """The request body did not arrive in time, so nothing was written."""
+
+    status, slug, title = 408, "body-timeout", "The body did not arrive"
+    detail = "Send the whole body at once."
+
+
+class TaskIdTaken(Problem):
+    """You already have a task with the id that you chose, live or in the trash. The existing task is unchanged."""
+
+    status, slug, title = 409, "task-id-taken", "You already have this id"
+    detail = "Choose another id, or change the existing task."
+
+
+class StaleVersion(Problem):
+    """`If-Match` does not name the task's current version: it was changed since it was read.
+
+    Nothing was written. `version` in the answer is the current one; read the task again and decide anew.
+    """
+
+    status, slug, title = 412, "precondition-failed", "The task has changed"
+    detail = "Read the task again and repeat the change with its current ETag."
+
+    def __init__(self, current: int) -> None:
+        self.current = current
+        super().__init__()
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        return {"version": self.current}
+
+
+class BodyTooLarge(Problem):
+    """The request body is larger than this route takes: 256 KiB."""
+
+    status, slug, title = 413, "content-too-large", "The body is too large"
+    detail = "Send a smaller body."
+
+
+class UnsupportedMediaType(Problem):
+    """The body's `Content-Type` is not `application/json` in UTF-8 (or `application/merge-patch+json` on PATCH)."""
+
+    status, slug, title = 415, "unsupported-media-type", "The body is not declared as JSON"
+    detail = "Send Content-Type: application/json."
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with a request, without the value that was rejected.
+
+    Attributes:
+        location: The part of the request.
+        pointer: A JSON pointer (RFC 6901) into the body, or `/name` of a parameter or header.
+        detail: One sentence that says what is expected.
+    """
+
+    location: Literal["body", "query", "path", "header"]
+    pointer: str
+    detail: str
+
+    def as_member(self) -> dict[str, str]:
+        return {"in": self.location, "pointer": self.pointer, "detail": self.detail}
+
+
+class Invalid(Problem):
+    """The request was understood but breaks a rule; `errors` names each member or parameter and its rule.
+
+    Nothing was written.
+    """
+
+    status, slug, title = 422, "invalid", "The request is not valid"
+    detail = "Correct what errors lists and send the request again."
+
+    def __init__(self, errors: list[FieldError]) -> None:
+        self.errors = errors
+        super().__init__()
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        return {"errors": [error.as_member() for error in self.errors]}
+
+
+class InternalError(Problem):
+    """A defect in Taskward. The server's log has the cause under the answer's `request_id`; please report it."""
+
+    status, slug, title = 500, "internal-error", "Something broke"
+    detail = "Report this with the request_id."
+
+
+class Unavailable(Problem):
+    """The database cannot be reached at the moment. Nothing was written; try again after `Retry-After` seconds."""
+
+    status, slug, title = 503, "unavailable", "Temporarily unavailable"
+    detail = "Try again in a moment."
+    retry_after: ClassVar[int] = 2
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.retry_after)}
+
+
+class PoolExhausted(Unavailable):
+    """Every database connection is busy and none came free in time. Nothing was written; try again."""
+
+    slug, title = "pool-exhausted", "Too busy"
+
+
+class OutcomeUnknown(Unavailable):
+    """The database was lost while the change was being committed: it may or may not have been written.
+
+    Read before you repeat it. A create with an id of your own can be repeated safely: it answers 409 if it was there.
+    """
+
+    slug, title = "outcome-unknown", "The outcome is not known"
+    detail = "Read again to see whether the change was written, then decide whether to repeat it."
+
+
+class ShuttingDown(Unavailable):
+    """This process is stopping. Nothing was written; another one will answer when you try again."""
+
+    slug, title = "shutting-down", "Shutting down"
+
+
+def every_problem(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
+    """Every kind of problem that has a page, in the order of the tree."""
+    for kind in root.__subclasses__():
+        yield kind
+        yield from every_problem(kind)

@@ -1,0 +1,74 @@
+"""The one reusable dependency for identity: it turns a request's token into the `Owner` that all else is scoped to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+
+from taskward.errors import InvalidToken, NotAuthenticated
+from taskward.identity.tokens import TokenRejected, Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose rows a session may see. Made by `identity` from a verified token, and by nothing else in the service."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request.
+
+    Attributes:
+        owner: What everything is scoped to.
+        expires_at: When the token expires, in seconds since the epoch.
+    """
+
+    owner: Owner
+    expires_at: float
+
+
+class BearerToken(SecurityBase):
+    """Takes the token out of the `Authorization` header (RFC 6750, section 2.1)."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(bearerFormat="JWT", description="A JWT from your identity provider.")
+        self.scheme_name = "bearer"
+
+    async def __call__(self, request: Request) -> str:
+        """
+        Raises:
+            NotAuthenticated: There is no bearer token.
+            InvalidToken: There are two, or it is not ASCII.
+        """
+        values = [value for name, value in request.scope["headers"] if name == b"authorization"]
+        if not values:
+            raise NotAuthenticated
+        if len(values) > 1:
+            raise InvalidToken
+        scheme, _, token = values[0].partition(b" ")
+        if scheme.lower() != b"bearer":
+            raise NotAuthenticated
+        try:
+            return token.strip(b" ").decode("ascii")
+        except UnicodeDecodeError:
+            raise InvalidToken from None
+
+
+async def identity(request: Request, token: Annotated[str, Security(BearerToken())]) -> Caller:
+    """The caller, from a verified token. No SQL is involved.
+
+    Raises:
+        InvalidToken: The token is not accepted.
+    """
+    verifier: Verifier = request.app.state.verifier
+    try:
+        claims = verifier.verify(token)
+    except TokenRejected:
+        raise InvalidToken from None
+    return Caller(Owner(claims.user_id), claims.expires_at)

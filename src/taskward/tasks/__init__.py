@@ -1,0 +1,1 @@
+"""Tasks: their table, their schemas, their SQL and their routes."""

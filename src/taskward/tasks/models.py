@@ -1,0 +1,203 @@
+"""The task: its tables, and what clients send and are sent. No SQL lives here."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Strict, StringConstraints
+from pydantic.json_schema import WithJsonSchema
+from sqlalchemy import BigInteger, Boolean, Column, Text, Uuid, false, func
+from sqlmodel import Field, SQLModel
+
+from taskward.database.tables import OwnedTable, owner_column, timestamp_column
+from taskward.errors import TaskNotFound
+
+_DAY = 86_400
+_CANONICAL_UUID_LENGTH = 36
+EXAMPLE: dict[str, Any] = {
+    "id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c",
+    "user_id": "alice",
+    "title": "Buy milk",
+    "description": "The one with the blue cap",
+    "completed": False,
+    "completed_at": None,
+    "version": 42,
+    "created_at": "2026-01-10T09:30:00.123456Z",
+    "updated_at": "2026-01-10T09:30:00.123456Z",
+    "deleted_at": None,
+}
+
+
+class Task(OwnedTable, table=True):
+    """A task in the database; the migrations hold its constraints and its row-level security."""
+
+    __tablename__ = "task"
+
+    user_id: str = owner_column()
+    id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    title: str = Field(sa_column=Column(Text, nullable=False))
+    description: str | None = Field(default=None, sa_column=Column(Text))
+    completed: bool = Field(default=None, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    completed_at: datetime | None = timestamp_column(nullable=True)
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = timestamp_column(default=func.now())
+    updated_at: datetime = timestamp_column(default=func.now(), onupdate=func.now())
+    deleted_at: datetime | None = timestamp_column(nullable=True)
+
+
+class Tombstone(OwnedTable, table=True):
+    """What is left of a task that was erased for good."""
+
+    __tablename__ = "tombstone"
+
+    user_id: str = owner_column()
+    id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = timestamp_column(default=func.now())
+
+
+def _without_controls(text: str) -> str:
+    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text):  # noqa: PLR2004 - C0, DEL and C1
+        raise ValueError("This must not have control characters, line breaks among them.")
+    return text
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("This must not have the character NUL.")
+    return text
+
+
+def _uuid7(value: UUID) -> UUID:
+    if value.version != 7:  # noqa: PLR2004
+        raise ValueError("This must be a UUIDv7 (RFC 9562, section 5.7).")
+    if (value.int >> 80) / 1000 > time.time() + _DAY:
+        raise ValueError("This must not lie more than a day in the future.")
+    return value
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, str) and len(value) != _CANONICAL_UUID_LENGTH:
+        raise ValueError("This must be a UUID.")
+    return value
+
+
+def _parse_task_id(value: object) -> UUID:
+    try:
+        if isinstance(value, str) and len(value) == _CANONICAL_UUID_LENGTH and value.count("-") == 4:  # noqa: PLR2004
+            return UUID(value)
+    except ValueError:
+        pass
+    raise TaskNotFound
+
+
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_without_controls)
+]
+Description = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_without_nul)]
+NewTaskId = Annotated[UUID, Strict(False), BeforeValidator(_canonical), AfterValidator(_uuid7)]
+TaskId = Annotated[
+    UUID, BeforeValidator(_parse_task_id), WithJsonSchema({"type": "string", "format": "uuid"})
+]
+"""An id in a path. What is not a UUID is the id of no task: 404, not 422."""
+
+
+def _omit_defaults(schema: dict[str, Any]) -> None:
+    # A member that is left out keeps its value, so it has no default to tell of.
+    for member in schema.get("properties", {}).values():
+        member.pop("default", None)
+
+
+class TaskCreate(SQLModel):
+    """A new task."""
+
+    model_config = ConfigDict(  # type: ignore[assignment]
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"title": "Buy milk", "description": "The one with the blue cap"}]},
+    )
+
+    id: NewTaskId | None = Field(
+        default=None, description="A UUIDv7 of your own, for creating offline; else one is made."
+    )
+    title: Title = Field(description="What is to be done.")
+    description: Description | None = Field(default=None, description="Anything more about it.")
+    completed: bool = Field(default=False, description="Whether it is done.")
+
+
+class TaskUpdate(SQLModel):
+    """A merge patch (RFC 7396): members that are left out stay as they are."""
+
+    model_config = ConfigDict(  # type: ignore[assignment]
+        extra="forbid",
+        strict=True,
+        json_schema_extra=_omit_defaults,
+    )
+
+    title: Title = Field(default="", description="What is to be done.", schema_extra={"examples": ["Buy oat milk"]})
+    description: Description | None = Field(default=None, description="Anything more about it; null clears it.")
+    completed: bool = Field(default=False, description="Whether it is done.")
+
+    def changes(self) -> dict[str, Any]:
+        """The members that were sent."""
+        return {name: getattr(self, name) for name in TaskUpdate.model_fields if name in self.model_fields_set}
+
+
+class TaskReplace(TaskUpdate):
+    """A task as it was read, changed. Members that are left out stay; those that only the server writes are ignored."""
+
+    id: Any = Field(default=None, schema_extra={"readOnly": True})
+    user_id: Any = Field(default=None, schema_extra={"readOnly": True})
+    completed_at: Any = Field(default=None, schema_extra={"readOnly": True})
+    version: Any = Field(default=None, schema_extra={"readOnly": True})
+    created_at: Any = Field(default=None, schema_extra={"readOnly": True})
+    updated_at: Any = Field(default=None, schema_extra={"readOnly": True})
+    deleted_at: Any = Field(default=None, schema_extra={"readOnly": True})
+
+
+class Completion(SQLModel):
+    """Whether a task is done."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"completed": True}]})  # type: ignore[assignment]
+
+    completed: bool
+
+
+class TaskRead(SQLModel):
+    """A task."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})  # type: ignore[assignment]
+
+    id: UUID = Field(description="A UUIDv7; its order is the order of creation.")
+    user_id: str = Field(description="The owner: your token's user claim.")
+    title: str
+    description: str | None
+    completed: bool
+    completed_at: datetime | None = Field(description="When it was completed.")
+    version: int = Field(description="The owner's clock at the last change; the ETag is this in double quotes.")
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = Field(description="When it went to the trash.")
+
+
+def _boolean_word(value: object) -> object:
+    if value in {"true", "false"}:
+        return value == "true"
+    raise ValueError("This must be true or false.")
+
+
+QueryBoolean = Annotated[bool, BeforeValidator(_boolean_word)]
+
+
+class TaskFilters(SQLModel):
+    """Which tasks a listing shows."""
+
+    completed: QueryBoolean | None = Field(default=None, description="Only those that are done, or only those not.")
+    deleted: QueryBoolean = Field(default=False, description="The trash instead of the live tasks.")
+    limit: int = Field(default=50, ge=1, le=200, description="The most tasks in one answer.")
+    cursor: str | None = Field(
+        default=None, max_length=200, description="Where to go on; take the whole URL from the Link header instead."
+    )

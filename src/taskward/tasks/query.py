@@ -1,0 +1,110 @@
+"""Listings: which statement a set of filters becomes, and the cursor between its pages."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Uuid, bindparam
+from sqlmodel import select
+
+from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.tables import Account, columns, table_of
+from taskward.errors import FieldError, Invalid
+from taskward.tasks.models import Task, TaskFilters
+
+_task = columns(Task)
+READ = tuple(
+    _task[name]
+    for name in (
+        "id", "user_id", "title", "description", "completed", "completed_at",
+        "version", "created_at", "updated_at", "deleted_at",
+    )
+)  # fmt: skip
+"""The columns of a task as clients read it, in the order in which they read it."""
+
+_DIGEST_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A listing, understood.
+
+    Attributes:
+        statement: Yields the account's epoch and clock and then one task per row; one row without a task where there
+            is none, and no row where the account does not exist.
+        parameters: Its parameters.
+        limit: The most tasks of one page; the statement fetches one more, to know whether there is a next page.
+        fingerprint: Says which listing this is, page included.
+    """
+
+    statement: Statement
+    parameters: dict[str, Any]
+    limit: int
+    fingerprint: str
+
+    filters: TaskFilters
+
+    def next_cursor(self, last: UUID) -> str:
+        """The cursor of the page after the task with the id `last`."""
+        return urlsafe_b64encode(_digest(self.filters) + last.bytes).rstrip(b"=").decode("ascii")
+
+
+def listing(filters: TaskFilters) -> Listing:
+    """Understand a listing's filters.
+
+    Raises:
+        Invalid: The cursor is malformed, or of another listing.
+    """
+    after = None if filters.cursor is None else _read_cursor(filters)
+    parameters: dict[str, Any] = {"rows": filters.limit + 1}
+    if after is not None:
+        parameters["after"] = after
+    statement = _list_statement(filters.completed, filters.deleted, after is not None)
+    return Listing(statement, parameters, filters.limit, f"{_shape(filters)};{filters.limit};{after}", filters)
+
+
+@cache
+def _list_statement(completed: bool | None, deleted: bool, paged: bool) -> Statement:  # noqa: FBT001
+    page = select(*READ).where(_task.user_id == OWNER)
+    page = page.where(_task.deleted_at.is_not(None) if deleted else _task.deleted_at.is_(None))
+    if completed is not None:
+        page = page.where(_task.completed if completed else ~_task.completed)
+    if paged:
+        page = page.where(_task.id < bindparam("after", type_=Uuid()))
+    found = page.order_by(_task.id.desc()).limit(bindparam("rows", type_=BigInteger())).subquery("page")
+    account = columns(Account)
+    statement = (
+        select(account.epoch, account.clock, *found.c)
+        .select_from(table_of(Account).outerjoin(found, found.c.user_id == account.user_id))
+        .where(account.user_id == OWNER)
+        .order_by(found.c.id.desc())
+    )
+    return compile_statement(statement)
+
+
+def _shape(filters: TaskFilters) -> str:
+    return f"completed={filters.completed};deleted={filters.deleted};sort=-id"
+
+
+def _digest(filters: TaskFilters) -> bytes:
+    return blake2b(_shape(filters).encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _read_cursor(filters: TaskFilters) -> UUID:
+    cursor = filters.cursor or ""
+    try:
+        data = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        canonical = urlsafe_b64encode(data).rstrip(b"=").decode("ascii") == cursor
+    except (binascii.Error, ValueError):
+        canonical, data = False, b""
+    if not canonical or len(data) != _DIGEST_BYTES + 16:
+        raise Invalid([FieldError("query", "/cursor", "This is not a cursor; take the URL from the Link header.")])
+    if data[:_DIGEST_BYTES] != _digest(filters):
+        raise Invalid([FieldError("query", "/cursor", "This cursor is of a listing with other filters.")])
+    return UUID(bytes=data[_DIGEST_BYTES:])

@@ -1,0 +1,203 @@
+"""The tasks of one owner: every statement that reads or writes them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import ARRAY, BigInteger, Boolean, Text, Uuid, any_, bindparam, case, delete, func, insert, null, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import select
+
+from taskward.database.session import Session
+from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.tables import Account, columns, tick
+from taskward.errors import StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.tasks.models import Task, Tombstone
+from taskward.tasks.query import READ, Listing
+
+_task = columns(Task)
+_TYPES: dict[str, Any] = {"title": Text(), "description": Text(), "completed": Boolean()}
+
+_ID = bindparam("id", type_=Uuid())
+_VERSIONS = bindparam("versions", type_=ARRAY(BigInteger()))
+_MINE = (_task.user_id == OWNER, _task.id == _ID)
+
+
+class TaskStore:
+    """The tasks of the session's owner."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def add(self, task_id: UUID, *, title: str, description: str | None, completed: bool) -> asyncpg.Record:
+        """Write a new task.
+
+        Raises:
+            TaskIdTaken: The owner has a task with this id.
+        """
+        try:
+            row = await self._session.fetch_one(
+                _add(), id=task_id, title=title, description=description, completed=completed
+            )
+        except asyncpg.UniqueViolationError:
+            raise TaskIdTaken from None
+        assert row is not None, "an INSERT without ON CONFLICT returns its row"  # noqa: S101
+        return row
+
+    async def get(self, task_id: UUID) -> asyncpg.Record:
+        """Read a live task.
+
+        Raises:
+            TaskNotFound: The owner has no such live task, and nobody else has one.
+            TaskForbidden: It is someone else's.
+        """
+        row = await self._session.fetch_one(_get(), id=task_id)
+        if row is None:
+            raise await self._why_missed(task_id)
+        return row
+
+    async def list(self, listing: Listing) -> list[asyncpg.Record]:
+        """Run a listing; see `Listing.statement` for its rows."""
+        return await self._session.fetch(listing.statement, **listing.parameters)
+
+    async def account(self) -> asyncpg.Record | None:
+        """The owner's epoch and clock, or None before the first write."""
+        return await self._session.fetch_one(_account())
+
+    async def update(self, task_id: UUID, changes: dict[str, Any], versions: list[int] | None) -> asyncpg.Record:
+        """Change the members in `changes` of a live task; without changes it is only read.
+
+        Args:
+            versions: The versions that the task may have, or None for any.
+
+        Raises:
+            TaskNotFound, TaskForbidden: As for `get`.
+            StaleVersion: It has another version.
+        """
+        if not changes:
+            row = await self.get(task_id)
+            if versions is not None and row["version"] not in versions:
+                raise StaleVersion(row["version"])
+            return row
+        statement = _update(tuple(sorted(changes)), versions is not None)
+        return await self._write(statement, task_id, versions, **{f"new_{name}": v for name, v in changes.items()})
+
+    async def toggle(self, task_id: UUID, versions: list[int] | None) -> asyncpg.Record:
+        """Complete an open task, or reopen a completed one; raises as `update`."""
+        return await self._write(_toggle(versions is not None), task_id, versions)
+
+    async def trash(self, task_id: UUID, versions: list[int] | None) -> asyncpg.Record:
+        """Move a live task to the trash; raises as `update`."""
+        return await self._write(_trash(versions is not None), task_id, versions)
+
+    async def restore(self, task_id: UUID, versions: list[int] | None) -> asyncpg.Record:
+        """Take a task out of the trash; a live one is left as it is. Raises as `update`."""
+        row = await self._session.fetch_one(_restore(versions is not None), id=task_id, versions=versions)
+        return row if row is not None else await self.update(task_id, {}, versions)
+
+    async def erase(self, task_id: UUID, versions: list[int] | None) -> None:
+        """Remove a task, live or in the trash, for good, leaving a tombstone; raises as `update`."""
+        await self._write(_erase(versions is not None), task_id, versions, trashed=True)
+
+    async def _write(
+        self, statement: Statement, task_id: UUID, versions: list[int] | None, *, trashed: bool = False, **values: Any
+    ) -> asyncpg.Record:
+        row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
+        if row is None:
+            # The clock that the statement took is given back when this rolls the transaction back.
+            raise await self._why_missed(task_id, trashed=trashed)
+        return row
+
+    async def _why_missed(self, task_id: UUID, *, trashed: bool = False) -> Exception:
+        row = await self._session.fetch_one(_probe(), id=task_id)
+        assert row is not None, "the probe always has a row"  # noqa: S101
+        if row["version"] is not None:
+            if row["deleted_at"] is None or trashed:
+                return StaleVersion(row["version"])
+            return TaskNotFound()
+        return TaskForbidden() if row["exists"] else TaskNotFound()
+
+
+@cache
+def _add() -> Statement:
+    clock = tick()
+    completed = bindparam("completed", type_=Boolean())
+    values = {
+        "user_id": OWNER,
+        "id": _ID,
+        "title": bindparam("title", type_=Text()),
+        "description": bindparam("description", type_=Text()),
+        "completed": completed,
+        "completed_at": case((completed, func.now())),
+        "version": clock.c.clock,
+    }
+    row = select(*(value.label(name) for name, value in values.items()))
+    return compile_statement(insert(Task).from_select(list(values), row).returning(*READ))
+
+
+@cache
+def _get() -> Statement:
+    return compile_statement(select(*READ).where(*_MINE, _task.deleted_at.is_(None)))
+
+
+@cache
+def _account() -> Statement:
+    account = columns(Account)
+    return compile_statement(select(account.epoch, account.clock).where(account.user_id == OWNER))
+
+
+def _change(values: dict[str, Any], *, conditional: bool, live: bool = True) -> Statement:
+    state = _task.deleted_at.is_(None) if live else _task.deleted_at.is_not(None)
+    precondition = (_task.version == any_(_VERSIONS),) if conditional else ()
+    statement = update(Task).where(*_MINE, state, *precondition).values(**values, version=tick().c.clock)
+    return compile_statement(statement.returning(*READ))
+
+
+@cache
+def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: FBT001
+    # The parameter may not be named as the column: SQLAlchemy keeps those names for itself.
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_TYPES[name]) for name in members}
+    if "completed" in values:
+        values["completed_at"] = case((values["completed"], func.coalesce(_task.completed_at, func.now())))
+    return _change(values, conditional=conditional)
+
+
+@cache
+def _toggle(conditional: bool) -> Statement:  # noqa: FBT001
+    completed_at = case((~_task.completed, func.now()))
+    return _change({"completed": ~_task.completed, "completed_at": completed_at}, conditional=conditional)
+
+
+@cache
+def _trash(conditional: bool) -> Statement:  # noqa: FBT001
+    return _change({"deleted_at": func.now()}, conditional=conditional)
+
+
+@cache
+def _restore(conditional: bool) -> Statement:  # noqa: FBT001
+    return _change({"deleted_at": null()}, conditional=conditional, live=False)
+
+
+@cache
+def _erase(conditional: bool) -> Statement:  # noqa: FBT001
+    precondition = (_task.version == any_(_VERSIONS),) if conditional else ()
+    clock = tick()
+    # The row comes out of the clock's, so the account is locked before the task, as by every other write.
+    gone = delete(Task).where(*_MINE, *precondition, clock.c.clock > 0).returning(_task.id, clock.c.clock).cte("gone")
+    row = select(OWNER.label("user_id"), gone.c.id, gone.c.clock)
+    tombstone = upsert(Tombstone).from_select(["user_id", "id", "version"], row)
+    replace = tombstone.on_conflict_do_update(
+        index_elements=["user_id", "id"], set_={"version": tombstone.excluded.version}
+    )
+    return compile_statement(replace.returning(columns(Tombstone).id))
+
+
+@cache
+def _probe() -> Statement:
+    mine = select(_task.version, _task.deleted_at).where(*_MINE).subquery("mine")
+    anyones = select(func.taskward.task_exists(_ID).label("exists")).subquery("anyones")
+    row = select(mine.c.version, mine.c.deleted_at, anyones.c.exists)
+    return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None))))

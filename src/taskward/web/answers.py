@@ -1,0 +1,117 @@
+"""Answers and the preconditions that go with them (RFC 9110, sections 8.8.3 and 13.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import Header, Request, Response
+from pydantic import BeforeValidator
+
+ENTITY_CACHE = "private, no-cache"
+_ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_ENTITY_TAGS = re.compile(rf"\s*(?:{_ENTITY_TAG.pattern})(?:\s*,\s*(?:{_ENTITY_TAG.pattern}))*\s*")
+_VERSION = re.compile(r"[1-9][0-9]{0,18}")
+_LARGEST_VERSION = 2**63 - 1
+
+
+def encode(value: Any) -> bytes:
+    """JSON in UTF-8; instants are RFC 3339 in UTC with `Z`."""
+    return orjson.dumps(value, default=_encode_other, option=orjson.OPT_UTC_Z)
+
+
+def _encode_other(value: Any) -> str:
+    # asyncpg's UUID is a subclass, which orjson does not take for one.
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
+
+
+def json_answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(encode(value), status, headers, "application/json")
+
+
+def entity_tag(version: int) -> str:
+    return f'"{version}"'
+
+
+@dataclass(frozen=True, slots=True)
+class EntityTags:
+    """The value of `If-Match` or `If-None-Match`.
+
+    Attributes:
+        any: It is `*`.
+        strong: The opaque parts of strong tags.
+        weak: The opaque parts of weak ones.
+    """
+
+    any: bool = False
+    strong: frozenset[str] = frozenset()
+    weak: frozenset[str] = frozenset()
+
+    def matches(self, tag: str) -> bool:
+        """Whether `If-None-Match` holds the tag, by weak comparison (RFC 9110, section 13.1.2)."""
+        opaque = tag.strip('"')
+        return self.any or opaque in self.strong or opaque in self.weak
+
+    def versions(self) -> list[int] | None:
+        """The versions that `If-Match` allows, by strong comparison, or None where it allows any."""
+        if self.any:
+            return None
+        found = (int(tag) for tag in self.strong if _VERSION.fullmatch(tag))
+        return [version for version in found if version <= _LARGEST_VERSION]
+
+
+def _parse_entity_tags(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.strip() == "*":
+        return EntityTags(any=True)
+    if not _ENTITY_TAGS.fullmatch(value):
+        raise ValueError('This must be * or entity tags in double quotes, such as "42".')
+    tags = _ENTITY_TAG.findall(value)
+    return EntityTags(
+        strong=frozenset(opaque for weak, opaque in tags if not weak),
+        weak=frozenset(opaque for weak, opaque in tags if weak),
+    )
+
+
+def _tags_schema(example: str) -> dict[str, Any]:
+    return {"type": "string", "examples": [example]}
+
+
+IfMatch = Annotated[
+    EntityTags | None,
+    BeforeValidator(_parse_entity_tags, json_schema_input_type=str | None),
+    Header(alias="If-Match", description='Write only if the task still has this ETag, such as `"42"`; else 412.'),
+]
+IfNoneMatch = Annotated[
+    EntityTags | None,
+    BeforeValidator(_parse_entity_tags, json_schema_input_type=str | None),
+    Header(alias="If-None-Match", description="Answer 304 without a body if the ETag is still this one."),
+]
+
+
+def entity_answer(
+    row: Iterable[tuple[str, Any]],
+    version: int,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    if_none_match: EntityTags | None = None,
+) -> Response:
+    """Answer with one row, its ETag, and 304 where the client has it already."""
+    tag = entity_tag(version)
+    all_headers = {"ETag": tag, "Cache-Control": ENTITY_CACHE, **(headers or {})}
+    if if_none_match is not None and if_none_match.matches(tag):
+        return Response(status_code=304, headers=all_headers)
+    return Response(encode(dict(row)), status, all_headers, "application/json")
+
+
+def public_path(request: Request, path: str) -> str:
+    """A path of this app as its clients write it: below the mount point or the proxy's prefix."""
+    return str(request.scope.get("root_path", "")).rstrip("/") + path

@@ -1,0 +1,26 @@
+"""The dependencies that routes share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from taskward.database.database import Database
+from taskward.database.session import Session
+from taskward.identity import Caller, identity
+
+CurrentCaller = Annotated[Caller, Depends(identity)]
+"""Who sent the request; 401 where the token does not say."""
+
+
+async def owner_session(request: Request, caller: CurrentCaller) -> AsyncIterator[Session]:
+    """One transaction as the caller: committed before the answer is sent, rolled back on any error."""
+    database: Database = request.app.state.database
+    async with database.session(caller.owner) as session:
+        yield session
+
+
+OwnerSession = Annotated[Session, Depends(owner_session)]
+"""The caller's session; a store is built from it."""

@@ -1,0 +1,60 @@
+"""The interactive documentation at `/docs`. Every asset comes from this process, so it works without a network."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.staticfiles import StaticFiles
+
+from taskward.web.answers import json_answer
+
+# Swagger UI sets inline styles and data: images; scripts come from this origin only.
+_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+
+# Relative addresses, so that the page works below a mount point or a proxy's prefix.
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Taskward API</title>
+<link rel="stylesheet" href="docs/assets/swagger-ui.css">
+<link rel="icon" href="data:,">
+<div id="ui"></div>
+<script src="docs/assets/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</html>
+"""
+_START = """\
+SwaggerUIBundle({
+  url: "openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: false, tryItOutEnabled: true,
+});
+"""
+
+router = APIRouter(include_in_schema=False)
+
+
+def install(app: FastAPI) -> None:
+    """Serve the page, its assets and the OpenAPI document."""
+    app.router.routes.extend(router.routes)
+    assets = Path(str(files("fastapi_offline") / "static"))
+    app.mount("/docs/assets", StaticFiles(directory=assets), name="docs-assets")
+
+
+@router.get("/docs")
+async def docs_page() -> Response:
+    return Response(_PAGE, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
+
+
+@router.get("/docs/start.js")
+async def docs_start() -> Response:
+    return Response(_START, media_type="text/javascript")
+
+
+@router.get("/openapi.json")
+async def openapi_document(request: Request) -> Response:
+    document = request.app.openapi()
+    if root := str(request.scope.get("root_path", "")).rstrip("/"):
+        document = {**document, "servers": [{"url": root}]}
+    return json_answer(document)

@@ -1,0 +1,40 @@
+"""Whether the process lives, and whether it can serve. No token is needed and nothing of any user is told."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from sqlmodel import Field, SQLModel
+
+from taskward.database.database import Database
+from taskward.web.answers import json_answer
+from taskward.web.openapi import answers
+
+router = APIRouter(tags=["health"])
+
+
+class Health(SQLModel):
+    """The state of the service."""
+
+    status: str = Field(description="`ok` or `unavailable`.")
+    detail: str | None = Field(default=None, description="What is missing, when something is.")
+
+
+@router.get("/healthz", response_model=Health, summary="Is the process alive", responses=answers(200, "It is."))
+async def healthz() -> Response:
+    """Answers as long as the process runs; restart it when it does not."""
+    return json_answer({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    response_model=Health,
+    summary="Can requests be served",
+    responses={**answers(200, "They can."), 503: {"description": "They cannot.", "model": Health}},
+)
+async def readyz(request: Request) -> Response:
+    """Checks the database and its schema; keys are checked before the process starts. Route traffic by this."""
+    database: Database = request.app.state.database
+    problem = await database.problem()
+    if problem is None:
+        return json_answer({"status": "ok"})
+    return json_answer({"status": "unavailable", "detail": problem}, status=503, headers={"Retry-After": "2"})

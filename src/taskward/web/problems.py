@@ -1,0 +1,93 @@
+"""Problems as answers (RFC 9457) and as pages."""
+
+from __future__ import annotations
+
+import html
+import inspect
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
+
+from taskward.errors import MethodNotAllowed, Problem, RouteNotFound, every_problem
+from taskward.web.answers import encode, public_path
+from taskward.web.middleware import request_id
+
+_MEDIA_TYPE = "application/problem+json"
+
+
+def render(request: Request, problem: Problem) -> Response:
+    """The answer to a request that ended in a problem."""
+    body = document(request.scope, problem)
+    return Response(encode(body), problem.status, problem.headers, _MEDIA_TYPE)
+
+
+def document(scope: Scope, problem: Problem) -> dict[str, Any]:
+    root = str(scope.get("root_path", "")).rstrip("/")
+    path = str(scope["path"])
+    shown = path if root and path.startswith(f"{root}/") else root + path
+    return {
+        "type": f"{root}/problems/{problem.slug}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": quote(shown, errors="replace"),
+        "request_id": request_id(scope),
+        **problem.members,
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app as a problem, the framework's own included, and serve the pages."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_api_route("/problems/{slug}", problem_page, include_in_schema=False, response_class=HTMLResponse)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - what it is registered for
+    return render(request, error)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return render(request, RouteNotFound())
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return render(request, MethodNotAllowed(_allowed(request)))
+    # Nothing here raises another one; an embedding app's dependency may. RFC 9457, section 4.2.1: no type, no page.
+    phrase = HTTPStatus(error.status_code).phrase
+    body = {"type": "about:blank", "title": phrase, "status": error.status_code, "request_id": request_id(request.scope)}
+    return Response(encode(body), error.status_code, error.headers, _MEDIA_TYPE)
+
+
+def _allowed(request: Request) -> str:
+    """Every method that some route answers at this path; the framework knows only those of the first route."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            if route.matches({**request.scope, "method": method})[0] is Match.FULL:
+                methods.add(method)
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(sorted(methods))
+
+
+async def problem_page(slug: str, request: Request) -> HTMLResponse:
+    """What a type of error means and what to do about it, for a person."""
+    kind = next((kind for kind in every_problem() if kind.slug == slug), None)
+    if kind is None:
+        raise RouteNotFound
+    text = inspect.cleandoc(kind.__doc__ or "")
+    paragraphs = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in text.split("\n\n"))
+    home = html.escape(public_path(request, "/docs"))
+    return HTMLResponse(
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{kind.status} {html.escape(kind.title)}</title>"
+        f"<h1>{kind.status} {html.escape(kind.title)}</h1>{paragraphs}<p>{html.escape(kind.detail)}</p>"
+        f'<p><a href="{home}">API documentation</a></p></html>'
+    )

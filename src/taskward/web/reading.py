@@ -1,0 +1,266 @@
+"""Reads a request's parameters and body into arguments, in the order that the API promises its errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
+
+from taskward.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    FieldError,
+    Invalid,
+    MalformedBody,
+    NotAcceptable,
+    UnsupportedMediaType,
+)
+from taskward.web.validation import field_errors
+
+LARGEST_BODY = 256 * 1024
+"""Bytes that a body may have."""
+
+Arguments = dict[str, Any]
+_JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
+_UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
+
+
+class _Parameter:
+    """One path, query or header parameter of one step of a plan, or a model of several query parameters."""
+
+    __slots__ = ("_default", "adapter", "alias", "members", "name", "required", "step")
+
+    def __init__(self, step: int, field: Any) -> None:
+        self.step = step
+        self.name = field.name
+        self.alias = field.alias
+        self.adapter: TypeAdapter[Any] = field._type_adapter  # noqa: SLF001 - prebuilt by FastAPI; validate() wraps it
+        self.required = field.field_info.is_required()
+        model = field.field_info.annotation
+        is_model = isinstance(model, type) and issubclass(model, BaseModel)
+        self.members = tuple(f.alias or name for name, f in model.model_fields.items()) if is_model else None
+        self._default = None if self.required else field.get_default()
+
+    @property
+    def default(self) -> Any:
+        return self._default
+
+
+class RequestReader:
+    """Reads what the signatures of a plan's steps declare.
+
+    Args:
+        dependants: FastAPI's description of each step, in the order of the plan.
+    """
+
+    def __init__(self, dependants: Sequence[Dependant]) -> None:
+        self._steps = len(dependants)
+        self._path = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.path_params]
+        self._query = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.query_params]
+        self._headers = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.header_params]
+        self._header_names = {p.alias.lower().replace("_", "-").encode(): p for p in self._headers}
+        self._query_names = frozenset(name for p in self._query for name in p.members or (p.alias,))
+        bodies = [(i, f) for i, d in enumerate(dependants) for f in d.body_params]
+        if len(bodies) > 1 or any(d.cookie_params for d in dependants):
+            raise TypeError("one body at most, and no cookies, can be read")
+        self._body: _Parameter | None = None
+        if bodies:
+            self._body = _Parameter(*bodies[0])
+            self._body.adapter = TypeAdapter(bodies[0][1].field_info.annotation)
+
+    async def read(self, request: Request, timeout: float) -> list[Arguments]:  # noqa: ASYNC109 - for the body only
+        """The arguments of each step.
+
+        Args:
+            timeout: Seconds in which the body must have arrived.
+
+        Raises:
+            Problem: The request cannot be understood or breaks a rule; see the module `errors`.
+        """
+        headers = request.scope["headers"]
+        _check_accept(headers)
+        arguments: list[Arguments] = [{} for _ in range(self._steps)]
+        errors: list[FieldError] = []
+        if self._body is not None:
+            await self._read_body(request, timeout, self._body, arguments, errors)
+        if self._query or request.scope["query_string"]:
+            self._read_query(request.scope["query_string"], arguments, errors)
+        if self._headers:
+            self._read_headers(headers, arguments, errors)
+        if errors:
+            raise Invalid(errors)
+        for parameter in self._path:
+            # Its type raises the problem of what is not an id, which is the id of nothing.
+            value = parameter.adapter.validate_python(request.path_params[parameter.alias])
+            arguments[parameter.step][parameter.name] = value
+        return arguments
+
+    async def _read_body(
+        self,
+        request: Request,
+        timeout: float,  # noqa: ASYNC109 - for the body only
+        parameter: _Parameter,
+        arguments: list[Arguments],
+        errors: list[FieldError],
+    ) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                body = await _receive(request)
+        except TimeoutError:
+            raise BodyTimeout from None
+        if not body and not parameter.required:
+            arguments[parameter.step][parameter.name] = parameter.default
+            return
+        _check_media_type(request)
+        try:
+            arguments[parameter.step][parameter.name] = _validate_body(parameter.adapter, body)
+        except ValidationError as error:
+            errors += field_errors("body", error.errors(include_url=False, include_input=False))
+
+    def _read_query(self, query: bytes, arguments: list[Arguments], errors: list[FieldError]) -> None:
+        given: dict[str, str] = {}
+        try:
+            pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+        except ValueError:
+            errors.append(FieldError("query", "", "The query string is not UTF-8 in percent-encoding."))
+            return
+        for name, value in pairs:
+            if name in given:
+                errors += field_errors("query", [_custom(name, "This must be given once.")])
+            elif name not in self._query_names:
+                errors += field_errors("query", [_custom(name, "This parameter is not known.")])
+            given[name] = value
+        _validate("query", self._query, given, arguments, errors)
+
+    def _read_headers(self, headers: Any, arguments: list[Arguments], errors: list[FieldError]) -> None:
+        given: dict[str, str] = {}
+        for name, value in headers:
+            parameter = self._header_names.get(name)
+            if parameter is not None:
+                text = value.decode("latin-1")
+                # Several lines of a list header are one list (RFC 9110, section 5.3).
+                given[parameter.alias] = f"{given[parameter.alias]}, {text}" if parameter.alias in given else text
+        _validate("header", self._headers, given, arguments, errors)
+
+
+def _validate(
+    location: Literal["query", "header"],
+    parameters: Sequence[_Parameter],
+    given: dict[str, str],
+    arguments: list[Arguments],
+    errors: list[FieldError],
+) -> None:
+    for parameter in parameters:
+        value: Any
+        if parameter.members is not None:
+            value = {name: given[name] for name in parameter.members if name in given}
+        elif parameter.alias in given:
+            value = given[parameter.alias]
+        elif parameter.required:
+            errors += field_errors(location, [{"type": "missing", "loc": (parameter.alias,)}])
+            continue
+        else:
+            arguments[parameter.step][parameter.name] = parameter.default
+            continue
+        try:
+            arguments[parameter.step][parameter.name] = parameter.adapter.validate_python(value)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            if parameter.members is None:
+                found = [{**found[0], "loc": (parameter.alias,)}]  # type: ignore[typeddict-item]
+            errors += field_errors(location, found)
+
+
+def _custom(name: str, sentence: str) -> dict[str, Any]:
+    return {"type": "value_error", "loc": (name,), "ctx": {"error": sentence}}
+
+
+async def _receive(request: Request) -> bytes:
+    length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
+    if length.isdigit() and int(length) > LARGEST_BODY:
+        raise BodyTooLarge
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                raise BodyTooLarge
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise BodyTimeout from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _check_media_type(request: Request) -> None:
+    headers = request.scope["headers"]
+    types = [value for name, value in headers if name == b"content-type"]
+    if len(types) != 1 or any(name == b"content-encoding" and value != b"identity" for name, value in headers):
+        raise UnsupportedMediaType
+    media_type, *parameters = (part.strip().lower() for part in types[0].split(b";"))
+    if media_type not in _JSON_TYPES or any(p and p not in _UTF8 for p in parameters):
+        raise UnsupportedMediaType
+    if media_type != b"application/json" and request.method != "PATCH":
+        raise UnsupportedMediaType
+
+
+def _check_accept(headers: Any) -> None:
+    values = [value for name, value in headers if name == b"accept"]
+    if not values:
+        return
+    best: tuple[int, float] = (-1, 0.0)
+    for entry in b",".join(values).lower().split(b","):
+        media_range, *parameters = (part.strip() for part in entry.split(b";"))
+        precision = {b"*/*": 0, b"application/*": 1, b"application/json": 2, b"application/problem+json": 1}
+        if media_range in precision:
+            best = max(best, (precision[media_range], _quality(parameters)))
+    if best[1] <= 0:
+        raise NotAcceptable
+
+
+def _quality(parameters: Sequence[bytes]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition(b"=")
+        if name.strip() == b"q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _validate_body(adapter: TypeAdapter[Any], body: bytes) -> BaseModel:
+    """Parse and validate in one go.
+
+    Raises:
+        MalformedBody: It is not JSON in UTF-8.
+        ValidationError: It is, and breaks a rule.
+    """
+    if b"NaN" in body or b"Infinity" in body:
+        # Pydantic's parser takes these for numbers; JSON does not have them.
+        _parse_strictly(body)
+    try:
+        return adapter.validate_json(body)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        if error.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
+            raise
+    # It takes a lone surrogate for bad JSON. JSON's grammar allows one, so the member that holds it is at fault.
+    return adapter.validate_python(_parse_strictly(body))  # type: ignore[no-any-return]
+
+
+def _parse_strictly(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise MalformedBody from None
+
+
+def _no_constant(_name: str) -> float:
+    raise ValueError

@@ -1,0 +1,183 @@
+"""The one way in which every route under the base path runs.
+
+FastAPI solves an endpoint's dependencies anew on every request, which costs about as much as the query. Here the
+same signature is read once, when the route is declared, into a plan; `dependency_overrides` are honoured. The plan
+also fixes the order that the API promises:
+
+1. dependencies without parameters of their own, such as the identity: 401 comes before the body is looked at;
+2. the body and all parameters, validated together: 406 408 413 415 400 422;
+3. the remaining dependencies, those that `yield`, such as the session, among them;
+4. the endpoint; then what yielded is left, so a transaction is committed before the first byte of the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_dependant
+from fastapi.routing import APIRoute
+
+from taskward.errors import Unavailable
+from taskward.web.reading import RequestReader
+
+Arguments = dict[str, Any]
+
+
+class SessionRoute(APIRoute):
+    """A route whose endpoint runs by a plan made from its signature.
+
+    An endpoint is a coroutine function that returns a `Response`. Its dependencies may be coroutine functions, plain
+    functions that do not block, and async generators.
+
+    Raises:
+        TypeError: At declaration, when the signature asks for something that a plan does not do.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        dependant = self.dependant
+        path = self.path_format
+        plan = _Plan(dependant)
+
+        async def handle(request: Request) -> Response:
+            overrides = request.app.dependency_overrides
+            chosen = _Plan(_overridden(dependant, overrides, path)) if overrides else plan
+            return await chosen.run(request)
+
+        return handle
+
+
+@dataclass(slots=True)
+class _Step:
+    """One dependency, or the endpoint: how it is called and where its arguments come from."""
+
+    call: Callable[..., Any]
+    earlier: tuple[tuple[str, int], ...]
+    request_names: tuple[str, ...]
+    parameters: bool
+    opened: bool = False
+    arguments: Arguments = field(default_factory=dict)
+
+    @property
+    def is_generator(self) -> bool:
+        return inspect.isasyncgenfunction(self.call)
+
+    @property
+    def is_coroutine(self) -> bool:
+        return inspect.iscoroutinefunction(self.call) or inspect.iscoroutinefunction(
+            getattr(self.call, "__call__", None)  # noqa: B004 - the method itself is wanted
+        )
+
+    def gather(self, request: Request, results: list[Any], read: Arguments) -> Arguments:
+        arguments = dict(read)
+        for name, index in self.earlier:
+            arguments[name] = results[index]
+        for name in self.request_names:
+            arguments[name] = request
+        return arguments
+
+
+class _Plan:
+    """A signature, read once."""
+
+    def __init__(self, endpoint: Dependant) -> None:
+        self._steps: list[_Step] = []
+        self._dependants: list[Dependant] = []
+        self._index: dict[Any, int] = {}
+        self._add(endpoint)
+        self._reader = RequestReader(self._dependants)
+        ready: set[int] = set()
+        for index, step in enumerate(self._steps):
+            if not (step.parameters or step.is_generator) and all(i in ready for _, i in step.earlier):
+                ready.add(index)
+        last = len(self._steps) - 1
+        ready.discard(last)
+        self._before = [self._runner(index) for index in sorted(ready)]
+        self._after = [self._runner(index) for index in range(last) if index not in ready]
+        self._endpoint = self._steps[last]
+        self._opens = any(step.is_generator for step in self._steps)
+
+    def _add(self, dependant: Dependant) -> int:
+        call = cast("Callable[..., Any]", dependant.call)
+        if call in self._index and dependant.use_cache:
+            return self._index[call]
+        unsupported = (
+            dependant.response_param_name,
+            dependant.background_tasks_param_name,
+            dependant.security_scopes_param_name,
+            dependant.websocket_param_name,
+        )
+        if any(unsupported) or inspect.isgeneratorfunction(call):
+            raise TypeError(f"{call} asks for something that SessionRoute does not give")
+        earlier = tuple((cast("str", sub.name), self._add(sub)) for sub in dependant.dependencies if sub.name)
+        for sub in dependant.dependencies:
+            if not sub.name:
+                self._add(sub)
+        names = (dependant.request_param_name, dependant.http_connection_param_name)
+        parameters = bool(
+            dependant.path_params
+            or dependant.query_params
+            or dependant.header_params
+            or dependant.cookie_params
+            or dependant.body_params
+        )
+        self._steps.append(_Step(call, earlier, tuple(name for name in names if name), parameters))
+        self._dependants.append(dependant)
+        self._index[call] = len(self._steps) - 1
+        return self._index[call]
+
+    def _runner(self, index: int) -> Callable[..., Awaitable[None]]:
+        step = self._steps[index]
+        if step.is_generator:
+            manager = asynccontextmanager(step.call)
+
+            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:
+                arguments = step.gather(request, results, read[index])
+                results[index] = await stack.enter_async_context(manager(**arguments))
+
+        elif step.is_coroutine:
+
+            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:
+                results[index] = await step.call(**step.gather(request, results, read[index]))
+
+        else:
+
+            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:
+                results[index] = step.call(**step.gather(request, results, read[index]))
+
+        return run
+
+    async def run(self, request: Request) -> Response:
+        results: list[Any] = [None] * len(self._steps)
+        nothing: list[Arguments] = [{}] * len(self._steps)
+        for runner in self._before:
+            await runner(request, results, nothing, None)
+        timeout = request.app.state.request_timeout
+        read = await self._reader.read(request, timeout)
+        try:
+            async with asyncio.timeout(timeout) as limit, AsyncExitStack() as stack:
+                for runner in self._after:
+                    await runner(request, results, read, stack)
+                return cast("Response", await self._endpoint.call(**self._endpoint.gather(request, results, read[-1])))
+        except TimeoutError:
+            if limit.expired():
+                raise Unavailable from None
+            raise
+
+
+def _overridden(dependant: Dependant, overrides: dict[Any, Any], path: str) -> Dependant:
+    """The same tree with every overridden dependency replaced, as FastAPI replaces it."""
+    replaced = []
+    for sub in dependant.dependencies:
+        call = overrides.get(sub.call)
+        chosen = sub if call is None else get_dependant(path=path, call=call, name=sub.name, scope=sub.scope)
+        replaced.append(_overridden(chosen, overrides, path))
+    copy = Dependant(**{name: getattr(dependant, name) for name in Dependant.__slots__})
+    copy.dependencies = replaced
+    return copy

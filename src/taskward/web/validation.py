@@ -1,0 +1,65 @@
+"""What is wrong with a request, said in sentences that name the member and its rule and never repeat the value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from taskward.errors import FieldError
+
+Location = Literal["body", "query", "path", "header"]
+
+_LONGEST_NAME = 64
+
+_SENTENCES = {
+    "missing": "This is required.",
+    "extra_forbidden": "This is not known, or cannot be written.",
+    "string_type": "This must be a string.",
+    "string_too_short": "This must have at least {min_length} character(s).",
+    "string_too_long": "This must have at most {max_length} characters.",
+    "string_unicode": "This must be text that UTF-8 can carry, without lone surrogates.",
+    "string_pattern_mismatch": "This does not have the form that is described.",
+    "bool_type": "This must be true or false.",
+    "bool_parsing": "This must be true or false.",
+    "int_type": "This must be a whole number.",
+    "int_parsing": "This must be a whole number.",
+    "int_from_float": "This must be a whole number.",
+    "int_parsing_size": "This must be a whole number within the limits that are described.",
+    "greater_than_equal": "This must be at least {ge}.",
+    "less_than_equal": "This must be at most {le}.",
+    "uuid_type": "This must be a UUID.",
+    "uuid_parsing": "This must be a UUID.",
+    "uuid_version": "This must be a UUIDv{expected_version}.",
+    "literal_error": "This must be one of {expected}.",
+    "enum": "This must be one of {expected}.",
+    "model_type": "This must be a JSON object.",
+    "model_attributes_type": "This must be a JSON object.",
+    "dict_type": "This must be a JSON object.",
+}
+
+
+def field_errors(location: Location, errors: Iterable[Mapping[str, Any]], prefix: str = "") -> list[FieldError]:
+    """Turn Pydantic's errors into ours.
+
+    Args:
+        location: The part of the request.
+        errors: As `ValidationError.errors()` lists them.
+        prefix: The pointer of what was validated.
+    """
+    return [FieldError(location, prefix + pointer(error["loc"]), _sentence(error)) for error in errors]
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901). Names are the client's own, so they are cut and freed of what UTF-8 cannot carry."""
+    return "".join(f"/{_clean(str(part)).replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def _clean(name: str) -> str:
+    return name[:_LONGEST_NAME].encode("utf-8", "replace").decode("utf-8")
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    context = error.get("ctx", {})
+    if error["type"] == "value_error":
+        return str(context["error"])
+    return _SENTENCES.get(error["type"], "This is not valid.").format(**context)
