@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Strict, String
 from pydantic.json_schema import WithJsonSchema
 from sqlalchemy import BigInteger, Boolean, Column, Text, Uuid, false, func
 from sqlmodel import Field, SQLModel
+from uuid_utils.compat import uuid7
 
 from taskward.database.tables import OwnedTable, owner_column, timestamp_column
 from taskward.errors import TaskNotFound
@@ -120,8 +121,8 @@ class TaskCreate(SQLModel):
         json_schema_extra={"examples": [{"title": "Buy milk", "description": "The one with the blue cap"}]},
     )
 
-    id: NewTaskId | None = Field(
-        default=None, description="A UUIDv7 of your own, for creating offline; else one is made."
+    id: NewTaskId = Field(
+        default_factory=uuid7, description="A UUIDv7 of your own, for creating offline; else one is made."
     )
     title: Title = Field(description="What is to be done.")
     description: Description | None = Field(default=None, description="Anything more about it.")
@@ -159,11 +160,11 @@ class TaskReplace(TaskUpdate):
 
 
 class Completion(SQLModel):
-    """Whether a task is done."""
+    """Whether a task is done; without `completed`, toggle."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"completed": True}]})  # type: ignore[assignment]
 
-    completed: bool
+    completed: bool = Field(default=False)
 
 
 class TaskRead(SQLModel):

@@ -7,7 +7,6 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from uuid_utils.compat import uuid7
 
 from taskward.errors import StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.models import (
@@ -90,7 +89,7 @@ async def list_tasks(
 async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Response:
     """Create a task. With an `id` of your own the request can be repeated safely: the second answers 409."""
     row = await tasks.add(
-        task.id or uuid7(), title=task.title, description=task.description, completed=task.completed
+        task.id, title=task.title, description=task.description, completed=task.completed
     )
     location = public_path(request, f"{PATH}/{row['id']}")
     return entity_answer(row.items(), row["version"], status=201, headers={"Location": location})
@@ -146,7 +145,7 @@ async def complete_task(
 ) -> Response:
     """Without a body: toggle. With one: set, which can be repeated safely."""
     versions = _versions(if_match)
-    if completion is None:
+    if completion is None or not completion.model_fields_set:
         row = await tasks.toggle(task_id, versions)
     else:
         row = await tasks.update(task_id, {"completed": completion.completed}, versions)

@@ -1,0 +1,7 @@
+"""`python -m taskward`."""
+
+import sys
+
+from taskward.cli import main
+
+sys.exit(main())

@@ -1,0 +1,74 @@
+"""Where the commands find their database and their secret: as configured, or of the embedded server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from taskward.cli.failures import CommandError
+from taskward.database.dsn import Address, parse_address
+from taskward.database.embedded import default_data_dir, read_dsn, running
+from taskward.settings import Settings
+
+_SECRET_FILE = "development-secret"  # noqa: S105 - a file's name
+
+
+def data_dir(settings: Settings) -> Path:
+    return settings.data_dir or default_data_dir()
+
+
+def addresses(settings: Settings) -> tuple[Address, Address]:
+    """Where requests go and where migrations go, of a configured database."""
+    assert settings.database_url is not None, "asked for a configured database"  # noqa: S101
+    requests = parse_address(settings.database_url.get_secret_value(), pooled=settings.pooled)
+    if settings.migrate_url is None:
+        return requests, requests
+    url = settings.migrate_url.get_secret_value()
+    return requests, parse_address(url, pooled=settings.pooled, variable="TASKWARD_MIGRATE_URL")
+
+
+@contextlib.contextmanager
+def any_database(settings: Settings) -> Iterator[tuple[Address, Address]]:
+    """The configured database; else the embedded one, started for as long as it is needed if it is not running."""
+    if settings.database_url is not None:
+        yield addresses(settings)
+        return
+    dsn = read_dsn(data_dir(settings))
+    if dsn is not None:
+        address = parse_address(dsn)
+        yield address, address
+        return
+    with running(data_dir(settings), binaries=settings.postgres_bin) as server:
+        address = parse_address(server.dsn)
+        yield address, address
+
+
+def shared_secret(settings: Settings) -> str | None:
+    """The configured secret; without `DATABASE_URL`, else the development secret, if one was made."""
+    if settings.secret is not None:
+        return settings.secret
+    if settings.database_url is not None or settings.public_key is not None:
+        return None
+    path = data_dir(settings) / _SECRET_FILE
+    try:
+        return path.read_text("ascii").strip() if path.exists() else None
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def make_development_secret(settings: Settings) -> str:
+    """The secret of the embedded mode, made at the first start and readable by its user only."""
+    existing = shared_secret(settings)
+    if existing is not None:
+        return existing
+    path = data_dir(settings) / _SECRET_FILE
+    secret = secrets.token_urlsafe(48)
+    # Written whole under another name first: a crash must not leave half a secret.
+    draft = path.with_name(f"{_SECRET_FILE}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret + "\n")
+    draft.replace(path)
+    return secret

@@ -1,0 +1,46 @@
+"""What a command may end with, and how it is said: one sentence, never a traceback, never a password."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from taskward.database.database import SchemaBehindError, UnsafeRoleError
+from taskward.database.dsn import AddressError
+from taskward.database.embedded import EmbeddedServerError
+from taskward.database.migrate import MigrationError
+from taskward.database.roles import MissingPrivilegeError
+from taskward.identity import KeyConfigurationError
+from taskward.settings import SettingsError
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked; the message is one sentence."""
+
+
+_OUR_OWN = (
+    AddressError,
+    CommandError,
+    EmbeddedServerError,
+    KeyConfigurationError,
+    MigrationError,
+    MissingPrivilegeError,
+    SchemaBehindError,
+    SettingsError,
+    UnsafeRoleError,
+)
+FAILURES = (*_OUR_OWN, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+def sentence(error: BaseException) -> str:
+    """Say what went wrong and where to look."""
+    if isinstance(error, _OUR_OWN):
+        return str(error)
+    if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
+        return f"The database refused the login: {error}. Check user and password in DATABASE_URL."
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return f"{str(error).capitalize()}. Create it, or check DATABASE_URL."
+    if isinstance(error, asyncpg.PostgresError):
+        return f"The database refused: {error}."
+    if isinstance(error, TimeoutError):
+        return "The database did not answer in time. Check host and port in DATABASE_URL."
+    return f"The database cannot be reached: {error}. Check host and port in DATABASE_URL."

@@ -1,0 +1,17 @@
+"""`taskward openapi`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+
+from taskward.app import create_app
+from taskward.settings import Settings
+
+
+def print_openapi() -> int:
+    """Print the document; it depends on no setting, so nothing needs to be configured."""
+    nowhere = Settings.model_validate({"DATABASE_URL": "postgresql:///", "jwt_secret": secrets.token_hex(32)})
+    sys.stdout.write(json.dumps(create_app(nowhere).openapi(), indent=2, ensure_ascii=False) + "\n")
+    return 0

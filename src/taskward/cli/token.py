@@ -1,0 +1,73 @@
+"""`taskward token`: a token for trying things out and for tests of an app that uses Taskward."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from taskward.cli.environment import shared_secret
+from taskward.cli.failures import CommandError
+from taskward.identity.tokens import sign
+from taskward.settings import Settings, load_settings
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_TTL = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
+
+
+def print_token(user_id: str, ttl: str, claims: Sequence[str]) -> int:
+    settings = load_settings()
+    secret = shared_secret(settings)
+    if secret is None:
+        reason = (
+            "with TASKWARD_PUBLIC_KEY only your issuer can make tokens"
+            if settings.public_key
+            else "set TASKWARD_JWT_SECRET, or start `taskward serve` once, which makes one for development"
+        )
+        raise CommandError(f"There is no shared secret to make a token with: {reason}.")
+    sys.stdout.write(make_token(settings, secret, user_id, _seconds(ttl), _parse_claims(claims)) + "\n")
+    return 0
+
+
+def make_token(settings: Settings, secret: str, user_id: str, ttl: int, claims: dict[str, Any] | None = None) -> str:
+    """A token that this configuration accepts.
+
+    Args:
+        ttl: Seconds until it expires.
+        claims: Further claims; they win over the ones that are made here.
+    """
+    now = int(time.time())
+    made: dict[str, Any] = {"iat": now, "exp": now + ttl}
+    if settings.issuer is not None:
+        made["iss"] = settings.issuer
+    if settings.audience:
+        made["aud"] = settings.audience[0]
+    place = made
+    *objects, name = settings.user_claim.split(".")
+    for part in objects:
+        place = place.setdefault(part, {})
+    place[name] = user_id
+    return sign({**made, **(claims or {})}, secret)
+
+
+def _seconds(ttl: str) -> int:
+    match = _TTL.fullmatch(ttl)
+    if match is None:
+        raise CommandError("--ttl must be a number and a unit, such as 90s, 30m, 24h or 7d.")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _parse_claims(claims: Sequence[str]) -> dict[str, Any]:
+    parsed: dict[str, Any] = {}
+    for claim in claims:
+        name, separator, value = claim.partition("=")
+        if not separator or not name:
+            raise CommandError(f"--claim must be NAME=VALUE, not {claim!r}.")
+        try:
+            parsed[name] = json.loads(value)
+        except ValueError:
+            parsed[name] = value
+    return parsed
