@@ -21,6 +21,7 @@ from bench.processes import BenchError, Running, free_port, prepare, serving
 
 _RESULTS = Path(__file__).with_name("results")
 _WARM_SECONDS = 2
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -30,7 +31,9 @@ def main() -> int:
         0; 1 when it could not be carried out or a ratio is below `--check`; 130 after Ctrl-C.
     """
     options = _options()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a shell starts background jobs with it ignored.
+    for number in _ENDING:
+        signal.signal(number, _interrupt)
     try:
         load.require_wrk()
         with ExitStack() as stack:
@@ -179,8 +182,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _hold_signals() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 _started = time.monotonic()
