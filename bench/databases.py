@@ -88,8 +88,10 @@ def created(admin_dsn: str, contender: Contender) -> Iterator[Database]:
 
     async def drop(connection: asyncpg.Connection[Any]) -> None:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        # Contenders name the roles that they make after the database.
-        for role in await connection.fetch("SELECT rolname FROM pg_roles WHERE strpos(rolname, $1) > 0", name):
+        # Contenders name the roles that they make after the database. The login role goes last: it cannot be dropped
+        # while a membership that it granted stands.
+        made = "SELECT rolname FROM pg_roles WHERE strpos(rolname, $1) > 0 ORDER BY rolname = $1"
+        for role in await connection.fetch(made, name):
             await connection.execute(f'DROP ROLE "{role["rolname"]}"')
 
     try:
