@@ -1,0 +1,1 @@
+"""Load measurements: Taskward beside other ways of building the same service. See `README.md` here."""

@@ -1,0 +1,1 @@
+"""What Taskward is measured against: one package per peer."""
