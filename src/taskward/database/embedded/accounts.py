@@ -49,8 +49,6 @@ def service_account(pgdata: Path) -> Account | None:
     Raises:
         EmbeddedServerError: The cluster belongs to root, or no candidate exists.
     """
-    if sys.platform == "win32":
-        return None
     if not is_root():
         return None
     if pgdata.exists():
@@ -61,20 +59,24 @@ def service_account(pgdata: Path) -> Account | None:
                 f"give it to a service account with `chown -R postgres {pgdata}`."
             )
             raise EmbeddedServerError(msg)
-        try:
-            entry = pwd.getpwuid(uid)
-        except KeyError:
-            # An account of another container; the number alone is enough to run under.
-            return Account(str(uid), uid, pgdata.stat().st_gid)
-        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        # An account of another container has no name here; its number is enough to run under.
+        return _look_up(uid) or Account(str(uid), uid, pgdata.stat().st_gid)
     for name in CANDIDATES:
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        account = _look_up(name)
+        if account is not None:
+            return account
     msg = (
         "PostgreSQL does not run as root and there is no account to run it under: "
         "create one with `useradd --system taskward`, or start Taskward as an ordinary user."
     )
     raise EmbeddedServerError(msg)
+
+
+def _look_up(key: str | int) -> Account | None:
+    if sys.platform != "win32":
+        try:
+            entry = pwd.getpwnam(key) if isinstance(key, str) else pwd.getpwuid(key)
+        except KeyError:
+            return None
+        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return None
