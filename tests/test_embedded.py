@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import psutil
@@ -361,16 +361,23 @@ def test_a_mislabelled_cluster_is_refused(starter: Starter, made: Path, pgdata: 
         label.write_text(version)
 
 
-@pytest.mark.parametrize("name", ["long-" * 22, "with, comma", 'with "quotes" and spaces', "prozent%20ü"])
+@pytest.mark.parametrize("name", ["long-" * 22, "with, comma", "it's with spaces", "percent%20ü"])
 def test_odd_paths_are_served(starter: Starter, name: str) -> None:
     data_dir = starter.fresh().with_name(name)
     for _ in range(2):
         with serving(starter, data_dir) as server:
             assert query(server["dsn"], "SELECT 1") == 1
             assert server["again"] == server["dsn"]
-            place = Path(query(server["dsn"], "SHOW unix_socket_directories").strip('"').replace('""', '"'))
+            place = Path(parse_qs(urlsplit(server["dsn"]).query)["host"][0])
             assert mode(place) == 0o700
     assert place == data_dir / "run" or not place.exists()
+
+
+@pytest.mark.parametrize("name", ['a"quote', "a$(touch x)", "a`touch x`", "a\nline"])
+def test_paths_that_a_shell_would_read_are_refused(starter: Starter, name: str) -> None:
+    data_dir = starter.fresh() / name
+    assert refusal(starter, data_dir).startswith(f"PostgreSQL cannot work in {data_dir}: ")
+    assert not data_dir.parent.exists()
 
 
 def test_nothing_is_open_to_other_accounts(starter: Starter, made: Path, pgdata: Path) -> None:
@@ -408,7 +415,7 @@ def test_the_role_that_logs_in_owns_the_database_and_is_not_superuser(starter: S
         )
         assert query(server["dsn"], "SHOW fsync") == query(server["dsn"], "SHOW synchronous_commit") == "on"
         with pytest.raises(asyncpg.InvalidPasswordError):
-            query(server["dsn"].replace(":", ":not", 1).replace(":not//", "://").replace("taskward:", "taskward:x"))
+            query(server["dsn"].replace("taskward:", "taskward:x"))
         assert server["dsn"] not in server["shown"]
         assert not server["imported"]
 
@@ -471,7 +478,6 @@ def answers(dsn: str) -> bool:
 def test_stop_leaves_no_process_even_with_a_client_at_work(starter: Starter, made: Path) -> None:
     process = Serving(starter, made)
     answer = process.answer()
-    client = threading.Thread(target=answers, args=(answer["dsn"] + "&application_name=x",))
 
     def linger() -> None:
         with contextlib.suppress(Exception):
@@ -619,11 +625,3 @@ def test_it_is_started_from_the_main_thread_only(base: Path) -> None:
 def test_the_default_data_directory_is_the_accounts_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/home/someone/data")
     assert default_data_dir() == Path("/var/lib/taskward" if ROOT else "/home/someone/data/taskward")
-
-
-def test_the_socket_is_within_the_limit_of_the_kernel(starter: Starter) -> None:
-    data_dir = starter.fresh().with_name("x" * 150)
-    with serving(starter, data_dir):
-        place = data_dir.joinpath("run").resolve()
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(place / ".s.PGSQL.5432"))

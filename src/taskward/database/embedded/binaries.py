@@ -33,7 +33,7 @@ _WAY_OUT = (
     "or newer, or DATABASE_URL to a server of your own."
 )
 # Headers and static libraries, a quarter of the wheel, are of no use to a running server.
-_NOT_COPIED = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "*.a")
+_FOLDERS_NOT_COPIED = frozenset({"include", "pgxs", "pkgconfig"})
 
 
 @dataclass(frozen=True)
@@ -172,13 +172,28 @@ def readable_by(account: Account | None, binaries: Binaries, data_dir: Path) -> 
 def _copy_wheel(package: Path, target: Path) -> None:
     """Copy package and sibling libraries side by side: the programs' RPATH is relative to their own place."""
     making = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
-    for source in (package / "pginstall", package.with_name(f"{WHEEL}.libs")):
-        if source.is_dir():
-            shutil.copytree(source, making / source.relative_to(package.parent), ignore=_NOT_COPIED)
-    for path in (making, *making.rglob("*")):
-        executable = path.is_dir() or path.stat().st_mode & 0o100
-        path.chmod(0o755 if executable else 0o644)
-    if sys.platform != "win32":
-        # A power cut must not leave a complete-looking copy of empty files.
-        os.sync()
-    making.rename(target)
+    try:
+        making.chmod(0o755)
+        making.joinpath(WHEEL).mkdir()
+        making.joinpath(WHEEL).chmod(0o755)
+        for source in (package / "pginstall", package.with_name(f"{WHEEL}.libs")):
+            _copy_readable(source, making / source.relative_to(package.parent))
+        if sys.platform != "win32":
+            # A power cut must not leave a complete-looking copy of empty files.
+            os.sync()
+        making.rename(target)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _copy_readable(source: Path, target: Path) -> None:
+    for folder, folders, files in os.walk(source):
+        folders[:] = [name for name in folders if name not in _FOLDERS_NOT_COPIED]
+        place = target / Path(folder).relative_to(source)
+        place.mkdir()
+        place.chmod(0o755)
+        for name in files:
+            original = Path(folder, name)
+            if original.suffix != ".a":
+                copied = shutil.copyfile(original, place / name)
+                copied.chmod(0o755 if original.stat().st_mode & 0o100 else 0o644)

@@ -45,7 +45,7 @@ def read_credentials(data_dir: Path) -> Credentials:
     """
     path = data_dir / "credentials.json"
     try:
-        return Credentials(**json.loads(path.read_text("ascii")))
+        return Credentials(**json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError) as error:
         msg = f"{path} is damaged: remove it, and the next start of taskward serve sets new passwords."
         raise EmbeddedServerError(msg) from error
@@ -60,7 +60,7 @@ def check_major(data_dir: Path, binaries: Binaries) -> None:
     found = clusters(data_dir)
     label = found.get(binaries.major)
     if label is not None:
-        stored = label.joinpath("PG_VERSION").read_text("ascii").strip()
+        stored = label.joinpath("PG_VERSION").read_text("utf-8").strip()
         if stored == str(binaries.major):
             return
         found = {int(stored): label}
@@ -106,7 +106,7 @@ def ensure(data_dir: Path, binaries: Binaries, account: Account | None) -> tuple
 def _write_credentials(data_dir: Path, credentials: Credentials) -> None:
     # mkstemp makes it 0600.
     fd, name = tempfile.mkstemp(prefix=".new-", dir=data_dir)
-    with os.fdopen(fd, "w", encoding="ascii") as file:
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
         json.dump(asdict(credentials), file)
         file.flush()
         os.fsync(fd)
@@ -119,28 +119,30 @@ def _make(data_dir: Path, pgdata: Path, binaries: Binaries, account: Account | N
         msg = f"The disk of {data_dir} is full: a new database needs {_ROOM_NEEDED >> 20} MiB."
         raise EmbeddedServerError(msg)
     making = Path(tempfile.mkdtemp(prefix=".new-", dir=data_dir))
-    password = making / "password"
-    password.touch(mode=0o600)
-    password.write_text(credentials.postgres, "ascii")
-    give(password, account)
-    give(making, account)
-    new = making / "pgdata"
-    if binaries.major >= _BUILTIN_LOCALE_SINCE:
-        _initdb(new, binaries, account, ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"])
-    else:
-        try:
-            _initdb(new, binaries, account, ["--locale=C.UTF-8"])
-        except EmbeddedServerError:
-            # Not every system has C.UTF-8; every one has C.
-            _initdb(new, binaries, account, ["--locale=C"])
-    statements = [
-        f"CREATE ROLE {ROLE} LOGIN CREATEROLE NOSUPERUSER PASSWORD '{credentials.taskward}'",
-        f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
-    ]
-    _single_user(new, binaries, account, statements)
-    new.rename(pgdata)
-    _sync_directory(data_dir)
-    shutil.rmtree(making, ignore_errors=True)
+    try:
+        password = making / "password"
+        password.touch(mode=0o600)
+        password.write_text(credentials.postgres, "utf-8")
+        give(password, account)
+        give(making, account)
+        new = making / "pgdata"
+        if binaries.major >= _BUILTIN_LOCALE_SINCE:
+            _initdb(new, binaries, account, ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"])
+        else:
+            try:
+                _initdb(new, binaries, account, ["--locale=C.UTF-8"])
+            except EmbeddedServerError:
+                # Not every system has C.UTF-8; every one has C.
+                _initdb(new, binaries, account, ["--locale=C"])
+        statements = [
+            f"CREATE ROLE {ROLE} LOGIN CREATEROLE NOSUPERUSER PASSWORD '{credentials.taskward}'",
+            f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
+        ]
+        _single_user(new, binaries, account, statements)
+        new.rename(pgdata)
+        _sync_directory(data_dir)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
 
 
 def _initdb(new: Path, binaries: Binaries, account: Account | None, locale: list[str]) -> None:

@@ -32,6 +32,8 @@ LOG_LIMIT = 10 * 1024 * 1024
 PORT = 5432
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, the closing NUL included.
 _SOCKET_PATH_LIMIT = 100
+# initdb hands its own path to a shell in double quotes; the pid file is read by lines.
+_NOT_IN_PATHS = '"$`\\\n\r'
 
 
 def default_data_dir() -> Path:
@@ -48,10 +50,13 @@ def make_data_dir(path: Path) -> Path:
         The directory, absolute and without symbolic links.
 
     Raises:
-        EmbeddedServerError: It exists but others could put files there that Taskward would trust.
+        EmbeddedServerError: PostgreSQL cannot work there, or others could put files there that Taskward would trust.
         OSError: It cannot be created.
     """
     path = path.expanduser().resolve()
+    if sys.platform != "win32" and any(character in str(path) for character in _NOT_IN_PATHS):
+        msg = f"PostgreSQL cannot work in {path}: point TASKWARD_DATA_DIR at a path without quotes, $ and line breaks."
+        raise EmbeddedServerError(msg)
     mode = 0o711 if is_root() else 0o700
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):

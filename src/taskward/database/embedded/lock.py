@@ -35,7 +35,7 @@ def held(data_dir: Path) -> Iterator[None]:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         if not _try_lock(fd):
-            holder = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
+            holder = os.read(fd, 32).decode("utf-8", "replace").strip() or "unknown"
             msg = (
                 f"Another taskward serve (pid {holder}) uses the data directory {data_dir}: "
                 "stop it, or give this one another TASKWARD_DATA_DIR."

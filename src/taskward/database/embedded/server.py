@@ -141,7 +141,7 @@ def _listen(data_dir: Path, account: Account | None) -> dict[str, str]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         return {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": str(port)}
-    place = str(make_socket_dir(data_dir, account)).replace('"', '""')
+    place = make_socket_dir(data_dir, account)
     return {
         "listen_addresses": "",
         # Quoted: PostgreSQL reads a list here.
