@@ -102,6 +102,9 @@ def _serve(starter: Starter, data_dir: Path, binaries: Path | None, tell: int, c
             os.setgroups([])
             os.setgid(pwd.getpwuid(starter.uid).pw_gid)
             os.setuid(starter.uid)
+        elif ROOT:
+            # So that a group which the server keeps would show.
+            os.setgroups([0, 1])
         with running(data_dir, binaries=binaries) as server:
             say(
                 dsn=server.dsn,
