@@ -195,7 +195,7 @@ def starter(request: pytest.FixtureRequest, base: Path) -> Starter:
 
 @pytest.fixture(scope="module")
 def made(starter: Starter) -> Path:
-    """A data directory that was started once, shared by the tests that leave it as it was."""
+    """Return a data directory that was started once, shared by the tests that leave it as it was."""
     data_dir = starter.fresh()
     with serving(starter, data_dir):
         pass
@@ -445,7 +445,7 @@ def test_no_task_content_reaches_the_log(starter: Starter, made: Path) -> None:
             "SELECT 'milk'::int",
             "SELECT milk",
             "DO $$ BEGIN RAISE WARNING 'milk'; END $$",
-            "DO $$ DECLARE t text; BEGIN CREATE TEMP TABLE x (a text, b int NOT NULL); INSERT INTO x VALUES ('milk'); END $$",
+            "DO $$ BEGIN CREATE TEMP TABLE x (a text, b int NOT NULL); INSERT INTO x VALUES ('milk'); END $$",
             "SELECT 1; SELECT 'milk' FROM generate_series(1, 2) n WHERE 1 / (n - 1) > 0",
         ):
             with contextlib.suppress(asyncpg.PostgresError):

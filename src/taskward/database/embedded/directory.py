@@ -156,7 +156,7 @@ def make_socket_dir(data_dir: Path, account: Account | None) -> Path:
         make_private(path, account)
         return path
     # Not TMPDIR, which may be long, or closed to the service account.
-    short = Path(tempfile.mkdtemp(prefix="taskward-", dir="/tmp"))  # noqa: S108
+    short = Path(tempfile.mkdtemp(prefix="taskward-", dir="/tmp"))
     give(short, account)
     if path.is_dir():
         path.rmdir()

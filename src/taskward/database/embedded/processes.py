@@ -54,7 +54,7 @@ def run(
         user=account.uid if account else None,
         group=account.gid if account else None,
         extra_groups=[] if account else None,
-        preexec_fn=_end_with_parent(int(getattr(signal, "SIGKILL", 0))),  # noqa: PLW1509 - runs before Taskward has threads
+        preexec_fn=_end_with_parent(int(getattr(signal, "SIGKILL", 0))),
     )
 
 
