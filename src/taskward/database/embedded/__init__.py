@@ -1,0 +1,11 @@
+"""The private PostgreSQL server of `taskward serve`: made on first start, run as its child, ended with it.
+
+Only the process that serves enters `running`; every other command asks `read_dsn`. No SQL of Taskward's own
+tables lives here: whoever gets the DSN migrates.
+"""
+
+from taskward.database.embedded.directory import default_data_dir
+from taskward.database.embedded.errors import EmbeddedServerError
+from taskward.database.embedded.server import EmbeddedServer, read_dsn, running
+
+__all__ = ["EmbeddedServer", "EmbeddedServerError", "default_data_dir", "read_dsn", "running"]

