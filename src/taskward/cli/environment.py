@@ -10,7 +10,7 @@ from pathlib import Path
 
 from taskward.cli.failures import CommandError
 from taskward.database.dsn import Address, parse_address
-from taskward.database.embedded import default_data_dir, read_dsn, running
+from taskward.database.embedded import EmbeddedServerError, default_data_dir, read_dsn, running
 from taskward.settings import Settings
 
 _SECRET_FILE = "development-secret"  # noqa: S105 - a file's name
@@ -36,13 +36,12 @@ def any_database(settings: Settings) -> Iterator[tuple[Address, Address]]:
     if settings.database_url is not None:
         yield addresses(settings)
         return
-    dsn = read_dsn(data_dir(settings))
-    if dsn is not None:
+    with contextlib.ExitStack() as stack:
+        try:
+            dsn = read_dsn(data_dir(settings))
+        except EmbeddedServerError:
+            dsn = stack.enter_context(running(data_dir(settings), binaries=settings.postgres_bin)).dsn
         address = parse_address(dsn)
-        yield address, address
-        return
-    with running(data_dir(settings), binaries=settings.postgres_bin) as server:
-        address = parse_address(server.dsn)
         yield address, address
 
 

@@ -122,6 +122,8 @@ def _run(settings: Settings, *, reload: bool, token: str | None, directory: Path
 
 def _load_worker_app(settings: Settings, parent: int) -> FastAPI:
     _die_with(parent)
+    # Ctrl-C reaches a whole process group. Only the parent may hear it: it stops its workers, once and in order.
+    os.setsid()
     from taskward.app import create_app  # noqa: PLC0415 - in the worker, so that a reload loads it anew
 
     return create_app(settings)

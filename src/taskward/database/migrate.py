@@ -8,14 +8,7 @@ from __future__ import annotations
 import io
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import pool
-from sqlalchemy.ext.asyncio import create_async_engine
+from typing import TYPE_CHECKING, Any
 
 from taskward.database.connections import Connection, connect
 from taskward.database.dsn import Address
@@ -29,8 +22,13 @@ from taskward.database.roles import (
     why_unsafe,
 )
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection as SyncConnection
+
 OLDEST_SERVER = 150_000
 VERSION_TABLE_OPTIONS: dict[str, Any] = {"version_table": "alembic_version", "version_table_schema": SCHEMA}
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x7461736B77617264  # "taskward" in ASCII, as the key of an advisory lock
 
 
@@ -38,18 +36,26 @@ class MigrationError(Exception):
     """The database cannot be migrated; the message is one sentence that says why and what to do."""
 
 
+# Alembic and SQLAlchemy's engine are imported where they work: a start that has nothing to migrate does without.
+
+
 def _config() -> Config:
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     return config
 
 
 @cache
+def revisions() -> tuple[str, ...]:
+    """Every schema version, oldest first; a version's file is named for it."""
+    return tuple(sorted(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py")))
+
+
 def head() -> str:
     """The schema version that this code needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None, "the package carries its migrations"  # noqa: S101
-    return revision
+    return revisions()[-1]
 
 
 async def current(connection: Connection) -> str | None:
@@ -78,9 +84,12 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
         MigrationError: The server is too old or the schema is of a newer Taskward.
         MissingPrivilegeError: A role has to be made by someone who may.
     """
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
+
     login = await _role_of(requests) if requests is not None else None
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: connect(owner), poolclass=pool.NullPool
+        "postgresql+asyncpg://", async_creator=lambda: connect(owner), poolclass=NullPool
     )
     try:
         async with engine.begin() as transaction:
@@ -105,6 +114,8 @@ def migration_sql(database: str, login: str) -> str:
         database: The database's name, which the roles are named for.
         login: The role that connects for requests.
     """
+    from alembic import command  # noqa: PLC0415
+
     config = _config()
     config.output_buffer = io.StringIO()
     command.upgrade(config, "head", sql=True)
@@ -124,6 +135,8 @@ def migration_sql(database: str, login: str) -> str:
 
 
 def _upgrade(connection: SyncConnection) -> None:
+    from alembic import command  # noqa: PLC0415
+
     config = _config()
     config.attributes["connection"] = connection
     connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
@@ -150,9 +163,8 @@ async def _check_server(connection: Connection) -> None:
     _, version = await _facts(connection)
     if version < OLDEST_SERVER:
         raise MigrationError(f"PostgreSQL {version // 10_000} is too old; 15 or newer is needed.")
-    known = {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}
     found = await current(connection)
-    if found is not None and found not in known:
+    if found is not None and found not in revisions():
         raise MigrationError(f"The schema is at version {found}, of a newer Taskward; upgrade Taskward to use it.")
 
 

@@ -1,0 +1,245 @@
+"""One real PostgreSQL and one real HTTP server for the whole session; each test brings users of its own.
+
+Users are kept apart by the very thing under test, so tests need no clean database: they need new users, which the
+fixtures `alice` and `bob` are. A test that changes the database itself takes `new_database`, a migrated clone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from taskward.app import create_app
+from taskward.database.dsn import parse_address
+from taskward.database.embedded import running
+from taskward.database.migrate import migrate
+from taskward.identity.tokens import sign
+from taskward.settings import Settings
+
+SECRET = "a-secret-of-the-tests-that-nobody-else-knows"
+
+
+def make_token(user_id: str, /, *, secret: str = SECRET, ttl: float = 3600, **claims: Any) -> str:
+    """A token as an issuer would sign it; a claim given as None is left out."""
+    all_claims = {"sub": user_id, "iat": int(time.time()), "exp": int(time.time() + ttl), **claims}
+    return sign({name: value for name, value in all_claims.items() if value is not None}, secret)
+
+
+def make_settings(database_url: str, **changes: Any) -> Settings:
+    values: dict[str, Any] = {"database_url": database_url, "jwt_secret": SECRET, **changes}
+    return Settings(_env_file=None, **values)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running PostgreSQL.
+
+    Attributes:
+        superuser: A URL of a superuser on the database `postgres`.
+        owner: A URL of a role that may create roles and owns its databases, as a provider hands it out.
+    """
+
+    superuser: str
+    owner: str
+
+    def url(self, database: str, *, superuser: bool = False) -> str:
+        parts = urlsplit(self.superuser if superuser else self.owner)
+        return urlunsplit(parts._replace(path=f"/{database}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_configuration_from_outside() -> Iterator[None]:
+    # A developer's own settings must not reach the tests.
+    found = {n: v for n, v in os.environ.items() if n.startswith("TASKWARD_") or n in {"DATABASE_URL", "BETTER_AUTH_SECRET"}}
+    for name in found:
+        del os.environ[name]
+    yield
+    os.environ.update(found)
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder that a service account may traverse, which pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(prefix="taskward-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(open_folder: Path) -> Iterator[Cluster]:
+    """The embedded server, started as `taskward serve` starts it."""
+    with running(open_folder / "data") as server:
+        import json  # noqa: PLC0415
+
+        passwords = json.loads((server.data_dir / "credentials.json").read_text())
+        parts = urlsplit(server.dsn)
+        superuser = parts._replace(netloc=f"postgres:{passwords['postgres']}@", path="/postgres")
+        yield Cluster(urlunsplit(superuser), server.dsn)
+
+
+@pytest.fixture(scope="session")
+async def template(cluster: Cluster) -> str:
+    """The name of a migrated database that others are cloned from."""
+    await migrate(parse_address(cluster.owner))
+    return "taskward"
+
+
+async def _execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def empty_database(cluster: Cluster) -> AsyncIterator[str]:
+    """The URL of a database that was never migrated; its roles are dropped with it."""
+    name = f"empty_{secrets.token_hex(4)}"
+    await _execute(cluster.superuser, f"CREATE DATABASE {name} OWNER taskward")
+    yield cluster.url(name)
+    await drop_database(cluster, name)
+
+
+async def drop_database(cluster: Cluster, name: str) -> None:
+    roles = f"SELECT rolname FROM pg_roles WHERE rolname IN ('taskward_requests_{name}', 'taskward_probe_{name}')"
+    connection = await asyncpg.connect(cluster.superuser)
+    try:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        for (role,) in await connection.fetch(roles):
+            await connection.execute(f"DROP ROLE {role}")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def new_database(empty_database: str) -> str:
+    """The URL of a migrated database of this test's own."""
+    await migrate(parse_address(empty_database))
+    return empty_database
+
+
+class _Server(uvicorn.Server):
+    def install_signal_handlers(self) -> None:  # pragma: no cover - uvicorn's name for it in older versions
+        pass
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """Serve an ASGI app on a free port of loopback, in a thread with a loop of its own; yields its URL."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", access_log=False)
+    server = _Server(config)
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(server.serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        if not server.started:
+            raise RuntimeError("the app did not start") from (failure[0] if failure else None)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def app(cluster: Cluster, template: str) -> FastAPI:
+    """The app as shipped, on the session's database."""
+    return create_app(make_settings(cluster.url(template)))
+
+
+@pytest.fixture(scope="session")
+def base_url(app: FastAPI) -> Iterator[str]:
+    """Where the session's app is served, over real HTTP."""
+    with serving(app) as url:
+        yield url
+
+
+@dataclass(frozen=True)
+class User:
+    """A user with a token and a client that sends it."""
+
+    id: str
+    token: str
+    http: httpx.AsyncClient
+
+    async def create(self, title: str = "Buy milk", **members: Any) -> dict[str, Any]:
+        response = await self.http.post("/api/v1/tasks", json={"title": title, **members})
+        assert response.status_code == 201, response.text
+        return response.json()  # type: ignore[no-any-return]
+
+    async def trash(self, task_id: str) -> None:
+        assert (await self.http.delete(f"/api/v1/tasks/{task_id}")).status_code == 204
+
+
+NewUser = Callable[[str], Awaitable[User]]
+
+
+@pytest.fixture
+async def new_user(base_url: str) -> AsyncIterator[NewUser]:
+    """Makes users with an id that no other test has."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def make(name: str) -> User:
+        user_id = f"{name}-{secrets.token_hex(4)}"
+        token = make_token(user_id)
+        client = httpx.AsyncClient(base_url=base_url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        clients.append(client)
+        return User(user_id, token, client)
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+async def alice(new_user: NewUser) -> User:
+    return await new_user("alice")
+
+
+@pytest.fixture
+async def bob(new_user: NewUser) -> User:
+    return await new_user("bob")
+
+
+@pytest.fixture
+async def nobody(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a token."""
+    async with httpx.AsyncClient(base_url=base_url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+async def superuser(cluster: Cluster, template: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection to the session's database that row-level security does not bind."""
+    connection = await asyncpg.connect(cluster.url(template, superuser=True))
+    yield connection
+    await connection.close()
