@@ -16,6 +16,7 @@ from taskward import __version__
 from taskward.account.routes import router as account_router
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
+from taskward.deadlines import Deadlines
 from taskward.identity import Verifier, load_key
 from taskward.settings import Settings, SettingsError, load_settings
 from taskward.tasks.routes import router as tasks_router
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
     )
-    app.state.request_timeout = settings.request_timeout
+    app.state.deadlines = Deadlines(settings.request_timeout)
     app.state.database = Database(address, pool_size=settings.pool_size)
     app.state.verifier = Verifier(
         load_key(settings.secret, settings.public_key),

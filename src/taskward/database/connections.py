@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from taskward.database.dsn import Address
+from taskward.deadlines import Deadlines
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Pool:
         self._open = 0
         self._idle: list[Connection] = []
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._patience = Deadlines(ACQUIRE_TIMEOUT)
         self._closing = False
         self._all_returned = asyncio.Event()
         self._all_returned.set()
@@ -132,17 +134,17 @@ class Pool:
             return await self._make()
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
+        patience = self._patience.start(lambda: waiter.done() or waiter.set_exception(PoolExhausted()))
         try:
-            async with asyncio.timeout(ACQUIRE_TIMEOUT):
-                connection = await waiter  # type: ignore[assignment]
-        except BaseException as error:
-            if waiter.done() and not waiter.cancelled():
+            handed_over = await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._pass_on(waiter.result())
-            if isinstance(error, TimeoutError):
-                raise PoolExhausted from None
             raise
+        finally:
+            patience.end()
         # Nothing is handed over when a connection was discarded: the place of it is.
-        return connection or await self._make(counted=True)
+        return handed_over or await self._make(counted=True)
 
     async def _make(self, *, counted: bool = False) -> Connection:
         if not counted:

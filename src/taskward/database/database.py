@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from taskward.database import migrate
 from taskward.database.connections import LOST, Connection, Pool, connect
 from taskward.database.dsn import Address
 from taskward.database.roles import UnsafeRoleError, choose_requests_role
-from taskward.database.session import Session, open_session
+from taskward.database.session import Transaction
 from taskward.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Database:
             await connection.close()
         self._opened = True
 
-    def session(self, owner: Owner) -> AbstractAsyncContextManager[Session]:
+    def session(self, owner: Owner) -> Transaction:
         """A transaction as `owner`: committed at the end, rolled back on any error.
 
         Raises:
@@ -60,7 +59,7 @@ class Database:
         """
         if not self._opened:
             raise Unavailable("The service has not been started: the app's lifespan was not entered.")
-        return open_session(self.pool, owner, self._role)
+        return Transaction(self.pool, owner, self._role)
 
     async def problem(self) -> str | None:
         """What keeps the database from serving requests now, in a few words for an operator, or None."""

@@ -7,9 +7,8 @@ connection next, a transaction pooler's other clients included.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import AsyncIterator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -25,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Session:
-    """Runs compiled statements as one owner. Made by `open_session` only."""
+    """Runs compiled statements as one owner, inside the transaction that `Transaction` opened."""
 
     __slots__ = ("_connection", "_user_id")
 
@@ -47,9 +46,8 @@ class Session:
         return rows[0] if rows else None
 
 
-@contextlib.asynccontextmanager
-async def open_session(pool: Pool, owner: Owner, role: str | None) -> AsyncIterator[Session]:
-    """Open a transaction as `owner`; commit it at the end, roll it back on any error.
+class Transaction:
+    """An async context manager: a transaction as one owner, committed at the end, rolled back on any error.
 
     Args:
         pool: Where the connection comes from.
@@ -60,20 +58,32 @@ async def open_session(pool: Pool, owner: Owner, role: str | None) -> AsyncItera
         Unavailable: The database cannot be reached.
         OutcomeUnknown: The connection was lost while the transaction was being committed.
     """
-    connection = await _begin(pool, _opening(owner, role))
-    try:
-        yield Session(connection, owner)
-    except Exception as error:
-        await _roll_back(pool, connection)
-        if isinstance(error, LOST):
-            _log.warning("The database was lost: %s", type(error).__name__)
-            raise Unavailable from error
-        raise
-    except BaseException:
-        # Cancelled in the middle of something: what the connection is doing is not known.
-        pool.discard(connection)
-        raise
-    await _commit(pool, connection)
+
+    __slots__ = ("_connection", "_opening", "_owner", "_pool")
+    _connection: Connection
+
+    def __init__(self, pool: Pool, owner: Owner, role: str | None) -> None:
+        self._pool = pool
+        self._owner = owner
+        self._opening = _opening(owner, role)
+
+    async def __aenter__(self) -> Session:
+        self._connection = await _begin(self._pool, self._opening)
+        return Session(self._connection, self._owner)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            await _commit(self._pool, self._connection)
+        elif isinstance(error, Exception):
+            await _roll_back(self._pool, self._connection)
+            if isinstance(error, LOST):
+                _log.warning("The database was lost: %s", type(error).__name__)
+                raise Unavailable from error
+        else:
+            # Cancelled in the middle of something: what the connection is doing is not known.
+            self._pool.discard(self._connection)
 
 
 def _opening(owner: Owner, role: str | None) -> str:

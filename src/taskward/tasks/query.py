@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Uuid, bindparam
+from sqlalchemy import BigInteger, Text, Uuid, bindparam, cast
 from sqlmodel import select
 
 from taskward.database.statements import OWNER, Statement, compile_statement
@@ -20,7 +20,8 @@ from taskward.tasks.models import Task, TaskFilters
 
 _task = columns(Task)
 READ = tuple(
-    _task[name]
+    # As text: an identifier that is only passed on need not become an object and a text again.
+    cast(_task.id, Text).label("id") if name == "id" else _task[name]
     for name in (
         "id", "user_id", "title", "description", "completed", "completed_at",
         "version", "created_at", "updated_at", "deleted_at",
@@ -50,9 +51,9 @@ class Listing:
 
     filters: TaskFilters
 
-    def next_cursor(self, last: UUID) -> str:
+    def next_cursor(self, last: str) -> str:
         """The cursor of the page after the task with the id `last`."""
-        return urlsafe_b64encode(_digest(self.filters) + last.bytes).rstrip(b"=").decode("ascii")
+        return urlsafe_b64encode(_digest(self.filters) + UUID(last).bytes).rstrip(b"=").decode("ascii")
 
 
 def listing(filters: TaskFilters) -> Listing:
@@ -77,13 +78,15 @@ def _list_statement(completed: bool | None, deleted: bool, paged: bool) -> State
         page = page.where(_task.completed if completed else ~_task.completed)
     if paged:
         page = page.where(_task.id < bindparam("after", type_=Uuid()))
-    found = page.order_by(_task.id.desc()).limit(bindparam("rows", type_=BigInteger())).subquery("page")
+    # The id is there twice: as text for clients, and as it is for the order.
+    page = page.add_columns(_task.id.label("key")).order_by(_task.id.desc())
+    found = page.limit(bindparam("rows", type_=BigInteger())).subquery("page")
     account = columns(Account)
     statement = (
-        select(account.epoch, account.clock, *found.c)
+        select(account.epoch, account.clock, *(found.c[column.name] for column in READ))
         .select_from(table_of(Account).outerjoin(found, found.c.user_id == account.user_id))
         .where(account.user_id == OWNER)
-        .order_by(found.c.id.desc())
+        .order_by(found.c.key.desc())
     )
     return compile_statement(statement)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -71,7 +71,7 @@ async def list_tasks(
             return Response(status_code=304, headers={"ETag": tag, "Cache-Control": ENTITY_CACHE})
     rows = await tasks.list(wanted)
     tag = _collection_tag(user_id, (rows[0]["epoch"], rows[0]["clock"]) if rows else None, wanted)
-    found = [dict(list(row.items())[2:]) for row in rows if row["id"] is not None]
+    found = [_without_account(row) for row in rows if row["id"] is not None]
     headers = {"ETag": tag, "Cache-Control": ENTITY_CACHE}
     if len(found) > wanted.limit:
         found.pop()
@@ -189,14 +189,20 @@ def _versions(if_match: EntityTags | None) -> list[int] | None:
     return None if if_match is None else if_match.versions()
 
 
+def _without_account(row: Any) -> dict[str, object]:
+    task = dict(row.items())
+    del task["epoch"], task["clock"]
+    return task
+
+
 def _collection_tag(user_id: str, clock: tuple[object, int] | None, wanted: Listing) -> str:
     """The tag of a listing: of whose it is, of which life of the account, of its clock and of the query."""
     state = f"{user_id}\n{clock}\n{wanted.fingerprint}"
     return f'"{blake2b(state.encode(), digest_size=16).hexdigest()}"'
 
 
-def _next_page(request: Request, wanted: Listing, last: object) -> str:
-    given = wanted.filters.model_dump(exclude_unset=True, exclude_none=True)
+def _next_page(request: Request, wanted: Listing, last: str) -> str:
+    given = {name: getattr(wanted.filters, name) for name in TaskFilters.model_fields if name in wanted.filters.model_fields_set}
     query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
-    query["cursor"] = wanted.next_cursor(last)  # type: ignore[arg-type]
+    query["cursor"] = wanted.next_cursor(last)
     return public_path(request, f"{PATH}?{urlencode(query)}")

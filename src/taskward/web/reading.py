@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -13,6 +13,7 @@ from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
+from taskward.deadlines import Deadlines
 from taskward.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -75,11 +76,11 @@ class RequestReader:
             self._body = _Parameter(*bodies[0])
             self._body.adapter = TypeAdapter(bodies[0][1].field_info.annotation)
 
-    async def read(self, request: Request, timeout: float) -> list[Arguments]:  # noqa: ASYNC109 - for the body only
+    async def read(self, request: Request, deadlines: Deadlines) -> list[Arguments]:
         """The arguments of each step.
 
         Args:
-            timeout: Seconds in which the body must have arrived.
+            deadlines: In which the body must have arrived.
 
         Raises:
             Problem: The request cannot be understood or breaks a rule; see the module `errors`.
@@ -89,7 +90,7 @@ class RequestReader:
         arguments: list[Arguments] = [{} for _ in range(self._steps)]
         errors: list[FieldError] = []
         if self._body is not None:
-            await self._read_body(request, timeout, self._body, arguments, errors)
+            await self._read_body(request, deadlines, self._body, arguments, errors)
         if self._query or request.scope["query_string"]:
             self._read_query(request.scope["query_string"], arguments, errors)
         if self._headers:
@@ -105,16 +106,22 @@ class RequestReader:
     async def _read_body(
         self,
         request: Request,
-        timeout: float,  # noqa: ASYNC109 - for the body only
+        deadlines: Deadlines,
         parameter: _Parameter,
         arguments: list[Arguments],
         errors: list[FieldError],
     ) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        deadline = deadlines.start(task.cancel)
         try:
-            async with asyncio.timeout(timeout):
-                body = await _receive(request)
-        except TimeoutError:
-            raise BodyTimeout from None
+            body = await _receive(request)
+        except asyncio.CancelledError:
+            if deadline.expired:
+                task.uncancel()
+                raise BodyTimeout from None
+            raise
+        finally:
+            deadline.end()
         if not body and not parameter.required:
             arguments[parameter.step][parameter.name] = parameter.default
             return

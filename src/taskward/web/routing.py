@@ -24,6 +24,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant
 from fastapi.routing import APIRoute
 
+from taskward.deadlines import Deadlines
 from taskward.errors import Unavailable
 from taskward.web.reading import RequestReader
 
@@ -158,17 +159,22 @@ class _Plan:
         nothing: list[Arguments] = [{}] * len(self._steps)
         for runner in self._before:
             await runner(request, results, nothing, None)
-        timeout = request.app.state.request_timeout
-        read = await self._reader.read(request, timeout)
+        deadlines: Deadlines = request.app.state.deadlines
+        read = await self._reader.read(request, deadlines)
+        task = cast("asyncio.Task[Response]", asyncio.current_task())
+        deadline = deadlines.start(task.cancel)
         try:
-            async with asyncio.timeout(timeout) as limit, AsyncExitStack() as stack:
+            async with AsyncExitStack() as stack:
                 for runner in self._after:
                     await runner(request, results, read, stack)
                 return cast("Response", await self._endpoint.call(**self._endpoint.gather(request, results, read[-1])))
-        except TimeoutError:
-            if limit.expired():
+        except asyncio.CancelledError:
+            if deadline.expired:
+                task.uncancel()
                 raise Unavailable from None
             raise
+        finally:
+            deadline.end()
 
 
 def _overridden(dependant: Dependant, overrides: dict[Any, Any], path: str) -> Dependant:

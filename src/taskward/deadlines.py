@@ -1,0 +1,73 @@
+"""Time limits that cost next to nothing while they are kept.
+
+`asyncio.timeout` makes a timer of the event loop each time. Here all limits of one kind are equally long, so the
+oldest always ends first, and one timer serves them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+
+class Deadline:
+    """One limit that is being kept; `expired` says whether it was not."""
+
+    __slots__ = ("_at", "_on_expiry", "expired")
+
+    def __init__(self, at: float, on_expiry: Callable[[], object]) -> None:
+        self._at = at
+        self._on_expiry: Callable[[], object] | None = on_expiry
+        self.expired = False
+
+    @property
+    def at(self) -> float:
+        return self._at
+
+    @property
+    def is_over(self) -> bool:
+        return self._on_expiry is None
+
+    def end(self) -> None:
+        """What was limited is over."""
+        self._on_expiry = None
+
+    def expire(self) -> None:
+        action, self._on_expiry = self._on_expiry, None
+        if action is not None:
+            self.expired = True
+            action()
+
+
+class Deadlines:
+    """Limits of one length, on the event loop that the first of them starts on.
+
+    Args:
+        seconds: How long each limit is.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._running: deque[Deadline] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, on_expiry: Callable[[], object]) -> Deadline:
+        """Begin a limit; call its `end` in time, or `on_expiry` is called."""
+        loop = asyncio.get_running_loop()
+        running = self._running
+        while running and running[0].is_over:
+            running.popleft()
+        deadline = Deadline(loop.time() + self._seconds, on_expiry)
+        running.append(deadline)
+        if self._timer is None:
+            self._timer = loop.call_at(deadline.at, self._sweep, loop)
+        return deadline
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._running and (self._running[0].is_over or self._running[0].at <= now):
+            self._running.popleft().expire()
+        if self._running:
+            self._timer = loop.call_at(self._running[0].at, self._sweep, loop)
