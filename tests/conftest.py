@@ -67,7 +67,9 @@ class Cluster:
 @pytest.fixture(scope="session", autouse=True)
 def _no_configuration_from_outside() -> Iterator[None]:
     # A developer's own settings must not reach the tests.
-    found = {n: v for n, v in os.environ.items() if n.startswith("TASKWARD_") or n in {"DATABASE_URL", "BETTER_AUTH_SECRET"}}
+    found = {
+        n: v for n, v in os.environ.items() if n.startswith("TASKWARD_") or n in {"DATABASE_URL", "BETTER_AUTH_SECRET"}
+    }
     for name in found:
         del os.environ[name]
     yield

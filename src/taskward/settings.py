@@ -60,9 +60,7 @@ class Settings(BaseSettings):
         "auto", description="Whether DATABASE_URL is a transaction pooler's address (PgBouncer); `auto` looks at it."
     )
     pool_size: int = Field(10, ge=1, le=1000, description="Database connections per worker.")
-    jwt_secret: SecretStr | None = Field(
-        None, description="Shared secret of HS256 tokens, at least 32 bytes."
-    )
+    jwt_secret: SecretStr | None = Field(None, description="Shared secret of HS256 tokens, at least 32 bytes.")
     better_auth_secret: SecretStr | None = Field(
         None,
         validation_alias="BETTER_AUTH_SECRET",

@@ -15,7 +15,14 @@ from sqlalchemy import CTE, Alias, Delete, Insert, Join, Select, Subquery, Table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, ColumnClause, ColumnElement, Label
+from sqlalchemy.sql.elements import (
+    BinaryExpression,
+    BindParameter,
+    BooleanClauseList,
+    ColumnClause,
+    ColumnElement,
+    Label,
+)
 from sqlalchemy.sql.expression import Executable, FromClause
 from sqlalchemy.sql.selectable import FromGrouping, SelectBase
 
@@ -218,6 +225,3 @@ def _same(one: Any, other: Any) -> bool:
 
 def _name(column: Any) -> str:
     return str(getattr(column, "name", column))
-
-
-

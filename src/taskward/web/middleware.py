@@ -105,7 +105,9 @@ def _without_data(error: BaseException) -> str:
     frame = error.__traceback__
     while frame is not None:
         code = frame.tb_frame.f_code
-        lines.append(f"  at {code.co_qualname if hasattr(code, 'co_qualname') else code.co_name} ({code.co_filename}:{frame.tb_lineno})")
+        lines.append(
+            f"  at {code.co_qualname if hasattr(code, 'co_qualname') else code.co_name} ({code.co_filename}:{frame.tb_lineno})"
+        )
         frame = frame.tb_next
     if error.__cause__ is not None:
         lines.append("caused by " + _without_data(error.__cause__))
