@@ -44,7 +44,7 @@ def make_token(user_id: str, /, *, secret: str = SECRET, ttl: float = 3600, **cl
 
 def make_settings(database_url: str, **changes: Any) -> Settings:
     values: dict[str, Any] = {"database_url": database_url, "jwt_secret": SECRET, **changes}
-    return Settings(_env_file=None, **values)  # type: ignore[call-arg]
+    return Settings(_env_file=None, **values)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def serving(app: Any) -> Iterator[str]:
     def run() -> None:
         try:
             asyncio.run(server.serve())
-        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
+        except BaseException as error:
             failure.append(error)
 
     thread = threading.Thread(target=run)

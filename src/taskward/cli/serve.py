@@ -175,7 +175,8 @@ def _check_port(settings: Settings) -> None:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise CommandError(
-                f"Cannot listen on {settings.host} port {settings.port}: {reason}; choose another with --port or --host."
+                f"Cannot listen on {settings.host} port {settings.port}: {reason};"
+                " choose another with --port or --host."
             ) from None
 
 

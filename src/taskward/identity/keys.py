@@ -59,7 +59,7 @@ def _pem(text: str) -> bytes:
         return text.replace("\\n", "\n").strip().encode()
     try:
         if len(text) > _LONGEST_PATH:
-            raise OSError
+            raise OSError  # noqa: TRY301 - as a name that the file system finds too long
         return Path(text).expanduser().read_bytes()
     except (OSError, ValueError):
         raise KeyConfigurationError("TASKWARD_PUBLIC_KEY is neither a PEM key nor a file that can be read.") from None

@@ -66,7 +66,7 @@ async def list_tasks(
     if if_none_match is not None:
         # Read first, and apart: a write in between makes the tag older than the page, never newer.
         account = await tasks.account()
-        tag = _collection_tag(user_id, account and (account["epoch"], account["clock"]), wanted)
+        tag = _collection_tag(user_id, None if account is None else (account["epoch"], account["clock"]), wanted)
         if if_none_match.matches(tag):
             return Response(status_code=304, headers={"ETag": tag, "Cache-Control": ENTITY_CACHE})
     rows = await tasks.list(wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -73,7 +73,7 @@ class RequestReader:
         self._body: _Parameter | None = None
         if bodies:
             self._body = _Parameter(*bodies[0])
-            self._body.adapter = TypeAdapter(bodies[0][1].field_info.annotation)
+            self._body.adapter = TypeAdapter(cast("Any", bodies[0][1].field_info.annotation))
 
     async def read(self, request: Request, timeout: float) -> list[Arguments]:  # noqa: ASYNC109 - for the body only
         """The arguments of each step.
@@ -174,7 +174,7 @@ def _validate(
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             if parameter.members is None:
-                found = [{**found[0], "loc": (parameter.alias,)}]  # type: ignore[typeddict-item]
+                found = [{**found[0], "loc": (parameter.alias,)}]
             errors += field_errors(location, found)
 
 
