@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from jose import jwt  # type: ignore[import-untyped]
+from jose import jwt
 
 OPERATIONS = ("get", "list", "create", "complete")
 """Get one task, list the newest 50, create one, toggle its completion."""

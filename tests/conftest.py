@@ -44,7 +44,7 @@ def make_token(user_id: str, /, *, secret: str = SECRET, ttl: float = 3600, **cl
 
 def make_settings(database_url: str, **changes: Any) -> Settings:
     values: dict[str, Any] = {"database_url": database_url, "jwt_secret": SECRET, **changes}
-    return Settings(_env_file=None, **values)  # type: ignore[call-arg]
+    return Settings(_env_file=None, **values)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ class Cluster:
 @pytest.fixture(scope="session", autouse=True)
 def _no_configuration_from_outside() -> Iterator[None]:
     # A developer's own settings must not reach the tests.
-    found = {n: v for n, v in os.environ.items() if n.startswith("TASKWARD_") or n in {"DATABASE_URL", "BETTER_AUTH_SECRET"}}
+    found = {
+        n: v for n, v in os.environ.items() if n.startswith("TASKWARD_") or n in {"DATABASE_URL", "BETTER_AUTH_SECRET"}
+    }
     for name in found:
         del os.environ[name]
     yield
@@ -153,7 +155,7 @@ def serving(app: Any) -> Iterator[str]:
     def run() -> None:
         try:
             asyncio.run(server.serve())
-        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
+        except BaseException as error:
             failure.append(error)
 
     thread = threading.Thread(target=run)

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "TASKWARD_"
 _MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key has at least the hash's size
+_FEWEST_CHARACTERS = 5  # different ones; fewer were typed to fill the length
 _KNOWN_SECRETS = frozenset(
     {
         "better-auth-secret-123456789",
@@ -60,9 +61,7 @@ class Settings(BaseSettings):
         "auto", description="Whether DATABASE_URL is a transaction pooler's address (PgBouncer); `auto` looks at it."
     )
     pool_size: int = Field(10, ge=1, le=1000, description="Database connections per worker.")
-    jwt_secret: SecretStr | None = Field(
-        None, description="Shared secret of HS256 tokens, at least 32 bytes."
-    )
+    jwt_secret: SecretStr | None = Field(None, description="Shared secret of HS256 tokens, at least 32 bytes.")
     better_auth_secret: SecretStr | None = Field(
         None,
         validation_alias="BETTER_AUTH_SECRET",
@@ -169,7 +168,7 @@ def _check_secret(secret: str) -> None:
         raise ValueError("the shared secret is a PEM key; a public key belongs into TASKWARD_PUBLIC_KEY")
     if len(secret.encode()) < _MINIMUM_SECRET_BYTES:
         raise ValueError(f"the shared secret must have at least {_MINIMUM_SECRET_BYTES} bytes")
-    if secret in _KNOWN_SECRETS or len(set(secret)) < 5:
+    if secret in _KNOWN_SECRETS or len(set(secret)) < _FEWEST_CHARACTERS:
         raise ValueError("the shared secret is one that anybody can guess; make one with: openssl rand -hex 32")
 
 

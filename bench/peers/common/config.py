@@ -11,4 +11,4 @@ class Settings(BaseSettings):
     pool_size: int = 10
 
 
-settings = Settings()  # type: ignore[call-arg]  # the values come from the environment
+settings = Settings()  # the values come from the environment

@@ -53,7 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--sub", default="alice", help="the user id (alice)")
     token.add_argument("--ttl", default="24h", help="how long it is valid, as 90s, 30m, 24h or 7d (24h)")
     token.add_argument(
-        "--claim", action="append", default=[], metavar="NAME=VALUE", help="another claim; VALUE may be JSON; repeatable"
+        "--claim",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another claim; VALUE may be JSON; repeatable",
     )
     token.set_defaults(run=_token)
 

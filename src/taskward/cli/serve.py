@@ -158,7 +158,10 @@ def _announce(settings: Settings, token: str | None, directory: Path | None) -> 
     if directory is not None:
         lines.append(f"  data:  {directory}")
     if token is not None:
-        lines += ["  try:", f'  curl {url}/api/v1/tasks -H "Authorization: Bearer {token}" --json \'{{"title": "Buy milk"}}\'']
+        lines += [
+            "  try:",
+            f'  curl {url}/api/v1/tasks -H "Authorization: Bearer {token}" --json \'{{"title": "Buy milk"}}\'',
+        ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
@@ -172,7 +175,8 @@ def _check_port(settings: Settings) -> None:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise CommandError(
-                f"Cannot listen on {settings.host} port {settings.port}: {reason}; choose another with --port or --host."
+                f"Cannot listen on {settings.host} port {settings.port}: {reason};"
+                " choose another with --port or --host."
             ) from None
 
 

@@ -88,9 +88,7 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
     login = await _role_of(requests) if requests is not None else None
-    engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: connect(owner), poolclass=NullPool
-    )
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(owner), poolclass=NullPool)
     try:
         async with engine.begin() as transaction:
             raw = (await transaction.get_raw_connection()).driver_connection

@@ -147,12 +147,12 @@ FROM pg_catalog.pg_roles r
 WHERE pg_catalog.pg_has_role($1::pg_catalog.name, r.oid, 'MEMBER')
   AND (r.rolsuper OR r.rolbypassrls OR r.rolreplication
        OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files', $2)
-       OR r.oid IN (SELECT c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                    WHERE n.nspname = '{SCHEMA}')
+       OR r.oid IN (SELECT c.relowner FROM pg_catalog.pg_class c
+                    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '{SCHEMA}')
        OR r.oid IN (SELECT n.nspowner FROM pg_catalog.pg_namespace n WHERE n.nspname = '{SCHEMA}'))
 ORDER BY r.rolname = $1 DESC, reason
 LIMIT 1
-"""
+"""  # noqa: S608 - a name of ours
 
 _UNPROTECTED = f"""
 SELECT c.relname
@@ -164,7 +164,7 @@ WHERE n.nspname = '{SCHEMA}' AND c.relkind IN ('r', 'p')
     SELECT FROM pg_catalog.pg_policy p
     WHERE p.polrelid = c.oid AND p.polname = 'owner' AND p.polqual IS NOT NULL AND p.polwithcheck IS NOT NULL))
 ORDER BY c.relname
-"""
+"""  # noqa: S608 - a name of ours
 
 
 async def why_unsafe(connection: Connection, role: str, names: RoleNames) -> str | None:

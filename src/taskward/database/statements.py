@@ -15,14 +15,21 @@ from sqlalchemy import CTE, Alias, Delete, Insert, Join, Select, Subquery, Table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, ColumnClause, ColumnElement, Label
+from sqlalchemy.sql.elements import (
+    BinaryExpression,
+    BindParameter,
+    BooleanClauseList,
+    ColumnClause,
+    ColumnElement,
+    Label,
+)
 from sqlalchemy.sql.expression import Executable, FromClause
 from sqlalchemy.sql.selectable import FromGrouping, SelectBase
 
 OWNER: BindParameter[str] = bindparam("taskward_owner", type_=Text())
 """The session's owner. Every table with a `user_id` must be bound to it in every statement."""
 
-_DIALECT = asyncpg_dialect()
+_DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _OWNER_COLUMN = "user_id"
 _TABLE_REFERENCE = re.compile(r"(?:\bFROM|\bJOIN|\bINTO|\bUPDATE|\bUSING|,)\s+(?:ONLY\s+)?((?:\w+\.)?\w+)(?![\w.(])")
 
@@ -61,7 +68,7 @@ def compile_statement(statement: Executable) -> Statement:
     Raises:
         UnscopedStatementError: It touches rows without saying whose, or holds textual SQL that cannot be checked.
     """
-    compiled = statement.compile(dialect=_DIALECT)
+    compiled: Any = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
     sql = str(compiled)
     units = _Units(statement)
     checked = sum(_check_unit(unit) for unit in units)
@@ -70,11 +77,11 @@ def compile_statement(statement: Executable) -> Statement:
     written = sum(name in scoped for name in _TABLE_REFERENCE.findall(sql))
     if written != checked:
         raise UnscopedStatementError(f"{written} references to owned tables, {checked} of them understood: {sql}")
-    names = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
+    names = tuple(compiled.positiontup or ())
     if OWNER.key not in names:
         raise UnscopedStatementError(f"the owner is not bound: {sql}")
     values = compiled.params
-    constants = {name: values[name] for name in names if not compiled.binds[name].required}  # type: ignore[attr-defined]
+    constants = {name: values[name] for name in names if not compiled.binds[name].required}
     return Statement(sql, names, constants)
 
 
@@ -118,11 +125,15 @@ class _Units:
 
 def _sources(unit: Any) -> Iterator[FromClause]:
     """What a select or a write reads from, joins flattened."""
+    pending: list[Any]
     if isinstance(unit, Select):
         pending = list(unit.get_final_froms())
     elif isinstance(unit, Update | Delete):
         columns = (e for e in visitors.iterate(unit) if isinstance(e, ColumnClause) and e.table is not None)
-        pending = [unit.table, *{id(c.table): c.table for c in columns if not _same(c.table, unit.table)}.values()]
+        pending = [
+            unit.table,
+            *{id(c.table): c.table for c in columns if not _same(c.table, unit.table)}.values(),
+        ]
     else:
         pending = [unit.table]
     while pending:
@@ -158,10 +169,10 @@ def _check_unit(unit: Any) -> int:
 def _check_insert(insert: Insert) -> None:
     if insert.select is not None:
         names = [_name(column) for column in insert._select_names or ()]  # noqa: SLF001 - no public accessor
-        chosen = list(insert.select.selected_columns)  # type: ignore[union-attr]
+        chosen = list(insert.select.selected_columns)
         value = chosen[names.index(_OWNER_COLUMN)] if _OWNER_COLUMN in names else None
     else:
-        values = insert._values or {}  # noqa: SLF001 - no public accessor
+        values: Any = insert._values or {}  # noqa: SLF001 - no public accessor
         value = next((v for column, v in values.items() if _name(column) == _OWNER_COLUMN), None)
     if insert._multi_values or not _is_owner(value):  # noqa: SLF001 - no public accessor
         raise UnscopedStatementError(f"rows inserted into {insert.table} are not the owner's")
@@ -218,6 +229,3 @@ def _same(one: Any, other: Any) -> bool:
 
 def _name(column: Any) -> str:
     return str(getattr(column, "name", column))
-
-
-

@@ -59,7 +59,7 @@ def _pem(text: str) -> bytes:
         return text.replace("\\n", "\n").strip().encode()
     try:
         if len(text) > _LONGEST_PATH:
-            raise OSError
+            raise OSError  # noqa: TRY301 - as a name that the file system finds too long
         return Path(text).expanduser().read_bytes()
     except (OSError, ValueError):
         raise KeyConfigurationError("TASKWARD_PUBLIC_KEY is neither a PEM key nor a file that can be read.") from None
@@ -83,6 +83,4 @@ def _public_key(pem: bytes) -> VerificationKey:
         algorithm = "ES256"
     else:
         raise KeyConfigurationError("TASKWARD_PUBLIC_KEY must be an RSA key (RS256) or a P-256 key (ES256).")
-    return VerificationKey(
-        algorithm, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
-    )
+    return VerificationKey(algorithm, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii"))

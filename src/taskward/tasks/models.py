@@ -99,10 +99,8 @@ Title = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_without_controls)
 ]
 Description = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_without_nul)]
-NewTaskId = Annotated[UUID, Strict(False), BeforeValidator(_canonical), AfterValidator(_uuid7)]
-TaskId = Annotated[
-    UUID, BeforeValidator(_parse_task_id), WithJsonSchema({"type": "string", "format": "uuid"})
-]
+NewTaskId = Annotated[UUID, Strict(strict=False), BeforeValidator(_canonical), AfterValidator(_uuid7)]
+TaskId = Annotated[UUID, BeforeValidator(_parse_task_id), WithJsonSchema({"type": "string", "format": "uuid"})]
 """An id in a path. What is not a UUID is the id of no task: 404, not 422."""
 
 

@@ -66,7 +66,7 @@ async def list_tasks(
     if if_none_match is not None:
         # Read first, and apart: a write in between makes the tag older than the page, never newer.
         account = await tasks.account()
-        tag = _collection_tag(user_id, account and (account["epoch"], account["clock"]), wanted)
+        tag = _collection_tag(user_id, None if account is None else (account["epoch"], account["clock"]), wanted)
         if if_none_match.matches(tag):
             return Response(status_code=304, headers={"ETag": tag, "Cache-Control": ENTITY_CACHE})
     rows = await tasks.list(wanted)
@@ -88,9 +88,7 @@ async def list_tasks(
 )
 async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Response:
     """Create a task. With an `id` of your own the request can be repeated safely: the second answers 409."""
-    row = await tasks.add(
-        task.id, title=task.title, description=task.description, completed=task.completed
-    )
+    row = await tasks.add(task.id, title=task.title, description=task.description, completed=task.completed)
     location = public_path(request, f"{PATH}/{row['id']}")
     return entity_answer(row.items(), row["version"], status=201, headers={"Location": location})
 

@@ -25,6 +25,10 @@ _ID = bindparam("id", type_=Uuid())
 _VERSIONS = bindparam("versions", type_=ARRAY(BigInteger()))
 _MINE = (_task.user_id == OWNER, _task.id == _ID)
 
+# Named here, because inside the class `list` is a method.
+Rows = list[asyncpg.Record]
+Versions = list[int] | None
+
 
 class TaskStore:
     """The tasks of the session's owner."""
@@ -59,7 +63,7 @@ class TaskStore:
             raise await self._why_missed(task_id)
         return row
 
-    async def list(self, listing: Listing) -> list[asyncpg.Record]:
+    async def list(self, listing: Listing) -> Rows:
         """Run a listing; see `Listing.statement` for its rows."""
         return await self._session.fetch(listing.statement, **listing.parameters)
 
@@ -67,7 +71,7 @@ class TaskStore:
         """The owner's epoch and clock, or None before the first write."""
         return await self._session.fetch_one(_account())
 
-    async def update(self, task_id: UUID, changes: dict[str, Any], versions: list[int] | None) -> asyncpg.Record:
+    async def update(self, task_id: UUID, changes: dict[str, Any], versions: Versions) -> asyncpg.Record:
         """Change the members in `changes` of a live task; without changes it is only read.
 
         Args:
@@ -85,25 +89,25 @@ class TaskStore:
         statement = _update(tuple(sorted(changes)), versions is not None)
         return await self._write(statement, task_id, versions, **{f"new_{name}": v for name, v in changes.items()})
 
-    async def toggle(self, task_id: UUID, versions: list[int] | None) -> asyncpg.Record:
+    async def toggle(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
         """Complete an open task, or reopen a completed one; raises as `update`."""
         return await self._write(_toggle(versions is not None), task_id, versions)
 
-    async def trash(self, task_id: UUID, versions: list[int] | None) -> asyncpg.Record:
+    async def trash(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
         """Move a live task to the trash; raises as `update`."""
         return await self._write(_trash(versions is not None), task_id, versions)
 
-    async def restore(self, task_id: UUID, versions: list[int] | None) -> asyncpg.Record:
+    async def restore(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
         """Take a task out of the trash; a live one is left as it is. Raises as `update`."""
         row = await self._session.fetch_one(_restore(versions is not None), id=task_id, versions=versions)
         return row if row is not None else await self.update(task_id, {}, versions)
 
-    async def erase(self, task_id: UUID, versions: list[int] | None) -> None:
+    async def erase(self, task_id: UUID, versions: Versions) -> None:
         """Remove a task, live or in the trash, for good, leaving a tombstone; raises as `update`."""
         await self._write(_erase(versions is not None), task_id, versions, trashed=True)
 
     async def _write(
-        self, statement: Statement, task_id: UUID, versions: list[int] | None, *, trashed: bool = False, **values: Any
+        self, statement: Statement, task_id: UUID, versions: Versions, *, trashed: bool = False, **values: Any
     ) -> asyncpg.Record:
         row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
         if row is None:
@@ -125,7 +129,7 @@ class TaskStore:
 def _add() -> Statement:
     clock = tick()
     completed = bindparam("completed", type_=Boolean())
-    values = {
+    values: dict[str, Any] = {
         "user_id": OWNER,
         "id": _ID,
         "title": bindparam("title", type_=Text()),

@@ -65,7 +65,7 @@ class RequestContext:
 
 
 def _chosen_id(scope: Scope) -> str:
-    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    given: list[bytes] = [value for name, value in scope["headers"] if name == b"x-request-id"]
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii")
     # Tells requests apart and guards nothing, so it needs no system call for its randomness.
@@ -106,7 +106,7 @@ def _without_data(error: BaseException) -> str:
     frame = error.__traceback__
     while frame is not None:
         code = frame.tb_frame.f_code
-        lines.append(f"  at {code.co_qualname if hasattr(code, 'co_qualname') else code.co_name} ({code.co_filename}:{frame.tb_lineno})")
+        lines.append(f"  at {code.co_qualname} ({code.co_filename}:{frame.tb_lineno})")
         frame = frame.tb_next
     if error.__cause__ is not None:
         lines.append("caused by " + _without_data(error.__cause__))

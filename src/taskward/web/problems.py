@@ -62,7 +62,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         return render(request, MethodNotAllowed(_allowed(request)))
     # Nothing here raises another one; an embedding app's dependency may. RFC 9457, section 4.2.1: no type, no page.
     phrase = HTTPStatus(error.status_code).phrase
-    body = {"type": "about:blank", "title": phrase, "status": error.status_code, "request_id": request_id(request.scope)}
+    body = {
+        "type": "about:blank",
+        "title": phrase,
+        "status": error.status_code,
+        "request_id": request_id(request.scope),
+    }
     return Response(encode(body), error.status_code, error.headers, _MEDIA_TYPE)
 
 

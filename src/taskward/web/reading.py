@@ -74,7 +74,7 @@ class RequestReader:
         self._body: _Parameter | None = None
         if bodies:
             self._body = _Parameter(*bodies[0])
-            self._body.adapter = TypeAdapter(bodies[0][1].field_info.annotation)
+            self._body.adapter = TypeAdapter(cast("Any", bodies[0][1].field_info.annotation))
 
     async def read(self, request: Request, deadlines: Deadlines) -> list[Arguments]:
         """The arguments of each step.
@@ -181,7 +181,7 @@ def _validate(
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             if parameter.members is None:
-                found = [{**found[0], "loc": (parameter.alias,)}]  # type: ignore[typeddict-item]
+                found = [{**found[0], "loc": (parameter.alias,)}]
             errors += field_errors(location, found)
 
 

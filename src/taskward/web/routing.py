@@ -116,7 +116,7 @@ class _Plan:
         )
         if any(unsupported) or inspect.isgeneratorfunction(call):
             raise TypeError(f"{call} asks for something that SessionRoute does not give")
-        earlier = tuple((cast("str", sub.name), self._add(sub)) for sub in dependant.dependencies if sub.name)
+        earlier = tuple((sub.name, self._add(sub)) for sub in dependant.dependencies if sub.name)
         for sub in dependant.dependencies:
             if not sub.name:
                 self._add(sub)
@@ -144,12 +144,12 @@ class _Plan:
 
         elif step.is_coroutine:
 
-            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:
+            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:  # noqa: ARG001 - one signature
                 results[index] = await step.call(**step.gather(request, results, read[index]))
 
         else:
 
-            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:
+            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:  # noqa: ARG001 - one signature
                 results[index] = step.call(**step.gather(request, results, read[index]))
 
         return run

@@ -74,8 +74,11 @@ def is_postmaster(pid: int, pgdata: Path) -> bool:
             # PostgreSQL makes the cluster its working directory, however the command line spelled it.
             here = process.joinpath("cwd").samefile(pgdata) and process.stat().st_uid == pgdata.stat().st_uid
         else:
-            shown = subprocess.run(
-                ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+            shown = subprocess.run(  # noqa: S603 - the pid is a number
+                ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607 - where ps lives differs
+                capture_output=True,
+                text=True,
+                check=False,
             ).stdout
             name, _, arguments = shown.strip().partition(" -D ")
             here = arguments.startswith(f"{pgdata} ")
