@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -32,6 +32,11 @@ from taskward.database.embedded import running
 from taskward.database.migrate import migrate
 from taskward.identity.tokens import sign
 from taskward.settings import Settings
+
+if TYPE_CHECKING:
+    Superuser = asyncpg.Connection[asyncpg.Record]
+else:
+    Superuser = asyncpg.Connection
 
 SECRET = "a-secret-of-the-tests-that-nobody-else-knows"
 

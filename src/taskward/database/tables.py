@@ -6,7 +6,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, BigInteger, Column, DateTime, MetaData, Table, Text, Uuid, func, text
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Column,
+    DateTime,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    func,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -59,12 +73,20 @@ def table_of(model: type[SQLModel]) -> Table:
     return table
 
 
-def tick() -> CTE:
+def tick(condition: Select[Any] | None = None) -> CTE:
     """Advance the owner's clock; its column `clock` is the version of the row that the same statement changes.
 
     The account's row stays locked until the transaction ends, so versions rise in commit order per user.
+
+    Args:
+        condition: The clock stands still, and the CTE is empty, where this finds no row.
     """
     account = columns(Account)
-    start = insert(Account).values(user_id=OWNER, clock=1)
+    start = insert(Account)
+    if condition is None:
+        start = start.values(user_id=OWNER, clock=1)
+    else:
+        first = select(OWNER.label("user_id"), literal(1, BigInteger()).label("clock"))
+        start = start.from_select(["user_id", "clock"], first.where(condition.exists()))
     advance = start.on_conflict_do_update(index_elements=["user_id"], set_={"clock": account.clock + 1})
     return advance.returning(account.clock).cte("tick")

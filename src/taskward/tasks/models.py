@@ -88,8 +88,11 @@ def _canonical(value: object) -> object:
 
 def _parse_task_id(value: object) -> UUID:
     try:
-        if isinstance(value, str) and len(value) == _CANONICAL_UUID_LENGTH and value.count("-") == 4:  # noqa: PLR2004
-            return UUID(value)
+        if isinstance(value, str) and len(value) == _CANONICAL_UUID_LENGTH:
+            found = UUID(value)
+            # UUID() also takes hyphens elsewhere, underscores and digits of other scripts.
+            if str(found) == value.lower():
+                return found
     except ValueError:
         pass
     raise TaskNotFound

@@ -100,7 +100,13 @@ class TaskStore:
     async def restore(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
         """Take a task out of the trash; a live one is left as it is. Raises as `update`."""
         row = await self._session.fetch_one(_restore(versions is not None), id=task_id, versions=versions)
-        return row if row is not None else await self.update(task_id, {}, versions)
+        if row is None:
+            row = await self._session.fetch_one(_get(), id=task_id)
+            if row is None:
+                raise await self._why_missed(task_id, trashed=True)
+            if versions is not None and row["version"] not in versions:
+                raise StaleVersion(row["version"])
+        return row
 
     async def erase(self, task_id: UUID, versions: Versions) -> None:
         """Remove a task, live or in the trash, for good, leaving a tombstone; raises as `update`."""
@@ -156,7 +162,9 @@ def _account() -> Statement:
 def _change(values: dict[str, Any], *, conditional: bool, live: bool = True) -> Statement:
     state = _task.deleted_at.is_(None) if live else _task.deleted_at.is_not(None)
     precondition = (_task.version == any_(_VERSIONS),) if conditional else ()
-    statement = update(Task).where(*_MINE, state, *precondition).values(**values, version=tick().c.clock)
+    # A live task is restored by leaving it alone, and that commits: no clock for it.
+    clock = tick() if live else tick(select(_task.id).where(*_MINE, state))
+    statement = update(Task).where(*_MINE, state, *precondition).values(**values, version=clock.c.clock)
     return compile_statement(statement.returning(*READ))
 
 
