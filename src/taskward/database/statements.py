@@ -8,13 +8,28 @@ column to `OWNER`. The session that runs a compiled statement fills `OWNER` in; 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import CTE, Alias, Delete, Insert, Join, Select, Subquery, Table, Text, TextClause, Update, bindparam
+from sqlalchemy import (
+    CTE,
+    Alias,
+    Delete,
+    Dialect,
+    Exists,
+    Insert,
+    Join,
+    Select,
+    Subquery,
+    Table,
+    Text,
+    Update,
+    bindparam,
+)
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
-from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
-from sqlalchemy.sql import operators, visitors
+from sqlalchemy.dialects.postgresql.dml import OnConflictClause, OnConflictDoUpdate
+from sqlalchemy.sql import elements, operators, visitors
 from sqlalchemy.sql.elements import (
     BinaryExpression,
     BindParameter,
@@ -24,14 +39,40 @@ from sqlalchemy.sql.elements import (
     Label,
 )
 from sqlalchemy.sql.expression import Executable, FromClause
-from sqlalchemy.sql.selectable import FromGrouping, SelectBase
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import custom_op
+from sqlalchemy.sql.selectable import CompoundSelect, FromGrouping, ScalarSelect, SelectBase, SelectStatementGrouping
+
+from taskward.database.roles import SCHEMA
 
 OWNER: BindParameter[str] = bindparam("taskward_owner", type_=Text())
 """The session's owner. Every table with a `user_id` must be bound to it in every statement."""
 
-_DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
+_DIALECT: Dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _OWNER_COLUMN = "user_id"
-_TABLE_REFERENCE = re.compile(r"(?:\bFROM|\bJOIN|\bINTO|\bUPDATE|\bUSING|,)\s+(?:ONLY\s+)?((?:\w+\.)?\w+)(?![\w.(])")
+_TABLE_REFERENCE = re.compile(rf"\b({SCHEMA}\.\w+)(?![\w.(])")
+
+# What a statement may be made of. Anything else is refused until somebody has thought about how it is checked:
+# textual SQL, hints, prefixes, casts to types of one's own, samples of a table, tables that this code does not own.
+_KNOWN: tuple[type, ...] = (
+    Select, CompoundSelect, Insert, Update, Delete, OnConflictClause,
+    Table, Alias, Subquery, CTE, Join, FromGrouping, SelectStatementGrouping, ScalarSelect, Exists,
+    ColumnClause, BindParameter, BinaryExpression, BooleanClauseList, Label, FunctionElement,
+    elements.ClauseList, elements.UnaryExpression, elements.Grouping, elements.Case, elements.Null, elements.True_,
+    elements.False_, elements.CollectionAggregate, elements._label_reference,  # noqa: SLF001 - of ORDER BY
+)  # fmt: skip
+_KNOWN_CLAUSES = frozenset(
+    {
+        "_raw_columns", "_from_obj", "_setup_joins", "_where_criteria", "_having_criteria", "_group_by_clauses",
+        "_order_by_clauses", "_limit_clause", "_offset_clause", "_distinct", "_label_style", "_inline",
+        "selects", "keyword", "table", "select", "_select_names", "_values", "_multi_values", "_post_values_clause",
+        "_maintain_values_ordering", "include_insert_from_select_defaults", "_extra_froms", "_returning",
+        "element", "name", "_cte_alias", "_restates", "recursive", "nesting",
+        "_annotations", "_propagate_attrs", "dialect_options",
+    }
+)  # fmt: skip
+# A function can hide a statement in its arguments (query_to_xml), or change who the owner is (set_config).
+_KNOWN_FUNCTIONS = frozenset({"now", "coalesce", f"{SCHEMA}.task_exists"})
 
 
 class UnscopedStatementError(Exception):
@@ -68,15 +109,16 @@ def compile_statement(statement: Executable) -> Statement:
     Raises:
         UnscopedStatementError: It touches rows without saying whose, or holds textual SQL that cannot be checked.
     """
+    units = _Units(statement)
+    checked = Counter(name for unit in units for name in _check_unit(unit))
     compiled: Any = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
     sql = str(compiled)
-    units = _Units(statement)
-    checked = sum(_check_unit(unit) for unit in units)
-    # The walk above must have seen every reference that the SQL has; a shape it does not know is refused.
-    scoped = units.scoped_names
-    written = sum(name in scoped for name in _TABLE_REFERENCE.findall(sql))
+    # The walk above must have seen every reference that the SQL has, however it got there.
+    written = Counter(_TABLE_REFERENCE.findall(sql))
     if written != checked:
-        raise UnscopedStatementError(f"{written} references to owned tables, {checked} of them understood: {sql}")
+        raise UnscopedStatementError(f"it refers to {dict(written)}, of which {dict(checked)} were understood: {sql}")
+    if "[POSTCOMPILE_" in sql:
+        raise UnscopedStatementError(f"it is not complete until it runs; use = ANY instead of IN: {sql}")
     names = tuple(compiled.positiontup or ())
     if OWNER.key not in names:
         raise UnscopedStatementError(f"the owner is not bound: {sql}")
@@ -86,54 +128,69 @@ def compile_statement(statement: Executable) -> Statement:
 
 
 class _Units:
-    """The selects and writes of a statement, sub-queries and CTEs included, each once."""
+    """The selects and writes of a statement, sub-queries and CTEs included, each once.
+
+    Raises:
+        UnscopedStatementError: There is an element or a clause that this check does not know.
+    """
 
     def __init__(self, statement: Executable) -> None:
-        self._found: dict[int, Any] = {}
-        self.scoped_names: set[str] = set()
+        self._units: list[Any] = []
+        self._seen: dict[int, Any] = {}
         self._visit(statement)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._found.values())
+        return iter(self._units)
 
     def _visit(self, root: Any) -> None:
         for element in visitors.iterate(root):
-            if isinstance(element, TextClause) or (isinstance(element, ColumnClause) and element.is_literal):
-                raise UnscopedStatementError("textual SQL cannot be checked for its owner")
-            if isinstance(element, Select | Insert | Update | Delete) and id(element) not in self._found:
-                self._found[id(element)] = element
+            if id(element) in self._seen:
+                continue
+            self._seen[id(element)] = element
+            _check_element(element)
+            if isinstance(element, Select | Insert | Update | Delete):
+                self._units.append(element)
                 for source in _sources(element):
-                    self._follow(source)
+                    self._visit(source)
                 if isinstance(element, Insert) and element.select is not None:
                     self._visit(element.select)
             elif isinstance(element, ColumnClause) and element.table is not None:
-                self._follow(element.table)
-            elif isinstance(element, FromClause):
-                self._follow(element)
+                self._visit(element.table)
 
-    def _follow(self, source: Any) -> None:
-        if isinstance(source, Table):
-            if _OWNER_COLUMN in source.c:
-                self.scoped_names.add(source.fullname)
-        elif isinstance(source, CTE | Subquery | Alias) and id(source) not in self._found:
-            inner = source.element
-            if isinstance(inner, Table):
-                self._follow(inner)
-            elif isinstance(inner, SelectBase | Insert | Update | Delete) and id(inner) not in self._found:
-                self._visit(inner)
+
+def _check_element(element: Any) -> None:
+    if not isinstance(element, _KNOWN) or (isinstance(element, ColumnClause) and element.is_literal):
+        raise UnscopedStatementError(f"{type(element).__name__} cannot be checked for its owner")
+    if isinstance(element, SelectBase | CTE | Insert | Update | Delete):
+        for clause, _ in element._traverse_internals:  # noqa: SLF001 - all it can say
+            if clause not in _KNOWN_CLAUSES and getattr(element, clause, None):
+                raise UnscopedStatementError(f"the clause {clause} cannot be checked for its owner")
+    if any(isinstance(getattr(element, part, None), custom_op) for part in ("operator", "modifier")):
+        raise UnscopedStatementError("an operator's text cannot be checked for its owner")
+    _check_name(element)
+
+
+def _check_name(element: Any) -> None:
+    if isinstance(element, Table) and (element.schema != SCHEMA or _OWNER_COLUMN not in element.c):
+        raise UnscopedStatementError(f"{element.fullname} is not a table with an owner")
+    if isinstance(element, FunctionElement):
+        name = ".".join([*getattr(element, "packagenames", ()), str(getattr(element, "name", ""))])
+        if name not in _KNOWN_FUNCTIONS:
+            raise UnscopedStatementError(f"the function {name} is not known to be harmless")
+    if isinstance(element, BindParameter) and element.key == OWNER.key and not _same(element, OWNER):
+        raise UnscopedStatementError(f"{OWNER.key} is the name of the session's owner")
+    if getattr(getattr(element, "name", None), "quote", None) is False:
+        raise UnscopedStatementError("a name that is not quoted cannot be checked for its owner")
 
 
 def _sources(unit: Any) -> Iterator[FromClause]:
     """What a select or a write reads from, joins flattened."""
-    pending: list[Any]
     if isinstance(unit, Select):
         pending = list(unit.get_final_froms())
     elif isinstance(unit, Update | Delete):
         columns = (e for e in visitors.iterate(unit) if isinstance(e, ColumnClause) and e.table is not None)
-        pending = [
-            unit.table,
-            *{id(c.table): c.table for c in columns if not _same(c.table, unit.table)}.values(),
-        ]
+        others: dict[int, Any] = {id(c.table): c.table for c in columns if not _same(c.table, unit.table)}
+        pending = [unit.table, *others.values()]
     else:
         pending = [unit.table]
     while pending:
@@ -146,33 +203,35 @@ def _sources(unit: Any) -> Iterator[FromClause]:
             yield source
 
 
-def _check_unit(unit: Any) -> int:
+def _check_unit(unit: Any) -> list[str]:
     """Check one select or write.
 
     Returns:
-        How many owned tables it reads or writes.
+        The full names of the tables that it reads or writes.
     """
-    owned = [source for source in _sources(unit) if _is_owned(source)]
+    owned = [source for source in _sources(unit) if isinstance(_table(source), Table)]
+    names = [_table(source).fullname for source in owned]
     if isinstance(unit, Insert):
-        if owned:
-            _check_insert(unit)
-        return len(owned)
+        _check_insert(unit)
+        return names
     conditions = list(_conditions(unit))
     for source in owned:
         if not any(_binds_owner(condition, source) for condition in conditions):
             raise UnscopedStatementError(f"{source} is not limited to the owner in: {unit}")
-    if isinstance(unit, Update) and owned and any(_name(column) == _OWNER_COLUMN for column in unit._values or ()):  # noqa: SLF001
+    if isinstance(unit, Update) and any(_name(column) == _OWNER_COLUMN for column in unit._values or ()):  # noqa: SLF001
         raise UnscopedStatementError(f"{unit.table} must not change its owner")
-    return len(owned)
+    return names
 
 
 def _check_insert(insert: Insert) -> None:
     if insert.select is not None:
+        if not isinstance(insert.select, Select):
+            raise UnscopedStatementError(f"rows of several selects are inserted into {insert.table}")
         names = [_name(column) for column in insert._select_names or ()]  # noqa: SLF001 - no public accessor
         chosen = list(insert.select.selected_columns)
         value = chosen[names.index(_OWNER_COLUMN)] if _OWNER_COLUMN in names else None
     else:
-        values: Any = insert._values or {}  # noqa: SLF001 - no public accessor
+        values: Mapping[Any, Any] = insert._values or {}  # noqa: SLF001 - no public accessor
         value = next((v for column, v in values.items() if _name(column) == _OWNER_COLUMN), None)
     if insert._multi_values or not _is_owner(value):  # noqa: SLF001 - no public accessor
         raise UnscopedStatementError(f"rows inserted into {insert.table} are not the owner's")
@@ -212,14 +271,12 @@ def _binds_owner(condition: Any, source: FromClause) -> bool:
     return False
 
 
-def _is_owned(source: Any) -> bool:
-    table = source.element if isinstance(source, Alias) else source
-    return isinstance(table, Table) and _OWNER_COLUMN in table.c
+def _table(source: Any) -> Any:
+    return source.element if isinstance(source, Alias) else source
 
 
 def _is_owner(value: Any) -> bool:
-    inner = value.element if isinstance(value, Label) else value
-    return isinstance(inner, BindParameter) and inner.key == OWNER.key and not inner.unique
+    return _same(value.element if isinstance(value, Label) else value, OWNER)
 
 
 def _same(one: Any, other: Any) -> bool:
