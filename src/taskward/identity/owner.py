@@ -46,7 +46,7 @@ class BearerToken(SecurityBase):
             NotAuthenticated: There is no bearer token.
             InvalidToken: There are two, or it is not ASCII.
         """
-        values = [value for name, value in request.scope["headers"] if name == b"authorization"]
+        values: list[bytes] = [value for name, value in request.scope["headers"] if name == b"authorization"]
         if not values:
             raise NotAuthenticated
         if len(values) > 1:
