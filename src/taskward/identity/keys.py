@@ -6,7 +6,7 @@ a secret (RFC 8725, section 2.1). Each key is bound to exactly one algorithm (RF
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509 import load_pem_x509_certificate
 
 _MINIMUM_RSA_BITS = 2048  # RFC 7518, section 3.3
-_LONGEST_PATH = 4096
+_LONGEST_PEM = 65_536  # a certificate with its chain; what is longer is some other file
 
 
 class KeyConfigurationError(Exception):
@@ -33,7 +33,7 @@ class VerificationKey:
     """
 
     algorithm: str
-    material: str
+    material: str = field(repr=False)
 
 
 def load_key(secret: str | None, public_key: str | None) -> VerificationKey:
@@ -56,12 +56,12 @@ def load_key(secret: str | None, public_key: str | None) -> VerificationKey:
 def _pem(text: str) -> bytes:
     if "-----BEGIN" in text:
         # `.env` files and container environments often carry a PEM on one line with literal \n.
-        return text.replace("\\n", "\n").strip().encode()
+        # What is not UTF-8 in the environment arrives as surrogates; no PEM has any.
+        return text.replace("\\n", "\n").strip().encode("utf-8", "replace")
     try:
-        if len(text) > _LONGEST_PATH:
-            raise OSError  # noqa: TRY301 - as a name that the file system finds too long
-        return Path(text).expanduser().read_bytes()
-    except (OSError, ValueError):
+        with Path(text).expanduser().open("rb") as file:
+            return file.read(_LONGEST_PEM)
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: a home directory of nobody
         raise KeyConfigurationError("TASKWARD_PUBLIC_KEY is neither a PEM key nor a file that can be read.") from None
 
 

@@ -165,9 +165,10 @@ class Verifier:
             raise TokenRejected("not valid yet")
 
     def _read_user_id(self, payload: Mapping[str, Any]) -> str:
-        value: object = payload.get(self._user_claim)
-        if value is None and "." in self._user_claim:
-            value = payload
+        value: object = payload
+        if self._user_claim in payload:
+            value = payload[self._user_claim]
+        else:
             for name in self._user_claim.split("."):
                 value = value.get(name) if isinstance(value, dict) else None
         if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_USER_ID:

@@ -200,7 +200,11 @@ def _collection_tag(user_id: str, clock: tuple[object, int] | None, wanted: List
 
 
 def _next_page(request: Request, wanted: Listing, last: str) -> str:
-    given = {name: getattr(wanted.filters, name) for name in TaskFilters.model_fields if name in wanted.filters.model_fields_set}
+    given = {
+        name: getattr(wanted.filters, name)
+        for name in TaskFilters.model_fields
+        if name in wanted.filters.model_fields_set
+    }
     query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
     query["cursor"] = wanted.next_cursor(last)
     return public_path(request, f"{PATH}?{urlencode(query)}")

@@ -1,0 +1,292 @@
+"""What a signed token must say: when it holds, who issued it for whom, and which user it names."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskward.identity import TokenRejected
+from taskward.identity import tokens as implementation
+from tests.issuer import GOOD, NOW, issuer
+
+SIGNER = issuer("HS256")
+HEADER = b'{"alg":"HS256"}'
+
+
+def rejected(payload: Any, **options: Any) -> None:
+    token = SIGNER.sign_bytes(HEADER, payload) if isinstance(payload, bytes) else SIGNER.sign(payload)
+    with pytest.raises(TokenRejected):
+        SIGNER.verifier(**options).verify(token)
+
+
+def accepted(payload: Any, **options: Any) -> str:
+    return SIGNER.verifier(**options).verify(SIGNER.sign(payload)).user_id
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time: float = NOW
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def without(name: str) -> dict[str, Any]:
+    return {claim: value for claim, value in GOOD.items() if claim != name}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"null", b"[]", b'"alice"', b"7", b"true", b"{", b"{}", b"\xff", b'\xef\xbb\xbf{"sub":"a","exp":%d}',
+        b'{"sub":"a","exp":%d}{}', b'{"sub":"a","exp":%d,}', b'{"sub":"a","sub":"b","exp":%d}',
+        b'{"sub":"a","exp":1,"exp":%d}', b'{"sub":"a","exp":%d,"x":{"y":1,"y":1}}',
+        b'{"sub":"a","\\u0073ub":"b","exp":%d}',
+        b'{"sub":"a","exp":%d,"x":NaN}', b'{"sub":"a","exp":%d,"x":Infinity}', b'{"sub":"a","exp":%d,"x":-Infinity}',
+        b'{"sub":"a","exp":%d,"x":' + b"[" * 2500 + b"]" * 2500 + b"}", b'{"sub":"a","exp":%d,"x":' + b'{"a":' * 1100,
+        b'{"sub":"a","exp":%d,"x":' + b"9" * 5000 + b"}", b'{"sub":"a","exp":%d,"x":"\x00"}',
+        '{"sub":"a","exp":%d}'.encode("utf-16"),
+    ],
+    ids=lambda payload: repr(payload[:40]),
+)  # fmt: skip
+def test_a_payload_that_is_not_one_plain_object_is_refused(payload: bytes):
+    rejected(payload.replace(b"%d", str(NOW + 60).encode()))
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e400",
+        "-1e400",
+        "1" + "0" * 400,
+        "true",
+        "false",
+        "null",
+        f'"{NOW}"',
+        "[]",
+        "{}",
+    ],
+)
+def test_a_time_that_is_no_finite_number_is_refused(name: str, written: str):
+    rejected(json.dumps({**GOOD, name: "?"}).replace('"?"', written).encode())
+
+
+def test_a_token_without_an_expiry_is_refused():
+    rejected(without("exp"))
+    assert accepted(without("iat")) == "alice"
+
+
+def test_times_may_be_fractions():
+    assert accepted({**GOOD, "exp": NOW + 0.5, "iat": NOW - 0.5, "nbf": -1e3}) == "alice"
+
+
+def test_a_token_expires_leeway_seconds_after_its_expiry():
+    clock = Clock()
+    token = SIGNER.sign({"sub": "alice", "exp": NOW})
+    for leeway in (0, 30, 60):
+        for cached in (False, True):
+            verifier = SIGNER.verifier(now=clock, leeway=leeway)
+            clock.time = NOW + leeway - 0.001
+            if cached or leeway:
+                assert verifier.verify(token).expires_at == NOW
+            clock.time = NOW + leeway
+            with pytest.raises(TokenRejected):
+                verifier.verify(token)
+
+
+@pytest.mark.parametrize("name", ["nbf", "iat"])
+def test_a_token_begins_leeway_seconds_before_it_says(name: str):
+    clock = Clock()
+    token = SIGNER.sign({"sub": "alice", "exp": NOW + 900, name: NOW + 100})
+    for leeway in (0, 30, 60):
+        verifier = SIGNER.verifier(now=clock, leeway=leeway)
+        clock.time = NOW + 100 - leeway - 0.001
+        with pytest.raises(TokenRejected):
+            verifier.verify(token)
+        clock.time = NOW + 100 - leeway
+        assert verifier.verify(token).not_before == NOW + 100
+
+
+def test_the_later_of_both_beginnings_counts():
+    rejected({**GOOD, "iat": NOW, "nbf": NOW + 31})
+    rejected({**GOOD, "iat": NOW + 31, "nbf": NOW})
+
+
+def test_the_clock_is_the_systems_unless_another_is_given():
+    token = SIGNER.sign({"sub": "alice", "exp": time.time() + 60})
+    assert implementation.Verifier(SIGNER.key).verify(token).user_id == "alice"
+    with pytest.raises(TokenRejected):
+        implementation.Verifier(SIGNER.key).verify(SIGNER.sign({"sub": "alice", "exp": time.time() - 31}))
+
+
+@pytest.mark.parametrize(
+    "issued_by", ["https://id.example", "https://ID.example/", ["https://id.example/"], {}, None, "", 1, True]
+)
+def test_the_issuer_is_compared_exactly(issued_by: object):
+    required = {"issuer": "https://id.example/"}
+    rejected({**GOOD, "iss": issued_by}, **required)
+    rejected(GOOD, **required)
+    assert accepted({**GOOD, "iss": "https://id.example/"}, **required) == "alice"
+    assert accepted({**GOOD, "iss": issued_by}) == "alice"
+
+
+@pytest.mark.parametrize("audience", ["tasks", ["tasks"], ["other", "tasks"], "web", ["tasks", "tasks"]])
+def test_one_audience_of_those_required_is_enough(audience: object):
+    assert accepted({**GOOD, "aud": audience}, audience=("tasks", "web")) == "alice"
+
+
+@pytest.mark.parametrize(
+    "audience",
+    [
+        "other",
+        "",
+        "Tasks",
+        "tasks,web",
+        [],
+        ["other"],
+        ["tasks", 1],
+        ["tasks", None],
+        [["tasks"]],
+        {"tasks": 1},
+        1,
+        None,
+        True,
+    ],
+)
+def test_another_audience_is_refused(audience: object):
+    rejected({**GOOD, "aud": audience}, audience=("tasks", "web"))
+    rejected(GOOD, audience=("tasks",))
+    assert accepted({**GOOD, "aud": audience}) == "alice"
+
+
+UNUSABLE = [
+    "",
+    "x" * 256,
+    7,
+    1.5,
+    True,
+    False,
+    None,
+    ["alice"],
+    {"id": "alice"},
+    "a\0",
+    "a\nb",
+    "\t",
+    "\x7f",
+    "\x85",
+    "\x9f",
+    "\ud800",
+    "a\udfff",
+]
+
+
+@pytest.mark.parametrize("user", UNUSABLE, ids=ascii)
+def test_a_user_that_is_no_plain_string_is_refused(user: object):
+    rejected({**GOOD, "sub": user})
+    rejected({**GOOD, "user": {"id": user}}, user_claim="user.id")
+    rejected(without("sub"))
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["a", "x" * 255, "ü" * 255, "auth0|5f7c", "😀", " ", "a b", "\u200b", "\u2028", "'; DROP TABLE task; --", "null"],
+    ids=ascii,
+)
+def test_a_user_is_the_string_as_it_stands(user: str):
+    assert accepted({**GOOD, "sub": user}) == user
+
+
+def test_a_claim_name_with_dots_goes_into_objects():
+    nested = {**GOOD, "user": {"id": "bob", "x": {"y": "carol"}}}
+    assert accepted(nested, user_claim="user.id") == "bob"
+    assert accepted(nested, user_claim="user.x.y") == "carol"
+    for claim in ("user", "user.x", "user.none", "none.id", "user.id.x", "sub.id", ".user", "user.", "."):
+        rejected(nested, user_claim=claim)
+    for other in ([{"id": "bob"}], "bob", None, 1):
+        rejected({**GOOD, "user": other}, user_claim="user.id")
+
+
+def test_a_claim_whose_own_name_has_dots_comes_first():
+    name = "https://example.com/uid"
+    assert accepted({**GOOD, name: "bob"}, user_claim=name) == "bob"
+    assert accepted({**GOOD, "user.id": "bob", "user": {"id": "carol"}}, user_claim="user.id") == "bob"
+    rejected({**GOOD, "https://example": {"com/uid": 1}}, user_claim=name)
+    rejected(GOOD, user_claim=name)
+    for unusable in ("", 7, None):
+        rejected({**GOOD, "user.id": unusable, "user": {"id": "carol"}}, user_claim="user.id")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=1000, deadline=None, database=None)
+@given(st.dictionaries(st.sampled_from(["sub", "exp", "nbf", "iat", "iss", "aud", "user"]), JSON), st.booleans())
+def test_whatever_is_signed_is_a_user_or_a_refusal(changes: dict[str, Any], strict: bool):
+    options: dict[str, Any] = {"issuer": "i", "audience": ("a",)} if strict else {}
+    base = {**GOOD, "iss": "i", "aud": "a"}
+    try:
+        claims = SIGNER.verifier(**options).verify(SIGNER.sign({**base, **changes}))
+    except TokenRejected:
+        assert changes
+    else:
+        assert claims.user_id == changes.get("sub", "alice")
+        assert claims.expires_at == changes.get("exp", GOOD["exp"])
+        assert not strict or (changes.get("iss", "i") == "i" and "a" in changes.get("aud", "a"))
+
+
+def test_a_verified_token_is_not_verified_again_but_for_its_times(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock()
+    verifier = SIGNER.verifier(now=clock)
+    token = SIGNER.sign()
+    first = verifier.verify(token)
+    monkeypatch.setattr("jose.jws.verify", None)
+    assert verifier.verify(token) is first
+    for outside in (GOOD["exp"] + 30, GOOD["iat"] - 31):
+        clock.time = outside
+        with pytest.raises(TokenRejected):
+            verifier.verify(token)
+    clock.time = NOW
+    assert verifier.verify(token) is first
+
+
+def test_only_verified_tokens_are_remembered_and_no_more_than_a_bound(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(implementation, "_CACHED_TOKENS", 3)
+    clock = Clock()
+    verifier = SIGNER.verifier(now=clock)
+    good = [SIGNER.sign({**GOOD, "sub": f"user{number}"}) for number in range(5)]
+    bad = [SIGNER.sign({**GOOD, "exp": 1, "jti": number}) for number in range(10)]
+    bad += [issuer("ES256").sign(), "x", *(token + "A" for token in good), SIGNER.sign({**GOOD, "nbf": NOW + 99})]
+    for token in good[:3]:
+        verifier.verify(token)
+    remembered = dict(verifier._verified)
+    assert len(remembered) == 3
+    for token in bad:
+        with pytest.raises(TokenRejected):
+            verifier.verify(token)
+    assert verifier._verified == remembered
+    for token in good:
+        verifier.verify(token)
+    assert [claims.user_id for claims in verifier._verified.values()] == ["user2", "user3", "user4"]
+    assert len(verifier._verified) == 3
+
+
+def test_a_token_of_one_verifier_is_unknown_to_another():
+    token = SIGNER.sign()
+    SIGNER.verifier().verify(token)
+    with pytest.raises(TokenRejected):
+        SIGNER.verifier(issuer="https://id.example/").verify(token)
+    with pytest.raises(TokenRejected):
+        issuer("ES256").verifier().verify(token)
