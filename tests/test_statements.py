@@ -40,6 +40,7 @@ from sqlalchemy import (
     update,
     values,
 )  # fmt: skip
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql import quoted_name
 from sqlmodel import select as select_model
@@ -199,7 +200,7 @@ UNSCOPED: dict[str, Callable[[], Any]] = {
     "a table of another schema": lambda: select(Table("users", MetaData(), Column("user_id", Text)).c.user_id, OWNER),
     "a catalogue": lambda: select(Table("pg_stats", MetaData(), Column("user_id", Text)).c.user_id == OWNER),
     "values": lambda: select(values(column("x"), name="v").data([(1,)]).c.x, OWNER),
-    "a cast": lambda: select(cast(task.title, Text)).where(MINE),
+    "a cast to a type that is looked up": lambda: select(cast(task.title, postgresql.REGCLASS)).where(MINE),
     "a function that runs SQL": lambda: select(func.query_to_xml("select 1", OWNER)),
     "a function that changes the owner": lambda: select(func.set_config("taskward.user_id", "bob", OWNER)),
     "nothing of an owner": lambda: select(func.now()),

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncpg
 
 from taskward.database.dsn import Address
-from taskward.deadlines import Deadlines
+from taskward.deadlines import Deadline, Deadlines
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ CONNECT_TIMEOUT = 2.0
 """Seconds for one host; asyncpg would spend one timeout over all of them."""
 ACQUIRE_TIMEOUT = 5.0
 """Seconds that a request waits for a connection."""
+LINGER = 0.05
+"""Seconds after which a transaction that only read is ended, if no other has ended it on its way in."""
 
 # What says that a connection, or its server, is gone or of no use; another one may well work.
 LOST = (
@@ -83,6 +86,23 @@ async def _connect_one(dsn: str, address: Address, timeout: float) -> Connection
     return connection
 
 
+class Lease:
+    """A pooled connection.
+
+    Attributes:
+        connection: The connection itself.
+        lingering: Whether a reading transaction is still open on it. The next one's opening message ends it, which
+            saves a round trip; where none comes, the pool ends it after `LINGER`.
+    """
+
+    __slots__ = ("connection", "limit", "lingering")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.lingering = False
+        self.limit: Deadline | None = None
+
+
 class Pool:
     """A bounded stack of connections.
 
@@ -95,9 +115,11 @@ class Pool:
         self._address = address
         self._size = size
         self._open = 0
-        self._idle: list[Connection] = []
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._idle: list[Lease] = []
+        self._waiting: deque[asyncio.Future[Lease | None]] = deque()
         self._patience = Deadlines(ACQUIRE_TIMEOUT)
+        self._lingering = Deadlines(LINGER)
+        self._tidying: set[asyncio.Task[None]] = set()
         self._closing = False
         self._all_returned = asyncio.Event()
         self._all_returned.set()
@@ -105,7 +127,7 @@ class Pool:
         self.acquired = 0
         """How many times a connection was taken since the start."""
 
-    async def acquire(self) -> Connection:
+    async def acquire(self) -> Lease:
         """Take a connection; it must be given back with `release` or `discard`.
 
         Raises:
@@ -124,17 +146,19 @@ class Pool:
             self._returned()
             raise
 
-    async def _take(self) -> Connection:
+    async def _take(self) -> Lease:
         while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
+            lease = self._idle.pop()
+            if lease.limit is not None:
+                lease.limit.end()
+            if not lease.connection.is_closed():
+                return lease
             self._open -= 1
         if self._open < self._size:
             return await self._make()
-        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        patience = self._patience.start(lambda: waiter.done() or waiter.set_exception(PoolExhausted()))
+        patience = self._patience.start(partial(_give_up, waiter))
         try:
             handed_over = await waiter
         except asyncio.CancelledError:
@@ -146,11 +170,11 @@ class Pool:
         # Nothing is handed over when a connection was discarded: the place of it is.
         return handed_over or await self._make(counted=True)
 
-    async def _make(self, *, counted: bool = False) -> Connection:
+    async def _make(self, *, counted: bool = False) -> Lease:
         if not counted:
             self._open += 1
         try:
-            return await connect(self._address)
+            return Lease(await connect(self._address))
         except BaseException as error:
             self._pass_on(None)
             if isinstance(error, Exception):
@@ -158,40 +182,67 @@ class Pool:
                 raise Unavailable from error
             raise
 
-    def release(self, connection: Connection) -> None:
-        """Give a connection back that is in no transaction."""
-        self._returned()
-        self._pass_on(None if connection.is_closed() else connection)
+    def release(self, lease: Lease, *, lingering: bool = False) -> None:
+        """Give a connection back.
 
-    def discard(self, connection: Connection) -> None:
+        Args:
+            lingering: Whether a transaction that only read is still open on it.
+        """
+        self._returned()
+        # A pooler ties its server connection up for as long as a transaction is open.
+        lease.lingering = lingering
+        self._pass_on(None if lease.connection.is_closed() else lease)
+
+    def discard(self, lease: Lease) -> None:
         """Give a connection back whose state is not known, to be closed at once."""
         self._returned()
-        connection.terminate()
+        lease.connection.terminate()
         self._pass_on(None)
 
     def discard_idle(self) -> None:
         """Close what is idle, after one of them turned out to be lost: the others were lost with it."""
         while self._idle:
-            self._idle.pop().terminate()
+            self._idle.pop().connection.terminate()
             self._open -= 1
+
+    @property
+    def may_linger(self) -> bool:
+        """Whether reading transactions may be left for the next one to end: not behind a transaction pooler."""
+        return not self._address.pooled and not self._closing
 
     def _returned(self) -> None:
         self._in_use -= 1
         if not self._in_use:
             self._all_returned.set()
 
-    def _pass_on(self, connection: Connection | None) -> None:
+    def _pass_on(self, lease: Lease | None) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_result(connection)
+                waiter.set_result(lease)
                 return
-        if connection is None:
+        if lease is None:
             self._open -= 1
-        elif self._closing:
-            connection.terminate()
-        else:
-            self._idle.append(connection)
+            return
+        if lease.lingering:
+            lease.limit = self._lingering.start(partial(self._tidy, lease))
+        self._idle.append(lease)
+
+    def _tidy(self, lease: Lease) -> None:
+        """End a transaction that nobody came to end."""
+        if lease in self._idle:
+            self._idle.remove(lease)
+            task = asyncio.get_running_loop().create_task(self._end_lingering(lease))
+            self._tidying.add(task)
+            task.add_done_callback(self._tidying.discard)
+
+    async def _end_lingering(self, lease: Lease) -> None:
+        try:
+            await lease.connection.execute("COMMIT")
+            lease.lingering = False
+        except Exception:  # noqa: BLE001 - whatever it is, this connection is of no more use
+            lease.connection.terminate()
+        self._pass_on(None if lease.connection.is_closed() else lease)
 
     async def close(self, *, timeout: float = 10) -> None:  # noqa: ASYNC109 - what is open then is cut
         """Wait for connections in use, then close all.
@@ -203,14 +254,21 @@ class Pool:
         try:
             async with asyncio.timeout(timeout):
                 await self._all_returned.wait()
+                if self._tidying:
+                    await asyncio.wait(self._tidying)
         except TimeoutError:
             _log.warning("%d requests were still running at shutdown", self._in_use)
         while self._idle:
-            connection = self._idle.pop()
+            connection = self._idle.pop().connection
             try:
                 await connection.close(timeout=2)
             except LOST:
                 connection.terminate()
+
+
+def _give_up(waiter: asyncio.Future[Lease | None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(PoolExhausted())
 
 
 def _reason(error: BaseException) -> str:

@@ -51,15 +51,18 @@ class Database:
             await connection.close()
         self._opened = True
 
-    def session(self, owner: Owner) -> Transaction:
+    def session(self, owner: Owner, *, read_only: bool = False) -> Transaction:
         """A transaction as `owner`: committed at the end, rolled back on any error.
+
+        Args:
+            read_only: Whether PostgreSQL shall refuse to write.
 
         Raises:
             Unavailable: `open` has not checked the role yet, so nothing may run.
         """
         if not self._opened:
             raise Unavailable("The service has not been started: the app's lifespan was not entered.")
-        return Transaction(self.pool, owner, self._role)
+        return Transaction(self.pool, owner, self._role, read_only=read_only)
 
     async def problem(self) -> str | None:
         """What keeps the database from serving requests now, in a few words for an operator, or None."""

@@ -59,7 +59,7 @@ _KNOWN: tuple[type, ...] = (
     Table, Alias, Subquery, CTE, Join, FromGrouping, SelectStatementGrouping, ScalarSelect, Exists,
     ColumnClause, BindParameter, BinaryExpression, BooleanClauseList, Label, FunctionElement,
     elements.ClauseList, elements.UnaryExpression, elements.Grouping, elements.Case, elements.Null, elements.True_,
-    elements.False_, elements.CollectionAggregate, elements._label_reference,  # noqa: SLF001 - of ORDER BY
+    elements.False_, elements.Cast, elements.TypeClause, elements.CollectionAggregate, elements._label_reference,  # noqa: SLF001 - of ORDER BY
 )  # fmt: skip
 _KNOWN_CLAUSES = frozenset(
     {
@@ -161,6 +161,8 @@ class _Units:
 def _check_element(element: Any) -> None:
     if not isinstance(element, _KNOWN) or (isinstance(element, ColumnClause) and element.is_literal):
         raise UnscopedStatementError(f"{type(element).__name__} cannot be checked for its owner")
+    if isinstance(element, elements.Cast) and type(element.type) is not Text:
+        raise UnscopedStatementError(f"a cast to {element.type!r} is not known to be harmless")
     if isinstance(element, SelectBase | CTE | Insert | Update | Delete):
         for clause, _ in element._traverse_internals:  # noqa: SLF001 - all it can say
             if clause not in _KNOWN_CLAUSES and getattr(element, clause, None):

@@ -79,8 +79,8 @@ def _list_statement(completed: bool | None, deleted: bool, paged: bool) -> State
     if paged:
         page = page.where(_task.id < bindparam("after", type_=Uuid()))
     # The id is there twice: as text for clients, and as it is for the order.
-    page = page.add_columns(_task.id.label("key")).order_by(_task.id.desc())
-    found = page.limit(bindparam("rows", type_=BigInteger())).subquery("page")
+    keyed = page.add_columns(_task.id.label("key")).order_by(_task.id.desc())
+    found = keyed.limit(bindparam("rows", type_=BigInteger())).subquery("page")
     account = columns(Account)
     statement = (
         select(account.epoch, account.clock, *(found.c[column.name] for column in READ))

@@ -187,8 +187,8 @@ def _versions(if_match: EntityTags | None) -> list[int] | None:
     return None if if_match is None else if_match.versions()
 
 
-def _without_account(row: Any) -> dict[str, object]:
-    task = dict(row.items())
+def _without_account(row: Any) -> dict[str, Any]:
+    task: dict[str, Any] = dict(row.items())
     del task["epoch"], task["clock"]
     return task
 

@@ -16,9 +16,12 @@ CurrentCaller = Annotated[Caller, Depends(identity)]
 
 
 async def owner_session(request: Request, caller: CurrentCaller) -> AsyncIterator[Session]:
-    """One transaction as the caller: committed before the answer is sent, rolled back on any error."""
+    """One transaction as the caller: committed before the answer is sent, rolled back on any error.
+
+    A GET's transaction cannot write.
+    """
     database: Database = request.app.state.database
-    async with database.session(caller.owner) as session:
+    async with database.session(caller.owner, read_only=request.method == "GET") as session:
         yield session
 
 

@@ -69,7 +69,7 @@ def _chosen_id(scope: Scope) -> str:
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii")
     # Tells requests apart and guards nothing, so it needs no system call for its randomness.
-    return f"{random.getrandbits(64):016x}"  # noqa: S311
+    return f"{random.getrandbits(64):016x}"
 
 
 class ErrorBoundary:
