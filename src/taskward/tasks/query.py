@@ -83,7 +83,7 @@ def _list_statement(completed: bool | None, deleted: bool, paged: bool) -> State
     found = keyed.limit(bindparam("rows", type_=BigInteger())).subquery("page")
     account = columns(Account)
     statement = (
-        select(account.epoch, account.clock, *(found.c[column.name] for column in READ))
+        select(cast(account.epoch, Text).label("epoch"), account.clock, *(found.c[column.name] for column in READ))
         .select_from(table_of(Account).outerjoin(found, found.c.user_id == account.user_id))
         .where(account.user_id == OWNER)
         .order_by(found.c.key.desc())
