@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+ENDING_TIMEOUT = 10.0
+"""Seconds that COMMIT or ROLLBACK may take."""
+
 
 class Session:
     """Runs compiled statements as one owner, inside the transaction that `Transaction` opened."""
@@ -135,7 +138,7 @@ async def _begin(pool: Pool, opening: str) -> Lease:
 
 async def _commit(pool: Pool, lease: Lease) -> None:
     try:
-        tag = await lease.connection.execute("COMMIT")
+        tag = await lease.connection.execute("COMMIT", timeout=ENDING_TIMEOUT)
     except BaseException as error:
         pool.discard(lease)
         if isinstance(error, LOST):
@@ -149,7 +152,7 @@ async def _commit(pool: Pool, lease: Lease) -> None:
 
 async def _roll_back(pool: Pool, lease: Lease) -> None:
     try:
-        await lease.connection.execute("ROLLBACK")
+        await lease.connection.execute("ROLLBACK", timeout=ENDING_TIMEOUT)
     except BaseException as error:
         pool.discard(lease)
         if not isinstance(error, LOST):

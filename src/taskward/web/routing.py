@@ -167,7 +167,10 @@ class _Plan:
             async with AsyncExitStack() as stack:
                 for runner in self._after:
                     await runner(request, results, read, stack)
-                return cast("Response", await self._endpoint.call(**self._endpoint.gather(request, results, read[-1])))
+                response = await self._endpoint.call(**self._endpoint.gather(request, results, read[-1]))
+                # A limit that struck during COMMIT could not tell whether the change was written.
+                deadline.end()
+            return cast("Response", response)
         except asyncio.CancelledError:
             if deadline.expired:
                 task.uncancel()
