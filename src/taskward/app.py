@@ -22,7 +22,7 @@ from taskward.settings import Settings, SettingsError, load_settings
 from taskward.tasks.routes import router as tasks_router
 from taskward.web import docs, openapi, problems
 from taskward.web.health import router as health_router
-from taskward.web.middleware import Cors, ErrorBoundary, RequestContext
+from taskward.web.middleware import Cors, RequestContext
 
 _DESCRIPTION = "A private task list for each user of your app. Every request needs a bearer token of your issuer."
 # FastAPI's own spans and logs would record request bodies and exception messages.
@@ -89,7 +89,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     # The last one added is the outermost.
-    app.add_middleware(ErrorBoundary)
+    app.add_middleware(problems.ErrorBoundary)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(RequestContext)

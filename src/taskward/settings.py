@@ -7,26 +7,50 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "TASKWARD_"
+_ENV_FILE = Path(".env")
+# With the signature that some editors put first, the first variable would be unknown and so ignored.
+_ENV_FILE_ENCODING = "utf-8-sig"
 _MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key has at least the hash's size
-_FEWEST_CHARACTERS = 5  # different ones; fewer were typed to fill the length
+# Examples that documentation, templates and tutorials publish: whoever copies one shares it with everybody.
 _KNOWN_SECRETS = frozenset(
     {
-        "better-auth-secret-123456789",
-        "better-auth-secret-12345678901234567890",
-        "your-super-secret-jwt-token-with-at-least-32-characters-long",
+        "better-auth-secret-12345678901234567890",  # Better Auth
+        "your-super-secret-jwt-token-with-at-least-32-characters-long",  # Supabase
         "super-secret-jwt-token-with-at-least-32-characters-long",
-        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",  # FastAPI
+        "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",  # Flask
+        "reallyreallyreallyreallyverysafe",  # PostgREST
+        "gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr9C",
+        "3EK6FD+o0+c7tzBNVfjpMkNDi2yARAAKzQlk8O2IKoxQu4nF7EdAh8s3TwpHwrdWT6R",  # Hasura
+        "a-string-secret-at-least-256-bits-long",  # jwt.io
+        "a-valid-string-secret-that-is-at-least-384-bits-long",
+        "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",  # RFC 7515, A.1.1
+        "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",  # Spring Boot tutorials
+        "255d861b-5ea1-5996-9aa3-922530ec40b1",  # Directus
+        "6116487b-cda1-52c2-b5b5-c8022c45e263",
+        "CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET",  # Superset
+        "YOUR_OWN_RANDOM_GENERATED_SECRET_KEY",
+        "your-super-secret-jwt-key-change-this-in-production",  # templates of many
+        "abcdefghijklmnopqrstuvwxyz123456",
+        "abcdefghijklmnopqrstuvwxyz0123456789",
     }
 )
+# What python-jose takes for an asymmetric key; it would refuse to make a secret of it.
+_ASYMMETRIC = re.compile(r"----[- ]BEGIN |ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@openssh\.com")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Claims that are the same for every user of an issuer, or change with every token.
+_NOT_USERS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti"})
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
@@ -40,11 +64,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
-        env_file=".env",
-        env_file_encoding="utf-8",
+        env_file=_ENV_FILE,
+        env_file_encoding=_ENV_FILE_ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
+        hide_input_in_errors=True,
         populate_by_name=True,
     )
 
@@ -67,7 +92,11 @@ class Settings(BaseSettings):
         validation_alias="BETTER_AUTH_SECRET",
         description="The same, under the name that Better Auth gives it.",
     )
-    public_key: str | None = Field(None, description="PEM of the issuer's RSA or P-256 public key, or a path to it.")
+    public_key: str | None = Field(
+        None,
+        repr=False,  # it may be a private key, until that is refused
+        description="PEM of the issuer's RSA or P-256 public key, or a path to it.",
+    )
     issuer: str | None = Field(None, description="The `iss` that tokens must have, exactly.")
     audience: CommaList = Field((), description="Audiences of which a token's `aud` must name one.")
     user_claim: str = Field("sub", min_length=1, description="The claim that is the user id; dots go into objects.")
@@ -81,6 +110,14 @@ class Settings(BaseSettings):
     root_path: str = Field("", description="The path under which a proxy serves the app, such as `/taskward`.")
     trusted_proxies: CommaList = Field((), description="Addresses or networks whose X-Forwarded-* are believed.")
     request_timeout: float = Field(30, gt=0, le=3600, description="Seconds that one request may take.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _utf8(cls, value: Any, info: ValidationInfo) -> Any:
+        # Other bytes in the environment arrive as surrogates. A path may have them.
+        if isinstance(value, str) and info.field_name not in {"data_dir", "postgres_bin"} and _SURROGATE.search(value):
+            raise ValueError("must be UTF-8")
+        return value
 
     @field_validator("audience", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
@@ -101,6 +138,13 @@ class Settings(BaseSettings):
                 raise ValueError("must be origins such as https://app.example.com, without a path, or *")
         return value
 
+    @field_validator("user_claim")
+    @classmethod
+    def _names_a_user(cls, value: str) -> str:
+        if value.partition(".")[0] in _NOT_USERS:
+            raise ValueError(f"must be a claim that names a user, which {value} does not")
+        return value
+
     @field_validator("root_path")
     @classmethod
     def _root(cls, value: str) -> str:
@@ -110,13 +154,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_kind_of_key(self) -> Self:
-        secrets = {s.get_secret_value() for s in (self.jwt_secret, self.better_auth_secret) if s is not None}
-        if len(secrets) > 1:
+        given = {"TASKWARD_JWT_SECRET": self.jwt_secret, "BETTER_AUTH_SECRET": self.better_auth_secret}
+        secrets = {name: secret.get_secret_value() for name, secret in given.items() if secret is not None}
+        if len(set(secrets.values())) > 1:
             raise ValueError("TASKWARD_JWT_SECRET and BETTER_AUTH_SECRET differ; set one of them")
-        if secrets and self.public_key is not None:
-            raise ValueError("TASKWARD_PUBLIC_KEY and a shared secret exclude each other; set one of them")
-        for secret in secrets:
-            _check_secret(secret)
+        for name, secret in secrets.items():
+            if self.public_key is not None:
+                raise ValueError(f"TASKWARD_PUBLIC_KEY and {name} exclude each other; set one of them")
+            _check_secret(name, secret)
         return self
 
     @property
@@ -135,9 +180,7 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         SettingsError: A setting is wrong, or a `TASKWARD_*` variable is not a setting.
     """
-    env_file = Settings.model_config["env_file"]
-    names = [*os.environ, *(dotenv_values(env_file) if isinstance(env_file, str) and Path(env_file).is_file() else ())]
-    _refuse_unknown(names)
+    _refuse_unknown([*os.environ, *_names_in_env_file()])
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -153,23 +196,40 @@ def variable_names() -> dict[str, str]:
     return names
 
 
+def _names_in_env_file() -> Iterable[str]:
+    if not _ENV_FILE.is_file():
+        return ()
+    try:
+        return dotenv_values(_ENV_FILE, encoding=_ENV_FILE_ENCODING)
+    except OSError as error:
+        raise SettingsError(f"{_ENV_FILE} cannot be read: {error.strerror}.") from None
+    except UnicodeError:
+        raise SettingsError(f"{_ENV_FILE} is not UTF-8; save it as that.") from None
+
+
 def _refuse_unknown(names: Iterable[str]) -> None:
     # A misspelt TASKWARD_AUDIENCE would silently switch the check off.
-    known = set(variable_names().values())
+    known = {name.removeprefix(_PREFIX): name for name in variable_names().values()}
     for name in names:
-        if name.startswith(_PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "."
+        # Settings are read in any case, as Windows has it.
+        prefix, rest = name[: len(_PREFIX)].upper(), name[len(_PREFIX) :].upper()
+        if prefix == _PREFIX and known.get(rest) != _PREFIX + rest:
+            close = difflib.get_close_matches(rest, known, n=1)
+            hint = f"; did you mean {known[close[0]]}?" if close else "."
             raise SettingsError(f"{name} is not a setting of Taskward{hint}")
 
 
-def _check_secret(secret: str) -> None:
-    if secret.lstrip().startswith("-----BEGIN"):
-        raise ValueError("the shared secret is a PEM key; a public key belongs into TASKWARD_PUBLIC_KEY")
+def _check_secret(name: str, secret: str) -> None:
+    if _ASYMMETRIC.search(secret):
+        raise ValueError(f"{name} is a key of another kind; a public key belongs into TASKWARD_PUBLIC_KEY")
     if len(secret.encode()) < _MINIMUM_SECRET_BYTES:
-        raise ValueError(f"the shared secret must have at least {_MINIMUM_SECRET_BYTES} bytes")
-    if secret in _KNOWN_SECRETS or len(set(secret)) < _FEWEST_CHARACTERS:
-        raise ValueError("the shared secret is one that anybody can guess; make one with: openssl rand -hex 32")
+        raise ValueError(f"{name} must have at least {_MINIMUM_SECRET_BYTES} bytes")
+    if secret in _KNOWN_SECRETS or _repeats_itself(secret):
+        raise ValueError(f"{name} is one that anybody can guess; make one with: openssl rand -hex 32")
+
+
+def _repeats_itself(secret: str) -> bool:
+    return any(secret[period:] == secret[:-period] for period in range(1, len(secret) // 2 + 1))
 
 
 def _sentence(error: ValidationError) -> str:

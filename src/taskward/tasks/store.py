@@ -7,7 +7,22 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ARRAY, BigInteger, Boolean, Text, Uuid, any_, bindparam, case, cast, delete, func, insert, null, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    null,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import select
 
@@ -156,7 +171,9 @@ def _get() -> Statement:
 @cache
 def _account() -> Statement:
     account = columns(Account)
-    return compile_statement(select(cast(account.epoch, Text).label("epoch"), account.clock).where(account.user_id == OWNER))
+    return compile_statement(
+        select(cast(account.epoch, Text).label("epoch"), account.clock).where(account.user_id == OWNER)
+    )
 
 
 def _change(values: dict[str, Any], *, conditional: bool, live: bool = True) -> Statement:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import re
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from taskward.errors import InternalError
-
-_log = logging.getLogger("taskward")
 
 BASE_PATH = "/api/v1"
 EXPOSED_HEADERS = (
@@ -70,47 +64,6 @@ def _chosen_id(scope: Scope) -> str:
         return given[0].decode("ascii")
     # Tells requests apart and guards nothing, so it needs no system call for its randomness.
     return f"{random.getrandbits(64):016x}"
-
-
-class ErrorBoundary:
-    """Turns whatever nobody handled into a 500 that tells nothing, and a log entry that tells all but the data."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = False
-
-        async def send_noting_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_noting_start)
-        except Exception as error:  # noqa: BLE001 - the last resort
-            # An exception's message may quote a row or a token; its type and place do not.
-            _log.error("Request %s failed: %s", request_id(scope), _without_data(error))
-            if not started:
-                from taskward.web.problems import render  # noqa: PLC0415 - problems needs request_id from here
-
-                response = render(Request(scope), InternalError())
-                await response(scope, receive, send_noting_start)
-
-
-def _without_data(error: BaseException) -> str:
-    lines = [f"{type(error).__module__}.{type(error).__qualname__}"]
-    frame = error.__traceback__
-    while frame is not None:
-        code = frame.tb_frame.f_code
-        lines.append(f"  at {code.co_qualname} ({code.co_filename}:{frame.tb_lineno})")
-        frame = frame.tb_next
-    if error.__cause__ is not None:
-        lines.append("caused by " + _without_data(error.__cause__))
-    return "\n".join(lines)
 
 
 class Cors(CORSMiddleware):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import inspect
+import logging
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -12,11 +13,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskward.errors import MethodNotAllowed, Problem, RouteNotFound, every_problem
+from taskward.errors import InternalError, MethodNotAllowed, Problem, RouteNotFound, every_problem
 from taskward.web.answers import encode, public_path
 from taskward.web.middleware import request_id
+
+_log = logging.getLogger("taskward")
 
 _MEDIA_TYPE = "application/problem+json"
 
@@ -96,3 +99,42 @@ async def problem_page(slug: str, request: Request) -> HTMLResponse:
         f"<h1>{kind.status} {html.escape(kind.title)}</h1>{paragraphs}<p>{html.escape(kind.detail)}</p>"
         f'<p><a href="{home}">API documentation</a></p></html>'
     )
+
+
+class ErrorBoundary:
+    """Turns whatever nobody handled into a 500 that tells nothing, and a log entry that tells all but the data."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noting_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting_start)
+        except Exception as error:  # noqa: BLE001 - the last resort
+            # An exception's message may quote a row or a token; its type and place do not.
+            _log.error("Request %s failed: %s", request_id(scope), _without_data(error))
+            if not started:
+                response = render(Request(scope), InternalError())
+                await response(scope, receive, send_noting_start)
+
+
+def _without_data(error: BaseException) -> str:
+    lines = [f"{type(error).__module__}.{type(error).__qualname__}"]
+    frame = error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        lines.append(f"  at {code.co_qualname} ({code.co_filename}:{frame.tb_lineno})")
+        frame = frame.tb_next
+    if error.__cause__ is not None:
+        lines.append("caused by " + _without_data(error.__cause__))
+    return "\n".join(lines)

@@ -1,0 +1,243 @@
+"""Where settings come from, and what is said of those that are wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from taskward import settings as implementation
+from taskward.settings import Settings, SettingsError, load_settings, variable_names
+from tests.issuer import issuer
+
+SECRET = "Zq3-a-secret-of-these-tests-and-no-others"
+# A value of each setting that is not its default, as written and as read.
+VALUES: dict[str, tuple[str, Any]] = {
+    "database_url": (
+        "postgresql://app:secret-password@db/tasks",
+        SecretStr("postgresql://app:secret-password@db/tasks"),
+    ),
+    "migrate_url": (
+        "postgresql://owner:secret-password@db/tasks",
+        SecretStr("postgresql://owner:secret-password@db/tasks"),
+    ),
+    "migrate": ("off", "off"),
+    "pooled": ("on", "on"),
+    "pool_size": ("20", 20),
+    "jwt_secret": (SECRET, SecretStr(SECRET)),
+    "better_auth_secret": (SECRET, SecretStr(SECRET)),
+    "public_key": ("/run/secrets/key.pem", "/run/secrets/key.pem"),
+    "issuer": ("https://id.example/", "https://id.example/"),
+    "audience": ("tasks, web", ("tasks", "web")),
+    "user_claim": ("user.id", "user.id"),
+    "leeway": ("0", 0),
+    "cors_origins": ("https://app.example,http://localhost:3000", ("https://app.example", "http://localhost:3000")),
+    "data_dir": ("/srv/tasks", Path("/srv/tasks")),
+    "postgres_bin": ("/opt/pg/bin", Path("/opt/pg/bin")),
+    "host": ("::1", "::1"),
+    "port": ("9000", 9000),
+    "workers": ("4", 4),
+    "root_path": ("/taskward/", "/taskward"),
+    "trusted_proxies": ("10.0.0.0/8", ("10.0.0.0/8",)),
+    "request_timeout": ("2.5", 2.5),
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal(**overrides: Any) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(**overrides)
+    sentence = str(refused.value)
+    assert "\n" not in sentence
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+    return sentence
+
+
+def test_every_setting_is_tried_here():
+    assert set(VALUES) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("member", VALUES)
+def test_a_setting_is_read_from_the_environment_and_from_the_file(member: str, monkeypatch: pytest.MonkeyPatch):
+    written, read = VALUES[member]
+    name = variable_names()[member]
+    assert getattr(load_settings(), member) == Settings.model_fields[member].default != read
+    for signature in ("", "\ufeff"):
+        Path(".env").write_text(f'{signature}{name}="{written}"\nUNRELATED=1\n', "utf-8")
+        assert getattr(load_settings(), member) == read
+    Path(".env").unlink()
+    monkeypatch.setenv(name, written)
+    assert getattr(load_settings(), member) == read
+
+
+@pytest.mark.parametrize("member", VALUES)
+def test_an_empty_variable_is_an_unset_one(member: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(variable_names()[member], "")
+    assert load_settings() == Settings()
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch):
+    Path(".env").write_text("TASKWARD_PORT=1111\nTASKWARD_HOST=0.0.0.0\nTASKWARD_WORKERS=3\nDATABASE_URL=file\n")
+    monkeypatch.setenv("TASKWARD_PORT", "2222")
+    monkeypatch.setenv("TASKWARD_HOST", "::1")
+    monkeypatch.setenv("DATABASE_URL", "environment")
+    settings = load_settings(port=3333, database_url="command line")
+    assert (settings.port, settings.host, settings.workers) == (3333, "::1", 3)
+    assert settings.database_url == SecretStr("command line")
+    assert load_settings().database_url == SecretStr("environment")
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("TASKWARD_AUDIANCE", "; did you mean TASKWARD_AUDIENCE?"),
+        ("taskward_isuer", "; did you mean TASKWARD_ISSUER?"),
+        ("TASKWARD_DATABASE_URL", "; did you mean DATABASE_URL?"),
+        ("TASKWARD_BETTER_AUTH_SECRET", "; did you mean BETTER_AUTH_SECRET?"),
+        ("TASKWARD_SECRET", "; did you mean TASKWARD_JWT_SECRET?"),
+        ("TASKWARD_", "."),
+        ("TASKWARD_XYZZY", "."),
+    ],
+)
+def test_an_unknown_variable_is_refused_wherever_it_is(name: str, suggestion: str, monkeypatch: pytest.MonkeyPatch):
+    expected = f"{name} is not a setting of Taskward{suggestion}"
+    Path(".env").write_text(f"{name}=confidential\n")
+    assert refusal() == expected
+    Path(".env").unlink()
+    for value in ("confidential", ""):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert refusal() == expected
+
+
+@pytest.mark.parametrize("name", ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"])
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ("short-secret", "must have at least 32 bytes"),
+        ("x7" + "é" * 14, "must have at least 32 bytes"),
+        (" " * 40, "is one that anybody can guess"),
+        ("a" * 64, "is one that anybody can guess"),
+        ("changeme" * 4, "is one that anybody can guess"),
+        ("12345678901234567890123456789012", "is one that anybody can guess"),
+        ("0123456789abcdef" * 2, "is one that anybody can guess"),
+        *((secret, "is one that anybody can guess") for secret in sorted(implementation._KNOWN_SECRETS)),
+        (issuer("ES256").public_pem, "is a key of another kind"),
+        ("\n " + issuer("ES256").private_pem.replace("\n", "\\n"), "is a key of another kind"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0x0 user@example", "is a key of another kind"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_protects_nothing_is_refused(
+    name: str, secret: str, reason: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(name, secret)
+    sentence = refusal()
+    assert sentence.startswith(f"{name} {reason}")
+    assert secret.strip()[:12] not in sentence or not secret.strip()
+
+
+def test_every_published_secret_is_long_enough_to_be_tried():
+    assert all(len(secret) >= 32 for secret in implementation._KNOWN_SECRETS)
+
+
+@pytest.mark.parametrize(
+    "secret", [SECRET, "ü" * 15 + "x7", "$2b$12$" + "R9h/cIPz0gi.URNNX3kh2O", "a b'c\"d\\e#f" + "G1h2J3k4L5m6N7p8Q9r0s"]
+)
+def test_a_secret_is_taken_as_it_stands(secret: str, monkeypatch: pytest.MonkeyPatch):
+    if len(secret.encode()) < 32:
+        secret += "-and-some-more"
+    monkeypatch.setenv("BETTER_AUTH_SECRET", secret)
+    assert load_settings().secret == secret
+
+
+def test_both_names_may_hold_the_same_secret_only(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TASKWARD_JWT_SECRET", SECRET)
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+    assert load_settings().secret == SECRET
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET + "x")
+    assert refusal() == "TASKWARD_JWT_SECRET and BETTER_AUTH_SECRET differ; set one of them."
+
+
+@pytest.mark.parametrize("name", ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"])
+def test_a_secret_and_a_public_key_exclude_each_other(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("TASKWARD_PUBLIC_KEY", issuer("ES256").public_pem)
+    assert refusal() == f"TASKWARD_PUBLIC_KEY and {name} exclude each other; set one of them."
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TASKWARD_PORT", "0"), ("TASKWARD_PORT", "65536"), ("TASKWARD_PORT", "confidential"),
+        ("TASKWARD_PORT", "80.5"),
+        ("TASKWARD_WORKERS", "0"), ("TASKWARD_WORKERS", "257"), ("TASKWARD_POOL_SIZE", "0"), ("TASKWARD_LEEWAY", "-1"),
+        ("TASKWARD_LEEWAY", "61"), ("TASKWARD_REQUEST_TIMEOUT", "0"), ("TASKWARD_REQUEST_TIMEOUT", "nan"),
+        ("TASKWARD_REQUEST_TIMEOUT", "inf"), ("TASKWARD_MIGRATE", "confidential"), ("TASKWARD_POOLED", "confidential"),
+        ("TASKWARD_AUDIENCE", "confidential,"), ("TASKWARD_AUDIENCE", ","), ("TASKWARD_AUDIENCE", " "),
+        ("TASKWARD_CORS_ORIGINS", "confidential"), ("TASKWARD_CORS_ORIGINS", "https://confidential/path"),
+        ("TASKWARD_CORS_ORIGINS", "https://"), ("TASKWARD_TRUSTED_PROXIES", "1.2.3.4,,"),
+        ("TASKWARD_ROOT_PATH", "confidential"),
+        ("TASKWARD_USER_CLAIM", "iss"), ("TASKWARD_USER_CLAIM", "aud.0"), ("TASKWARD_USER_CLAIM", "exp"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_one_sentence_that_names_the_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, value)
+    sentence = refusal()
+    assert sentence.startswith(f"{name}: ")
+    assert sentence.endswith(".")
+    assert "confidential" not in sentence
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "TASKWARD_JWT_SECRET", "TASKWARD_PUBLIC_KEY", "TASKWARD_ISSUER"])
+def test_bytes_that_are_not_utf8_are_refused_without_being_shown(name: str):
+    script = "from taskward.settings import *\ntry:\n load_settings()\nexcept SettingsError as e: print(ascii(str(e)))"
+    environment = {os.fsencode(k): os.fsencode(v) for k, v in os.environ.items()} | {
+        name.encode(): b"confidential-\xff" * 4
+    }
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"'{name}")
+    assert "confidential" not in done.stdout
+
+
+def test_a_file_that_cannot_be_read_is_named():
+    Path(".env").write_bytes("TASKWARD_ISSUER=Müller".encode("latin-1"))
+    assert refusal() == ".env is not UTF-8; save it as that."
+    Path(".env").unlink()
+    Path(".env").mkdir()
+    assert load_settings() == Settings()
+
+
+def test_settings_do_not_change():
+    settings = load_settings()
+    with pytest.raises(ValidationError):
+        settings.port = 1  # type: ignore[misc]
+
+
+def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch):
+    for member in ("database_url", "migrate_url", "jwt_secret", "better_auth_secret"):
+        monkeypatch.setenv(variable_names()[member], VALUES[member][0])
+    shown = repr(load_settings()) + str(load_settings()) + load_settings().model_dump_json()
+    assert SECRET not in shown
+    assert "secret-password" not in shown
+    monkeypatch.undo()
+    private = issuer("ES256").private_pem
+    assert private.splitlines()[1] not in repr(Settings(public_key=private))
+
+
+def test_an_error_of_the_model_itself_shows_no_secret():
+    with pytest.raises(ValidationError) as refused:
+        Settings(jwt_secret=SecretStr("hunter2"), database_url=SecretStr("hunter2"), port=0)
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({"jwt_secret": "hunter2", "BETTER_AUTH_SECRET": "hunter2"})
+    assert "hunter2" not in str(refused.value)
