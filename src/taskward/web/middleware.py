@@ -42,7 +42,8 @@ class RequestContext:
             common.append((b"vary", b"Authorization"))
         is_head = scope["method"] == "HEAD"
         if is_head:
-            scope["method"] = "GET"
+            # A copy: the server goes by its own scope when it leaves the body out.
+            scope = {**scope, "method": "GET"}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
