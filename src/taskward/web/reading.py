@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -29,6 +30,7 @@ LARGEST_BODY = 256 * 1024
 
 Arguments = dict[str, Any]
 _JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
+_LONGEST_INTEGER = 1000
 _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
 
@@ -257,9 +259,14 @@ def _validate_body(adapter: TypeAdapter[Any], body: bytes) -> BaseModel:
 
 def _parse_strictly(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_parse_int)
     except (ValueError, RecursionError):
         raise MalformedBody from None
+
+
+def _parse_int(digits: str) -> float:
+    # JSON has no largest number; Python refuses to read a very long one.
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf
 
 
 def _no_constant(_name: str) -> float:
