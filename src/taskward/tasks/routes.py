@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from taskward.errors import StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.models import (
@@ -141,11 +141,14 @@ async def replace_task(task_id: TaskId, task: TaskReplace, tasks: Tasks, if_matc
     responses=answers(200, "The changed task.", ETAG, problems=_WRITE_PROBLEMS),
 )
 async def complete_task(
-    task_id: TaskId, tasks: Tasks, completion: Completion | None = None, if_match: IfMatch = None
+    task_id: TaskId,
+    tasks: Tasks,
+    completion: Annotated[Completion, Body(default_factory=Completion)],
+    if_match: IfMatch = None,
 ) -> Response:
     """Without a body: toggle. With one: set, which can be repeated safely."""
     versions = _versions(if_match)
-    if completion is None or not completion.model_fields_set:
+    if not completion.model_fields_set:
         row = await tasks.toggle(task_id, versions)
     else:
         row = await tasks.update(task_id, {"completed": completion.completed}, versions)
