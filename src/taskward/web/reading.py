@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
+from fastapi.params import Form
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
@@ -74,6 +75,9 @@ class RequestReader:
             raise TypeError("one body at most, and no cookies, can be read")
         self._body: _Parameter | None = None
         if bodies:
+            info = bodies[0][1].field_info
+            if isinstance(info, Form) or getattr(info, "embed", None):
+                raise TypeError("a body is one JSON document, neither a form nor a member of one")
             self._body = _Parameter(*bodies[0])
             self._body.adapter = TypeAdapter(bodies[0][1].field_info.annotation)
 
@@ -99,8 +103,12 @@ class RequestReader:
         if errors:
             raise Invalid(errors)
         for parameter in self._path:
-            # Its type raises the problem of what is not an id, which is the id of nothing.
-            value = parameter.adapter.validate_python(request.path_params[parameter.alias])
+            # An id's type raises the problem of what is not one: it is the id of nothing.
+            try:
+                value = parameter.adapter.validate_python(request.path_params[parameter.alias])
+            except ValidationError as error:
+                found = error.errors(include_url=False, include_input=False)[0]
+                raise Invalid(field_errors("path", [{**found, "loc": (parameter.alias,)}])) from None
             arguments[parameter.step][parameter.name] = value
         return arguments
 
