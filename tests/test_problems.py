@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -185,6 +186,21 @@ async def test_every_kind_of_answer_has_the_common_headers(raising_url: str):
         cache = "private, no-cache" if "etag" in answer.headers else "no-store"
         assert answer.headers["cache-control"] == cache, (method, target)
         assert ("Authorization" in answer.headers.get("vary", "")) == target.startswith("/api/v1"), (method, target)
+
+
+async def test_head_leaves_the_servers_own_scope_as_it_is(raising: FastAPI):
+    scope = {"type": "http", "method": "HEAD", "path": "/healthz", "query_string": b"", "headers": []}
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await raising(scope, receive, send)
+    assert scope["method"] == "HEAD"
+    assert [message.get("body") for message in sent] == [None, b""]
 
 
 async def test_a_defect_is_a_500_that_tells_nothing(raising_url: str, caplog: pytest.LogCaptureFixture):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskward.errors import InternalError
+from taskward.errors import InternalError, PreflightRefused
 
 _log = logging.getLogger("taskward")
 
@@ -48,7 +49,8 @@ class RequestContext:
             common.append((b"vary", b"Authorization"))
         is_head = scope["method"] == "HEAD"
         if is_head:
-            scope["method"] = "GET"
+            # The server looks at its own scope to know that no body follows, so that one keeps its method.
+            scope = {**scope, "method": "GET"}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -130,7 +132,21 @@ class Cors(CORSMiddleware):
     def preflight_response(self, request_headers: Headers) -> Response:
         """Answer a preflight with no body, so that there is nothing to be of the wrong media type."""
         response = super().preflight_response(request_headers)
-        return Response(status_code=response.status_code, headers=_without_entity(response))
+        headers = _without_entity(response)
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            return Response(status_code=response.status_code, headers=headers)
+        return _RefusedPreflight(headers=headers)
+
+
+class _RefusedPreflight(Response):
+    """The problem, which can be told only once the request is known."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from taskward.web.problems import render  # noqa: PLC0415 - problems needs request_id from here
+
+        response = render(Request(scope), PreflightRefused())
+        response.headers.update(_without_entity(self))
+        await response(scope, receive, send)
 
 
 def _without_entity(response: Response) -> dict[str, str]:
