@@ -32,12 +32,14 @@ from taskward.web.answers import (
 )
 from taskward.web.dependencies import CurrentCaller, OwnerSession
 from taskward.web.middleware import BASE_PATH
-from taskward.web.openapi import ETAG, LINK, LOCATION, NOT_MODIFIED, answers
+from taskward.web.openapi import ETAG, LINK, LOCATION, NOT_MODIFIED, answers, operation_id
 from taskward.web.routing import SessionRoute
 
 PATH = f"{BASE_PATH}/tasks"
 
-router = APIRouter(prefix=PATH, tags=["tasks"], route_class=SessionRoute)
+router = APIRouter(
+    prefix=PATH, tags=["tasks"], route_class=SessionRoute, generate_unique_id_function=operation_id
+)
 
 
 def task_store(session: OwnerSession) -> TaskStore:
