@@ -21,8 +21,9 @@ from taskward.identity import Verifier, load_key
 from taskward.settings import Settings, SettingsError, load_settings
 from taskward.tasks.routes import router as tasks_router
 from taskward.web import docs, openapi, problems
+from taskward.web.cors import Cors
 from taskward.web.health import router as health_router
-from taskward.web.middleware import Cors, RequestContext
+from taskward.web.middleware import RequestContext
 
 _DESCRIPTION = "A private task list for each user of your app. Every request needs a bearer token of your issuer."
 # FastAPI's own spans and logs would record request bodies and exception messages.

@@ -2,15 +2,15 @@
 
     Problem
     ├── MalformedBody 400          ├── TaskIdTaken 409
-    ├── NotAuthenticated 401       ├── StaleVersion 412
-    ├── InvalidToken 401           ├── BodyTooLarge 413
-    ├── TaskForbidden 403          ├── UnsupportedMediaType 415
-    ├── RouteNotFound 404          ├── Invalid 422
-    ├── TaskNotFound 404           ├── InternalError 500
-    ├── MethodNotAllowed 405       └── Unavailable 503
-    ├── NotAcceptable 406              ├── PoolExhausted
-    └── BodyTimeout 408                ├── OutcomeUnknown
-                                       └── ShuttingDown
+    ├── PreflightRefused 400       ├── StaleVersion 412
+    ├── NotAuthenticated 401       ├── BodyTooLarge 413
+    ├── InvalidToken 401           ├── UnsupportedMediaType 415
+    ├── TaskForbidden 403          ├── Invalid 422
+    ├── RouteNotFound 404          ├── InternalError 500
+    ├── TaskNotFound 404           └── Unavailable 503
+    ├── MethodNotAllowed 405           ├── PoolExhausted
+    ├── NotAcceptable 406              ├── OutcomeUnknown
+    └── BodyTimeout 408                └── ShuttingDown
 
 An error is a fact with a status; whoever raises it knows nothing of HTTP answers. `web.problems` renders
 them as `application/problem+json` (RFC 9457). A class's docstring is the page that `/problems/<slug>` shows.
@@ -57,6 +57,16 @@ class MalformedBody(Problem):
 
     status, slug, title = 400, "malformed-body", "The body is not JSON"
     detail = "Send a body that is valid JSON in UTF-8."
+
+
+class PreflightRefused(Problem):
+    """A browser asked whether a page may send a request, and it may not.
+
+    Its origin is not among `TASKWARD_CORS_ORIGINS`, or the method or a header is not one that this API takes.
+    """
+
+    status, slug, title = 400, "preflight-refused", "Not allowed across origins"
+    detail = "Call from an allowed origin, with methods and headers that the documentation names."
 
 
 class NotAuthenticated(Problem):

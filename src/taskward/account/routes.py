@@ -11,10 +11,12 @@ from sqlmodel import Field, SQLModel
 from taskward.web.answers import json_answer
 from taskward.web.dependencies import CurrentCaller
 from taskward.web.middleware import BASE_PATH
-from taskward.web.openapi import answers
+from taskward.web.openapi import answers, operation_id
 from taskward.web.routing import SessionRoute
 
-router = APIRouter(prefix=f"{BASE_PATH}/me", tags=["me"], route_class=SessionRoute)
+router = APIRouter(
+    prefix=f"{BASE_PATH}/me", tags=["me"], route_class=SessionRoute, generate_unique_id_function=operation_id
+)
 
 
 class Me(SQLModel):

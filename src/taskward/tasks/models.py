@@ -163,9 +163,13 @@ class TaskReplace(TaskUpdate):
 class Completion(SQLModel):
     """Whether a task is done; without `completed`, toggle."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"completed": True}]})  # type: ignore[assignment]
+    model_config = ConfigDict(  # type: ignore[assignment]
+        extra="forbid",
+        strict=True,
+        json_schema_extra=_omit_defaults,
+    )
 
-    completed: bool = Field(default=False)
+    completed: bool = Field(default=False, schema_extra={"examples": [True]})
 
 
 class TaskRead(SQLModel):
@@ -194,12 +198,21 @@ def _boolean_word(value: object) -> object:
 QueryBoolean = Annotated[bool, BeforeValidator(_boolean_word)]
 
 
+def _digits(value: object) -> object:
+    # Pydantic also reads 1.0, 1_0, +1 and spaces around a number.
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("This must be a whole number.")
+    return value
+
+
 class TaskFilters(SQLModel):
     """Which tasks a listing shows."""
 
     completed: QueryBoolean | None = Field(default=None, description="Only those that are done, or only those not.")
     deleted: QueryBoolean = Field(default=False, description="The trash instead of the live tasks.")
-    limit: int = Field(default=50, ge=1, le=200, description="The most tasks in one answer.")
+    limit: Annotated[int, BeforeValidator(_digits)] = Field(
+        default=50, ge=1, le=200, description="The most tasks in one answer."
+    )
     cursor: str | None = Field(
         default=None, max_length=200, description="Where to go on; take the whole URL from the Link header instead."
     )

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from taskward.errors import StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.models import (
@@ -32,12 +32,12 @@ from taskward.web.answers import (
 )
 from taskward.web.dependencies import CurrentCaller, OwnerSession
 from taskward.web.middleware import BASE_PATH
-from taskward.web.openapi import ETAG, LINK, LOCATION, NOT_MODIFIED, answers
+from taskward.web.openapi import ETAG, LINK, LOCATION, NOT_MODIFIED, answers, operation_id
 from taskward.web.routing import SessionRoute
 
 PATH = f"{BASE_PATH}/tasks"
 
-router = APIRouter(prefix=PATH, tags=["tasks"], route_class=SessionRoute)
+router = APIRouter(prefix=PATH, tags=["tasks"], route_class=SessionRoute, generate_unique_id_function=operation_id)
 
 
 def task_store(session: OwnerSession) -> TaskStore:
@@ -139,11 +139,14 @@ async def replace_task(task_id: TaskId, task: TaskReplace, tasks: Tasks, if_matc
     responses=answers(200, "The changed task.", ETAG, problems=_WRITE_PROBLEMS),
 )
 async def complete_task(
-    task_id: TaskId, tasks: Tasks, completion: Completion | None = None, if_match: IfMatch = None
+    task_id: TaskId,
+    tasks: Tasks,
+    completion: Annotated[Completion, Body(default_factory=Completion)],
+    if_match: IfMatch = None,
 ) -> Response:
     """Without a body: toggle. With one: set, which can be repeated safely."""
     versions = _versions(if_match)
-    if completion is None or not completion.model_fields_set:
+    if not completion.model_fields_set:
         row = await tasks.toggle(task_id, versions)
     else:
         row = await tasks.update(task_id, {"completed": completion.completed}, versions)

@@ -32,14 +32,14 @@ SwaggerUIBundle({
 });
 """
 
+_ASSETS = StaticFiles(directory=Path(str(files("fastapi_offline") / "static")))
+
 router = APIRouter(include_in_schema=False)
 
 
 def install(app: FastAPI) -> None:
     """Serve the page, its assets and the OpenAPI document."""
     app.router.routes.extend(router.routes)
-    assets = Path(str(files("fastapi_offline") / "static"))
-    app.mount("/docs/assets", StaticFiles(directory=assets), name="docs-assets")
 
 
 @router.get("/docs")
@@ -50,6 +50,12 @@ async def docs_page() -> Response:
 @router.get("/docs/start.js")
 async def docs_start() -> Response:
     return Response(_START, media_type="text/javascript")
+
+
+@router.get("/docs/assets/{name}")
+async def docs_asset(name: str, request: Request) -> Response:
+    # A route and no mount: below one, `root_path` is the mount's, and the problem of a missing file would link there.
+    return await _ASSETS.get_response(name, request.scope)
 
 
 @router.get("/openapi.json")

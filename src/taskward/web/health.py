@@ -7,9 +7,9 @@ from sqlmodel import Field, SQLModel
 
 from taskward.database.database import Database
 from taskward.web.answers import json_answer
-from taskward.web.openapi import answers
+from taskward.web.openapi import answers, operation_id
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], generate_unique_id_function=operation_id)
 
 
 class Health(SQLModel):

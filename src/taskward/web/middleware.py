@@ -5,15 +5,9 @@ from __future__ import annotations
 import random
 import re
 
-from starlette.datastructures import Headers
-from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BASE_PATH = "/api/v1"
-EXPOSED_HEADERS = (
-    "ETag", "Link", "Location", "Retry-After", "X-Request-Id", "X-Total-Count", "Idempotency-Replayed",
-)  # fmt: skip
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _SCOPE_KEY = "taskward.request_id"
 
@@ -65,28 +59,3 @@ def _chosen_id(scope: Scope) -> str:
         return given[0].decode("ascii")
     # Tells requests apart and guards nothing, so it needs no system call for its randomness.
     return f"{random.getrandbits(64):016x}"
-
-
-class Cors(CORSMiddleware):
-    """Cross-origin rules. A preflight needs no token; one that is refused is a problem like any other refusal."""
-
-    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
-        super().__init__(
-            app,
-            allow_origins=origins,
-            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=(
-                "Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id",
-            ),
-            expose_headers=EXPOSED_HEADERS,
-            max_age=7200,
-        )  # fmt: skip
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight with no body, so that there is nothing to be of the wrong media type."""
-        response = super().preflight_response(request_headers)
-        return Response(status_code=response.status_code, headers=_without_entity(response))
-
-
-def _without_entity(response: Response) -> dict[str, str]:
-    return {name: value for name, value in response.headers.items() if name not in {"content-length", "content-type"}}

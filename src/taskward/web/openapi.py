@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from taskward.errors import (
     BodyTimeout,
@@ -71,6 +72,11 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         },
     },
 }
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the endpoint, for which generated clients name their methods."""
+    return route.name
 
 
 def answers(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
+from fastapi.params import Form
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
@@ -30,6 +32,7 @@ LARGEST_BODY = 256 * 1024
 
 Arguments = dict[str, Any]
 _JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
+_LONGEST_INTEGER = 1000
 _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
 
@@ -73,6 +76,9 @@ class RequestReader:
             raise TypeError("one body at most, and no cookies, can be read")
         self._body: _Parameter | None = None
         if bodies:
+            info = bodies[0][1].field_info
+            if isinstance(info, Form) or getattr(info, "embed", None):
+                raise TypeError("a body is one JSON document, neither a form nor a member of one")
             self._body = _Parameter(*bodies[0])
             self._body.adapter = TypeAdapter(cast("Any", bodies[0][1].field_info.annotation))
 
@@ -98,8 +104,12 @@ class RequestReader:
         if errors:
             raise Invalid(errors)
         for parameter in self._path:
-            # Its type raises the problem of what is not an id, which is the id of nothing.
-            value = parameter.adapter.validate_python(request.path_params[parameter.alias])
+            # An id's type raises the problem of what is not one: it is the id of nothing.
+            try:
+                value = parameter.adapter.validate_python(request.path_params[parameter.alias])
+            except ValidationError as error:
+                found = error.errors(include_url=False, include_input=False)[0]
+                raise Invalid(field_errors("path", [{**found, "loc": (parameter.alias,)}])) from None
             arguments[parameter.step][parameter.name] = value
         return arguments
 
@@ -264,9 +274,14 @@ def _validate_body(adapter: TypeAdapter[Any], body: bytes) -> BaseModel:
 
 def _parse_strictly(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_parse_int)
     except (ValueError, RecursionError):
         raise MalformedBody from None
+
+
+def _parse_int(digits: str) -> float:
+    # JSON has no largest number; Python refuses to read a very long one.
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf
 
 
 def _no_constant(_name: str) -> float:

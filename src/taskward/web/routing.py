@@ -13,16 +13,17 @@ also fixes the order that the API promises:
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, _effective_route_context_var
 
 from taskward.deadlines import Deadlines
 from taskward.errors import Unavailable
@@ -42,8 +43,12 @@ class SessionRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        dependant = self.dependant
-        path = self.path_format
+        # Included into another router, the route is made anew with that one's prefix and dependencies as well, and
+        # FastAPI has no other way to tell a route class of it.
+        included = _effective_route_context_var.get()
+        route = self if included is None or included.original_route is not self else included
+        dependant = route.dependant
+        path = route.path_format
         plan = _Plan(dependant)
 
         async def handle(request: Request) -> Response:
@@ -62,18 +67,14 @@ class _Step:
     earlier: tuple[tuple[str, int], ...]
     request_names: tuple[str, ...]
     parameters: bool
-    opened: bool = False
-    arguments: Arguments = field(default_factory=dict)
 
     @property
     def is_generator(self) -> bool:
-        return inspect.isasyncgenfunction(self.call)
+        return inspect.isasyncgenfunction(_function(self.call))
 
     @property
     def is_coroutine(self) -> bool:
-        return inspect.iscoroutinefunction(self.call) or inspect.iscoroutinefunction(
-            getattr(self.call, "__call__", None)  # noqa: B004 - the method itself is wanted
-        )
+        return inspect.iscoroutinefunction(_function(self.call))
 
     def gather(self, request: Request, results: list[Any], read: Arguments) -> Arguments:
         arguments = dict(read)
@@ -88,6 +89,8 @@ class _Plan:
     """A signature, read once."""
 
     def __init__(self, endpoint: Dependant) -> None:
+        if not inspect.iscoroutinefunction(endpoint.call):
+            raise TypeError(f"{endpoint.call} is not a coroutine function")
         self._steps: list[_Step] = []
         self._dependants: list[Dependant] = []
         self._index: dict[Any, int] = {}
@@ -102,7 +105,6 @@ class _Plan:
         self._before = [self._runner(index) for index in sorted(ready)]
         self._after = [self._runner(index) for index in range(last) if index not in ready]
         self._endpoint = self._steps[last]
-        self._opens = any(step.is_generator for step in self._steps)
 
     def _add(self, dependant: Dependant) -> int:
         call = cast("Callable[..., Any]", dependant.call)
@@ -114,7 +116,8 @@ class _Plan:
             dependant.security_scopes_param_name,
             dependant.websocket_param_name,
         )
-        if any(unsupported) or inspect.isgeneratorfunction(call):
+        # Scope "request" is FastAPI's for what stays open until the answer is sent.
+        if any(unsupported) or inspect.isgeneratorfunction(_function(call)) or dependant.scope == "request":
             raise TypeError(f"{call} asks for something that SessionRoute does not give")
         earlier = tuple((sub.name, self._add(sub)) for sub in dependant.dependencies if sub.name)
         for sub in dependant.dependencies:
@@ -178,6 +181,16 @@ class _Plan:
             raise
         finally:
             deadline.end()
+
+
+def _function(call: Callable[..., Any]) -> Callable[..., Any]:
+    """What runs when `call` is called, which tells how: below a partial, or the method of an object."""
+    while isinstance(call, functools.partial):
+        call = call.func
+    if inspect.isroutine(call) or inspect.isclass(call):
+        return call
+    function: Callable[..., Any] = type(call).__call__
+    return function
 
 
 def _overridden(dependant: Dependant, overrides: dict[Any, Any], path: str) -> Dependant:

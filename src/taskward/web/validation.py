@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Literal
 
 from taskward.errors import FieldError
@@ -10,6 +11,8 @@ from taskward.errors import FieldError
 Location = Literal["body", "query", "path", "header"]
 
 _LONGEST_NAME = 64
+# A small body of many wrong members would otherwise be answered by a large one.
+_MOST_ERRORS = 100
 
 _SENTENCES = {
     "missing": "This is required.",
@@ -46,7 +49,8 @@ def field_errors(location: Location, errors: Iterable[Mapping[str, Any]], prefix
         errors: As `ValidationError.errors()` lists them.
         prefix: The pointer of what was validated.
     """
-    return [FieldError(location, prefix + pointer(error["loc"]), _sentence(error)) for error in errors]
+    first = islice(errors, _MOST_ERRORS)
+    return [FieldError(location, prefix + pointer(error["loc"]), _sentence(error)) for error in first]
 
 
 def pointer(path: Iterable[str | int]) -> str:

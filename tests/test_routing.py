@@ -1,0 +1,270 @@
+"""`SessionRoute`, through apps of a few lines: what runs in which order, and what is refused at declaration."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from pydantic import BaseModel
+
+from taskward.deadlines import Deadlines
+from taskward.errors import NotAuthenticated
+from taskward.web import problems
+from taskward.web.routing import SessionRoute
+
+
+class Note(BaseModel):
+    text: str
+
+
+Log = list[str]
+
+
+def make_router() -> APIRouter:
+    return APIRouter(route_class=SessionRoute)
+
+
+def make_app(*routers: APIRouter) -> FastAPI:
+    app = FastAPI()
+    app.state.deadlines = Deadlines(5)
+    problems.install(app)
+    for router in routers:
+        app.router.routes.extend(router.routes)
+    return app
+
+
+async def send(app: FastAPI, method: str = "GET", path: str = "/", **request: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        return await client.request(method, path, **request)
+
+
+def staged(log: Log, *, refuse: bool = False) -> FastAPI:
+    async def who() -> str:
+        log.append("identity")
+        if refuse:
+            raise NotAuthenticated
+        return "alice"
+
+    async def session(user: Annotated[str, Depends(who)]) -> AsyncIterator[str]:
+        log.append(f"open for {user}")
+        try:
+            yield f"session of {user}"
+        except BaseException as error:
+            log.append(f"roll back for {type(error).__name__}")
+            raise
+        log.append("commit")
+
+    def store(session: Annotated[str, Depends(session)]) -> str:
+        log.append(f"store on {session}")
+        return "store"
+
+    router = make_router()
+
+    @router.post("/")
+    async def create(
+        note: Note,
+        store: Annotated[str, Depends(store)],
+        user: Annotated[str, Depends(who)],
+        n: Annotated[int, Query()] = 1,
+    ) -> Response:
+        log.append(f"{note.text} {n} by {user} in {store}")
+        if note.text == "broken":
+            raise LookupError
+        return Response("made", 201)
+
+    return make_app(router)
+
+
+async def test_a_request_runs_through_the_stages_in_order(log: Log):
+    app = staged(log)
+
+    async def sending(message: Any) -> None:
+        log.append(message["type"])
+
+    async def receive() -> dict[str, Any]:
+        log.append("body")
+        return {"type": "http.request", "body": b'{"text": "hello"}'}
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"n=2", "headers": headers}
+    await app(scope, receive, sending)
+    assert log == [
+        "identity", "body", "open for alice", "store on session of alice", "hello 2 by alice in store", "commit",
+        "http.response.start", "http.response.body",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def log() -> Log:
+    return []
+
+
+async def test_without_an_identity_nothing_else_runs(log: Log):
+    assert (await send(staged(log, refuse=True), "POST", content=b"{")).status_code == 401
+    assert log == ["identity"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [({"content": b"{"}, 415), ({"json": {}}, 422), ({"json": {"text": "x"}, "params": {"n": "x"}}, 422)],
+)
+async def test_nothing_is_opened_for_a_request_that_cannot_be_served(log: Log, request_: dict[str, Any], status: int):
+    assert (await send(staged(log), "POST", **request_)).status_code == status
+    assert log == ["identity"]
+
+
+async def test_what_yielded_sees_the_exception_of_the_endpoint(log: Log):
+    assert (await send(staged(log), "POST", json={"text": "broken"})).status_code == 500
+    assert log[-1] == "roll back for LookupError"
+    assert "commit" not in log
+
+
+async def test_a_commit_that_fails_is_no_success():
+    async def session() -> AsyncIterator[None]:
+        yield
+        raise ConnectionError
+
+    router = make_router()
+
+    @router.get("/", dependencies=[Depends(session)])
+    async def read() -> Response:
+        return Response("fine")
+
+    assert (await send(make_app(router))).status_code == 500
+
+
+async def test_an_exception_that_a_dependency_swallows_is_no_success():
+    async def session() -> AsyncIterator[None]:
+        with contextlib.suppress(LookupError):
+            yield
+
+    router = make_router()
+
+    @router.get("/", dependencies=[Depends(session)])
+    async def read() -> Response:
+        raise LookupError
+
+    assert (await send(make_app(router))).status_code == 500
+
+
+async def test_dependencies_are_left_in_the_reverse_of_the_order_they_were_entered(log: Log):
+    def entered(name: str) -> Callable[[], AsyncIterator[None]]:
+        async def dependency() -> AsyncIterator[None]:
+            log.append(f"+{name}")
+            yield
+            log.append(f"-{name}")
+
+        return dependency
+
+    router = make_router()
+
+    @router.get("/", dependencies=[Depends(entered("a")), Depends(entered("b"))])
+    async def read() -> Response:
+        return Response()
+
+    await send(make_app(router))
+    assert log == ["+a", "+b", "-b", "-a"]
+
+
+async def test_a_dependency_runs_once_unless_it_asks_for_more(log: Log):
+    def count() -> int:
+        log.append("run")
+        return len(log)
+
+    once, each = Annotated[int, Depends(count)], Annotated[int, Depends(count, use_cache=False)]
+    router = make_router()
+
+    @router.get("/")
+    async def read(a: once, b: once, c: each) -> Response:  # type: ignore[valid-type]
+        return Response(f"{a}{b}{c}")
+
+    assert (await send(make_app(router))).text == "112"
+
+
+async def test_overrides_are_honoured_with_parameters_of_their_own(log: Log):
+    app = staged(log)
+    who = next(r for r in app.routes if isinstance(r, SessionRoute)).dependant.dependencies[1].call
+    assert who is not None
+
+    async def impostor(request: Request, x_user: Annotated[str, Header()]) -> str:
+        log.append("override")
+        return x_user + request.method
+
+    app.dependency_overrides[who] = impostor
+    assert (await send(app, "POST", json={"text": "x"}, headers={"X-User": "eve"})).status_code == 201
+    assert log == ["override", "open for evePOST", "store on session of evePOST", "x 1 by evePOST in store", "commit"]
+    assert (await send(app, "POST", json={"text": "x"})).json()["errors"][0]["pointer"] == "/x-user"
+    app.dependency_overrides.clear()
+    log.clear()
+    await send(app, "POST", json={"text": "x"})
+    assert log[0] == "identity"
+
+
+async def test_an_override_may_yield_and_have_dependencies(log: Log):
+    async def plain() -> str:
+        return "plain"
+
+    async def inner() -> str:
+        return "inner"
+
+    async def opened(value: Annotated[str, Depends(inner)]) -> AsyncIterator[str]:
+        yield f"opened {value}"
+        log.append("left")
+
+    router = make_router()
+
+    @router.get("/")
+    async def read(value: Annotated[str, Depends(plain)]) -> Response:
+        return Response(value)
+
+    app = make_app(router)
+    app.dependency_overrides = {plain: opened, inner: lambda: "overridden"}
+    assert (await send(app)).text == "opened overridden"
+    assert log == ["left"]
+
+
+async def _read() -> Response:
+    return Response("read")
+
+
+@pytest.mark.parametrize("level", ["route", "router", "include", "nested include", "app include", "app"])
+async def test_dependencies_run_at_whichever_level_they_are_declared(log: Log, level: str):
+    def guard() -> None:
+        log.append("guard")
+        raise NotAuthenticated
+
+    guards = [Depends(guard)]
+    router = APIRouter(route_class=SessionRoute, dependencies=guards if level == "router" else None)
+    router.add_api_route("/x", _read, dependencies=guards if level == "route" else None)
+    app = FastAPI(dependencies=guards if level == "app" else None)
+    app.state.deadlines = Deadlines(5)
+    problems.install(app)
+    if level == "nested include":
+        outer = APIRouter()
+        outer.include_router(router, dependencies=guards)
+        app.include_router(outer, prefix="/v2")
+    elif level == "include":
+        outer = APIRouter(prefix="/v2")
+        outer.include_router(router, dependencies=guards)
+        app.router.routes.extend(outer.routes)
+    else:
+        app.include_router(router, prefix="/v2", dependencies=guards if level == "app include" else None)
+    assert (await send(app, path="/v2/x")).status_code == 401
+    assert log == ["guard"]
+
+
+async def test_an_override_reaches_a_dependency_of_an_included_router(log: Log):
+    def guard() -> None:
+        raise NotAuthenticated
+
+    router = make_router()
+    router.add_api_route("/{name}", _read)
+    app = make_app()
+    app.include_router(router, prefix="/v2", dependencies=[Depends(guard)])
+    assert (await send(app, path="/v2/x")).status_code == 401
+    app.dependency_overrides[guard] = lambda: log.append("override")
+    assert (await send(app, path="/v2/x")).text == "read"
+    assert log == ["override"]
