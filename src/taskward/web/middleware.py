@@ -73,6 +73,17 @@ def _chosen_id(scope: Scope) -> str:
     return secrets.token_hex(8)
 
 
+class RootPath:
+    """Tells the app under which path a proxy serves it, unless the server or an outer app has told it one already."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, "root_path": scope.get("root_path") or self._prefix}, receive, send)
+
+
 class ErrorBoundary:
     """Turns whatever nobody handled into a 500 that tells nothing, and a log entry that tells all but the data."""
 
