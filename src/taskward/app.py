@@ -23,7 +23,7 @@ from taskward.tasks.routes import router as tasks_router
 from taskward.web import docs, openapi, problems
 from taskward.web.cors import Cors
 from taskward.web.health import router as health_router
-from taskward.web.middleware import RequestContext
+from taskward.web.middleware import RequestContext, RootPath
 
 _DESCRIPTION = "A private task list for each user of your app. Every request needs a bearer token of your issuer."
 # FastAPI's own spans and logs would record request bodies and exception messages.
@@ -54,7 +54,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        root_path=settings.root_path,
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
     )
@@ -94,5 +93,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(RequestContext)
+    if settings.root_path:
+        app.add_middleware(RootPath, prefix=settings.root_path)
     if settings.trusted_proxies:
         app.add_middleware(wrap_asgi_with_proxy_headers, trusted_hosts=list(settings.trusted_proxies))

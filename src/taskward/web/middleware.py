@@ -59,3 +59,14 @@ def _chosen_id(scope: Scope) -> str:
         return given[0].decode("ascii")
     # Tells requests apart and guards nothing, so it needs no system call for its randomness.
     return f"{random.getrandbits(64):016x}"
+
+
+class RootPath:
+    """Tells the app under which path a proxy serves it, unless the server or an outer app has told it one already."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, "root_path": scope.get("root_path") or self._prefix}, receive, send)

@@ -147,12 +147,14 @@ def _document(app: FastAPI) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     for path, operations in document["paths"].items():
-        for operation in operations.values():
-            _complete(operation, guarded=path.startswith(BASE_PATH))
+        for method, operation in operations.items():
+            _complete(operation, guarded=path.startswith(BASE_PATH), patches=method == "patch")
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    for schema in schemas.values():
+        _restore_nulls(schema)
     schemas[_PROBLEM] = _PROBLEM_SCHEMA
     components["headers"] = {
         "X-Request-Id": {
@@ -163,7 +165,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _complete(operation: dict[str, Any], *, guarded: bool) -> None:
+def _restore_nulls(schema: dict[str, Any]) -> None:
+    """Put back into a schema's examples what is null: FastAPI leaves that out of the whole document."""
+    for example in schema.get("examples", ()):
+        names = [name for name in schema["properties"] if name in example or name in schema.get("required", ())]
+        members = {name: example.get(name) for name in names}
+        example.clear()
+        example.update(members)
+
+
+def _complete(operation: dict[str, Any], *, guarded: bool, patches: bool) -> None:
     responses: dict[str, Any] = operation["responses"]
     if guarded:
         common = _ALWAYS + (_WITH_BODY if "requestBody" in operation else ())
@@ -172,5 +183,5 @@ def _complete(operation: dict[str, Any], *, guarded: bool) -> None:
         response["headers"] = {**response.get("headers", {}), **_COMMON_HEADERS}
     operation["responses"] = dict(sorted(responses.items()))
     body = operation.get("requestBody")
-    if body is not None and operation["operationId"] == "update_task":
+    if body is not None and patches:
         body["content"]["application/merge-patch+json"] = body["content"]["application/json"]

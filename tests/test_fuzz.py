@@ -1,0 +1,82 @@
+"""Requests that nobody thought of: whatever is sent, the answer is below 500, and a problem from 400 on."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import make_token
+
+MEMBERS = ["id", "title", "description", "completed", "completed_at", "version", "user_id", "deleted_at", "\ud800", ""]
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=300),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+BODIES = (
+    st.dictionaries(st.sampled_from(MEMBERS), JSON_VALUES, max_size=5).map(lambda body: json.dumps(body).encode())
+    | JSON_VALUES.map(lambda body: json.dumps(body).encode())
+    | st.binary(max_size=300)
+)
+SEGMENTS = st.sampled_from(
+    ["api", "v1", "tasks", "me", "complete", "restore", "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c", "docs", "assets",
+     "problems", "openapi.json", "healthz", "invalid", "..", ".", "", "%2F", "%00", "%ff", "*"]
+) | st.text(max_size=40).map(lambda text: httpx.QueryParams({"": text}).__str__()[1:])  # fmt: skip
+PATHS = st.sampled_from(
+    ["/api/v1/tasks", "/api/v1/tasks/{id}", "/api/v1/tasks/{id}/complete", "/api/v1/tasks/{id}/restore", "/api/v1/me"]
+) | st.lists(SEGMENTS, max_size=6).map(lambda parts: "/" + "/".join(parts).lstrip("/"))
+QUERIES = st.dictionaries(
+    st.sampled_from(["completed", "deleted", "limit", "cursor", "permanent"]) | st.text(max_size=5),
+    st.sampled_from(["true", "false", "1", "200", ""]) | st.text(max_size=50),
+    max_size=3,
+)
+VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=40)
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        ["If-Match", "If-None-Match", "Accept", "Content-Type", "Content-Encoding", "X-Request-Id", "Origin",
+         "Authorization", "Access-Control-Request-Method", "Range", "Cookie", "X-HTTP-Method-Override",
+         "Idempotency-Key"]
+    ),
+    VISIBLE | st.sampled_from(['"1"', "*", 'W/"1"', "application/json", "application/merge-patch+json", "bytes=0-1"]),
+    max_size=4,
+)  # fmt: skip
+METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "NONSENSE"])
+
+
+@pytest.fixture(scope="module")
+def client(base_url: str) -> Iterator[httpx.Client]:
+    token = make_token(f"frank-{secrets.token_hex(4)}")
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    with httpx.Client(base_url=base_url, headers=headers, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def task_id(client: httpx.Client) -> str:
+    return str(client.post("/api/v1/tasks", json={"title": "x"}).json()["id"])
+
+
+REQUESTS = st.fixed_dictionaries({"path": PATHS, "query": QUERIES, "headers": HEADERS, "body": BODIES})
+
+
+@given(method=METHODS, sent=REQUESTS)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+def test_whatever_is_sent_is_answered(client: httpx.Client, task_id: str, method: str, sent: dict[str, Any]):
+    address = str(client.base_url).rstrip("/") + sent["path"].replace("{id}", task_id)
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in sent["headers"].items()]
+    response = client.request(method, httpx.URL(address, params=sent["query"]), headers=headers, content=sent["body"])
+    assert response.status_code < 500, response.text
+    assert response.headers["x-request-id"]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    if response.status_code >= 400 and method != "HEAD":
+        assert response.headers["content-type"] == "application/problem+json"
+        problem = response.json()
+        assert problem["status"] == response.status_code
+        assert problem["request_id"] == response.headers["x-request-id"]

@@ -1,0 +1,223 @@
+"""The OpenAPI document says what the service does, and does not change by accident."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
+
+from taskward.account.routes import Me
+from taskward.errors import every_problem
+from taskward.tasks.models import Completion, TaskCreate, TaskRead, TaskReplace, TaskUpdate
+from taskward.web.health import Health
+from tests.conftest import User
+
+COMMON = "401 406 422 503"
+BODY = "400 408 413 415"
+# What each operation may answer besides COMMON. Change it with the contract, never to please a test.
+OPERATIONS = {
+    "list_tasks": ("get", "/api/v1/tasks", "200 304"),
+    "create_task": ("post", "/api/v1/tasks", f"201 409 {BODY}"),
+    "get_task": ("get", "/api/v1/tasks/{task_id}", "200 304 403 404"),
+    "update_task": ("patch", "/api/v1/tasks/{task_id}", f"200 403 404 412 {BODY}"),
+    "replace_task": ("put", "/api/v1/tasks/{task_id}", f"200 403 404 412 {BODY}"),
+    "delete_task": ("delete", "/api/v1/tasks/{task_id}", "204 403 404 412"),
+    "complete_task": ("patch", "/api/v1/tasks/{task_id}/complete", f"200 403 404 412 {BODY}"),
+    "restore_task": ("post", "/api/v1/tasks/{task_id}/restore", "200 403 404 412"),
+    "get_me": ("get", "/api/v1/me", "200"),
+    "healthz": ("get", "/healthz", "200"),
+    "readyz": ("get", "/readyz", "200 503"),
+}
+HEADERS = {
+    "list_tasks": {"200": {"ETag", "Link"}, "304": {"ETag"}},
+    "create_task": {"201": {"ETag", "Location"}},
+    "get_task": {"200": {"ETag"}, "304": {"ETag"}},
+    "update_task": {"200": {"ETag"}},
+    "replace_task": {"200": {"ETag"}},
+    "complete_task": {"200": {"ETag"}},
+    "restore_task": {"200": {"ETag"}},
+}
+_WRITE = frozenset({"task_id", "If-Match"})
+PARAMETERS: dict[str, Any] = {
+    "list_tasks": {"completed", "deleted", "limit", "cursor", "If-None-Match"},
+    "get_task": {"task_id", "If-None-Match"},
+    "delete_task": {"task_id", "permanent", "If-Match"},
+    **dict.fromkeys(("update_task", "replace_task", "complete_task", "restore_task"), _WRITE),
+}
+MODELS: dict[str, Any] = {
+    "TaskCreate": TaskCreate,
+    "TaskRead": TaskRead,
+    "TaskReplace": TaskReplace,
+    "TaskUpdate": TaskUpdate,
+    "Completion": Completion,
+    "Me": Me,
+    "Health": Health,
+}
+
+
+@pytest.fixture
+async def document(nobody: httpx.AsyncClient) -> dict[str, Any]:
+    response = await nobody.get("/openapi.json")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    return response.json()  # type: ignore[no-any-return]
+
+
+def operations(document: dict[str, Any]) -> dict[str, tuple[str, str, dict[str, Any]]]:
+    return {
+        operation["operationId"]: (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+async def test_the_document_has_these_operations_and_answers(document: dict[str, Any]):
+    found = {
+        name: (method, path, set(operation["responses"]))
+        for name, (method, path, operation) in operations(document).items()
+    }
+    assert found == {
+        name: (method, path, set(statuses.split()) | (set(COMMON.split()) if path.startswith("/api") else set()))
+        for name, (method, path, statuses) in OPERATIONS.items()
+    }
+
+
+def test_operations_are_named_by_their_functions(app: FastAPI):
+    shown = [route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema]
+    assert {route.unique_id for route in shown} == {route.endpoint.__name__ for route in shown} == set(OPERATIONS)
+
+
+async def test_headers_and_parameters_are_described(document: dict[str, Any]):
+    for name, (_, path, operation) in operations(document).items():
+        for status, response in operation["responses"].items():
+            expected = {"X-Request-Id"} | HEADERS.get(name, {}).get(status, set())
+            expected |= {"WWW-Authenticate"} if status == "401" else set()
+            expected |= {"Retry-After"} if status == "503" and path.startswith("/api") else set()
+            assert set(response["headers"]) >= expected, (name, status)
+            assert set(response["headers"]) <= expected | {"Retry-After"}, (name, status)
+        parameters = {parameter["name"] for parameter in operation.get("parameters", [])}
+        assert parameters == PARAMETERS.get(name, set()), name
+        assert operation["summary"]
+        assert operation["description"]
+
+
+async def test_every_route_under_the_base_path_needs_a_token_and_no_other_does(document: dict[str, Any]):
+    for name, (_, path, operation) in operations(document).items():
+        assert operation.get("security") == ([{"bearer": []}] if path.startswith("/api/v1") else None), name
+    scheme = document["components"]["securitySchemes"]["bearer"]
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
+
+
+async def test_errors_are_problems_with_an_example_of_their_own(document: dict[str, Any]):
+    kinds = {f"/problems/{kind.slug}": kind for kind in every_problem()}
+    required = set(document["components"]["schemas"]["Problem"]["required"])
+    for name, (_, path, operation) in operations(document).items():
+        for status, response in operation["responses"].items():
+            if int(status) < 400 or not path.startswith("/api/v1"):
+                continue
+            assert set(response["content"]) == {"application/problem+json"}, (name, status)
+            (content,) = response["content"].values()
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+            assert required <= content["example"].keys()
+            assert str(kinds[content["example"]["type"]].status) == status
+            assert ("errors" in content["example"]) == (status == "422")
+            assert ("version" in content["example"]) == (status == "412")
+
+
+async def test_frameworks_own_schemas_are_gone_and_every_reference_resolves(document: dict[str, Any]):
+    assert document["openapi"].startswith("3.1")
+    assert set(document["components"]["schemas"]) == {*MODELS, "Problem"}
+    text = str(document)
+    assert "ValidationError" not in text
+    for reference in re.findall(r"'#/components/(\w+)/([\w-]+)'", text):
+        assert reference[1] in document["components"][reference[0]]
+
+
+async def test_examples_are_valid_by_their_schemas(document: dict[str, Any]):
+    tried = 0
+    for name, model in MODELS.items():
+        schema = document["components"]["schemas"][name]
+        for example in schema.get("examples", []):
+            TypeAdapter(model).validate_python(example, strict=False)
+            assert example.keys() <= schema["properties"].keys()
+            tried += 1
+        for member, described in schema["properties"].items():
+            for example in described.get("examples", []):
+                field = model.model_fields[member]
+                TypeAdapter(field.annotation).validate_python(example)
+                tried += 1
+    assert tried >= 5
+
+
+async def test_an_answer_is_as_it_is_described(alice: User, document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    task = await alice.create(description="Blue cap", completed=True)
+    assert list(task) == list(schemas["TaskRead"]["properties"]) == list(schemas["TaskRead"]["examples"][0])
+    assert set(schemas["TaskRead"]["required"]) == set(task)
+    TaskRead.model_validate(task)
+    me = (await alice.http.get("/api/v1/me")).json()
+    assert set(me) == set(schemas["Me"]["properties"])
+
+
+async def test_bodies_are_described_with_their_media_types(document: dict[str, Any]):
+    found = operations(document)
+    json, patch = {"application/json"}, {"application/json", "application/merge-patch+json"}
+    for name, (media_types, schema, required) in {
+        "create_task": (json, "TaskCreate", True), "replace_task": (json, "TaskReplace", True),
+        "update_task": (patch, "TaskUpdate", True), "complete_task": (patch, "Completion", False),
+    }.items():  # fmt: skip
+        body = found[name][2]["requestBody"]
+        assert set(body["content"]) == media_types, name
+        for content in body["content"].values():
+            assert content["schema"] == {"$ref": f"#/components/schemas/{schema}"}
+        assert body.get("required", False) == required
+    assert not [name for name, (_, _, o) in found.items() if "requestBody" in o and name not in {
+        "create_task", "replace_task", "update_task", "complete_task"}]  # fmt: skip
+
+
+async def test_a_member_of_a_patch_has_no_default_and_limits_are_told(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    for name in ("TaskUpdate", "TaskReplace", "Completion"):
+        assert not [m for m, described in schemas[name]["properties"].items() if "default" in described], name
+    title = schemas["TaskCreate"]["properties"]["title"]
+    assert (title["minLength"], title["maxLength"]) == (1, 255)
+    assert "'maxLength': 10000" in str(schemas["TaskCreate"]["properties"]["description"])
+    assert schemas["TaskCreate"]["required"] == ["title"]
+    assert all(
+        schemas[name].get("additionalProperties") is False for name in ("TaskCreate", "TaskUpdate", "Completion")
+    )
+
+
+async def test_the_docs_page_needs_no_network(nobody: httpx.AsyncClient):
+    page = await nobody.get("/docs")
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "'unsafe-inline'" not in page.headers["content-security-policy"].split("style-src")[0]
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    local = [asset for asset in assets if not asset.startswith("data:")]
+    assert len(local) == 3
+    for asset in local:
+        assert "//" not in asset
+        response = await nobody.get(f"/{asset}")
+        assert response.status_code == 200
+        assert len(response.content) > 50
+    start = (await nobody.get("/docs/start.js")).text
+    assert 'url: "openapi.json"' in start
+    assert "http" not in start
+
+
+async def test_health_needs_no_token_and_answers_head(nobody: httpx.AsyncClient):
+    for path in ("/healthz", "/readyz"):
+        assert (await nobody.get(path)).json() == {"status": "ok"}
+        head = await nobody.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+    for path in ("/openapi.json", "/docs", "/docs/start.js", "/docs/assets/swagger-ui.css", "/problems/invalid"):
+        head = await nobody.head(path)
+        assert (head.status_code, head.content) == (200, b""), path
+        assert int(head.headers["content-length"]) > 50
