@@ -21,7 +21,6 @@ from taskward.database.roles import (
     grant_sql,
     handover_sql,
     is_handed_over,
-    quote_identifier,
     why_unsafe,
 )
 
