@@ -14,30 +14,37 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
+from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.database.embedded import running
 from taskward.database.migrate import migrate
+from taskward.database.roles import RoleNames, quote_identifier
+from taskward.identity import Owner
 from taskward.identity.tokens import sign
 from taskward.settings import Settings
+from taskward.tasks.store import TaskStore
 
 if TYPE_CHECKING:
     Superuser = asyncpg.Connection[asyncpg.Record]
 else:
     Superuser = asyncpg.Connection
 
+OLDEST_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 SECRET = "a-secret-of-the-tests-that-nobody-else-knows"
 
 
@@ -90,16 +97,37 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def cluster(open_folder: Path) -> Iterator[Cluster]:
-    """The embedded server, started as `taskward serve` starts it."""
-    with running(open_folder / "data") as server:
+@contextmanager
+def _cluster(folder: Path, binaries: Path | None = None) -> Iterator[Cluster]:
+    with running(folder, binaries=binaries) as server:
         import json  # noqa: PLC0415
 
         passwords = json.loads((server.data_dir / "credentials.json").read_text())
         parts = urlsplit(server.dsn)
         superuser = parts._replace(netloc=f"postgres:{passwords['postgres']}@", path="/postgres")
         yield Cluster(urlunsplit(superuser), server.dsn)
+
+
+@pytest.fixture(scope="session")
+def cluster(open_folder: Path) -> Iterator[Cluster]:
+    """The embedded server, started as `taskward serve` starts it."""
+    with _cluster(open_folder / "data") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster_15(open_folder: Path) -> Iterator[Cluster]:
+    """A server of the oldest version that is supported, where it is installed."""
+    if not OLDEST_POSTGRES.joinpath("postgres").exists():
+        pytest.skip(f"PostgreSQL 15 is not installed in {OLDEST_POSTGRES}")
+    with _cluster(open_folder / "data-15", OLDEST_POSTGRES) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["18", "15"])
+def either_cluster(request: pytest.FixtureRequest) -> Cluster:
+    """The newest version, and the oldest. Those between, 16 and 17, differ from 18 in nothing that is used here."""
+    return request.getfixturevalue("cluster" if request.param == "18" else "cluster_15")  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
@@ -250,3 +278,105 @@ async def superuser(cluster: Cluster, template: str) -> AsyncIterator[asyncpg.Co
     connection = await asyncpg.connect(cluster.url(template, superuser=True))
     yield connection
     await connection.close()
+
+
+def name_of(url: str) -> str:
+    """The database that a URL names."""
+    return unquote(urlsplit(url).path[1:])
+
+
+@asynccontextmanager
+async def opened(url: str, *, pool_size: int = 3, pooled: str = "auto") -> AsyncIterator[Database]:
+    """The database as the service opens it."""
+    database = Database(parse_address(url, pooled=pooled), pool_size=pool_size)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """One connection, as whoever the URL names."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def execute(url: str, *statements: str) -> None:
+    """Run statements one by one, each in a transaction of its own."""
+    await _execute(url, *statements)
+
+
+async def write_task(database: Database, user_id: str, title: str = "Buy milk") -> UUID:
+    """Write a task as `user_id`, past HTTP."""
+    task_id = uuid7()
+    async with database.session(Owner(user_id)) as session:
+        await TaskStore(session).add(task_id, title=title, description=None, completed=False)
+    return task_id
+
+
+@pytest.fixture
+async def database(cluster: Cluster, template: str) -> AsyncIterator[Database]:
+    """The session's database, opened once more in the test's own loop."""
+    async with opened(cluster.url(template)) as database:
+        yield database
+
+
+@pytest.fixture
+async def two_users(database: Database) -> tuple[str, str]:
+    """The ids of two users who have one task each, past HTTP."""
+    names = f"carol-{secrets.token_hex(4)}", f"dave-{secrets.token_hex(4)}"
+    for name in names:
+        await write_task(database, name)
+    return names
+
+
+class Place:
+    """Databases and roles of one test in a cluster, all dropped after it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._databases: list[str] = []
+        self._roles: list[str] = []
+
+    async def database(self, name: str | None = None, *, owner: str = "taskward") -> str:
+        """Make a database; the URL is its owner's."""
+        name = name or f"place_{secrets.token_hex(4)}"
+        await execute(
+            self.cluster.superuser, f"CREATE DATABASE {quote_identifier(name)} OWNER {quote_identifier(owner)}"
+        )
+        self._databases.append(name)
+        self._roles += RoleNames.of(name).requests, RoleNames.of(name).probe
+        return self.url(name, owner)
+
+    async def role(self, attributes: str = "", *, member_of: str | None = None, name: str | None = None) -> str:
+        """Make a role that may log in."""
+        name = name or f"role_{secrets.token_hex(4)}"
+        login = f"CREATE ROLE {quote_identifier(name)} LOGIN PASSWORD 'secret' {attributes}"
+        grants = [f"GRANT {quote_identifier(member_of)} TO {quote_identifier(name)}"] if member_of else []
+        await execute(self.cluster.superuser, login, *grants)
+        self._roles.append(name)
+        return name
+
+    def url(self, database: str, role: str, *, superuser: bool = False) -> str:
+        parts = urlsplit(self.cluster.superuser if superuser else self.cluster.owner)
+        credentials = parts.netloc if superuser or role == "taskward" else f"{quote(role)}:secret@"
+        return urlunsplit(parts._replace(netloc=credentials, path=f"/{quote(database, safe='')}"))
+
+    async def clear(self) -> None:
+        for name in self._databases:
+            await execute(self.cluster.superuser, f"DROP DATABASE {quote_identifier(name)} WITH (FORCE)")
+        for name in reversed(self._roles):
+            await execute(self.cluster.superuser, f"DROP ROLE IF EXISTS {quote_identifier(name)}")
+
+
+@pytest.fixture
+async def place(either_cluster: Cluster) -> AsyncIterator[Place]:
+    """Where a test makes databases and roles of its own, on the newest PostgreSQL and on the oldest."""
+    place = Place(either_cluster)
+    yield place
+    await place.clear()

@@ -7,12 +7,12 @@ that only libpq, Prisma or a pooler understands are taken out here; what is left
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 _SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg", "postgres+asyncpg"})
 _KEPT = frozenset(
     {
-        "host", "port", "user", "password", "dbname", "database", "passfile", "service", "servicefile",
+        "user", "password", "dbname", "database", "passfile", "service", "servicefile",
         "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation", "direct_tls",
         "ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib",
     }
@@ -26,6 +26,7 @@ _IGNORED = frozenset(
         "uselibpqcompat", "client_encoding", "supa",
     }
 )  # fmt: skip
+_LAST_PORT = 65535
 _POOLER_PORT = 6543  # where Supabase and PgBouncer's own documentation put transaction pooling
 
 
@@ -66,25 +67,71 @@ def parse_address(url: str, *, pooled: str = "auto", variable: str = "DATABASE_U
     try:
         parts = urlsplit(f"postgresql://{rest}")
         parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+        # What follows a stray / ? or # may be the rest of a password, so nothing of such a URL is repeated.
+        misread = bool(parts.fragment) or ("@" in rest and "@" not in parts.netloc)
     except ValueError:
-        raise AddressError(f"{variable} is not a URL that can be read.") from None
+        misread = True
+    if misread:
+        hint = "characters such as / ? # @ in a user or password must be percent-encoded"
+        raise AddressError(f"{variable} is not a URL that can be read; {hint}.") from None
+    credentials, at, netloc = parts.netloc.rpartition("@")
+    try:
+        hosts = _hosts(netloc, parameters.pop("host", ""), parameters.pop("port", ""))
+    except ValueError:
+        raise AddressError(
+            f"{variable} has a port that is not a number from 1 to 65535, or not one per host."
+        ) from None
     if unknown := sorted(parameters.keys() - _KEPT - _IGNORED):
         raise AddressError(f"{variable} has a parameter that is not known: {unknown[0]}.")
-    credentials, at, hosts = parts.netloc.rpartition("@")
-    query = urlencode({name: value for name, value in parameters.items() if name in _KEPT})
-    dsns = tuple(
-        urlunsplit(("postgresql", f"{credentials}{at}{host}", parts.path, query, "")) for host in hosts.split(",")
-    )
+    kept = {name: value for name, value in parameters.items() if name in _KEPT}
+    # asyncpg takes the first @ for the last.
+    user = credentials.replace("@", "%40") + at
+    dsns = tuple(_dsn(user, host, port, parts.path, kept) for host, port in hosts)
     if pooled == "auto":
-        is_pooled = parameters.get("pgbouncer") == "true" or any(_looks_pooled(host) for host in hosts.split(","))
+        is_pooled = parameters.get("pgbouncer") == "true" or any(_looks_pooled(host, port) for host, port in hosts)
     else:
         is_pooled = pooled == "on"
     return Address(dsns, is_pooled)
 
 
-def _looks_pooled(host: str) -> bool:
-    name, _, port = unquote(host).rpartition(":")
-    if not port.isdigit():
-        name, port = unquote(host), ""
-    # Neon marks its pooled endpoints in the first label.
-    return port == str(_POOLER_PORT) or name.partition(".")[0].endswith("-pooler")
+def _hosts(netloc: str, named: str, ports: str) -> list[tuple[str, str]]:
+    """The hosts as parameters, one by one. As in libpq, parameters win over what stands before the path.
+
+    Raises:
+        ValueError: A port is none, or there are not as many ports as hosts.
+    """
+    found = [_split_port(host) for host in netloc.split(",")]
+    if named:
+        found = [(host, found[0][1] if len(found) == 1 and not ports else "") for host in named.split(",")]
+    if ports:
+        given = ports.split(",")
+        given *= len(found) if len(given) == 1 else 1
+        found = [(host, port) for (host, _), port in zip(found, given, strict=True)]
+    for _, port in found:
+        if port and not (port.isascii() and port.isdigit() and 0 < int(port) <= _LAST_PORT):
+            raise ValueError
+    return found
+
+
+def _split_port(text: str) -> tuple[str, str]:
+    address, bracket, port = text.rpartition("]")
+    if bracket:
+        if port and not port.startswith(":"):
+            raise ValueError
+        return address.removeprefix("["), port.removeprefix(":")
+    host, _, port = text.partition(":")
+    return unquote(host), port
+
+
+def _dsn(user: str, host: str, port: str, path: str, parameters: dict[str, str]) -> str:
+    if not host or host.startswith("/"):
+        named = {name: value for name, value in (("host", host), ("port", port)) if value}
+        return urlunsplit(("postgresql", user, path, urlencode(parameters | named), ""))
+    address = (f"[{host}]" if ":" in host else quote(host)) + (f":{port}" if port else "")
+    return urlunsplit(("postgresql", user + address, path, urlencode(parameters), ""))
+
+
+def _looks_pooled(host: str, port: str) -> bool:
+    # Neon marks its pooled endpoints in the first label. A path is a socket's.
+    marked = not host.startswith("/") and host.partition(".")[0].endswith("-pooler")
+    return marked or port == str(_POOLER_PORT)

@@ -16,9 +16,11 @@ from taskward.database.roles import (
     SCHEMA,
     MissingPrivilegeError,
     RoleNames,
+    admin_sql,
     creation_sql,
     grant_sql,
-    quote_identifier,
+    handover_sql,
+    is_handed_over,
     why_unsafe,
 )
 
@@ -98,7 +100,11 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
             requests_role = await _prepare_roles(raw, login)
             await transaction.run_sync(_upgrade)
             database, version = await _facts(raw)
-            for statement in grant_sql(RoleNames.of(database), requests_role, server_version=version):
+            names = RoleNames.of(database)
+            statements = grant_sql(names, requests_role)
+            if not await is_handed_over(raw, names, requests_role):
+                statements += handover_sql(names, requests_role, server_version=version)
+            for statement in statements:
                 await raw.execute(statement)
     finally:
         await engine.dispose()
@@ -126,7 +132,8 @@ def migration_sql(database: str, login: str) -> str:
         *(f"{line};" for line in creation_sql(names, login, server_version=newest)),
         f"CREATE SCHEMA {SCHEMA};",
         body,
-        *(f"{line};" for line in grant_sql(names, names.requests, server_version=newest)),
+        *(f"{line};" for line in grant_sql(names, names.requests)),
+        *(f"{line};" for line in handover_sql(names, names.requests, server_version=newest)),
         "COMMIT;",
     ]
     return "\n".join(lines) + "\n"
@@ -178,19 +185,34 @@ async def _prepare_roles(connection: Connection, login: str | None) -> str:
         "SELECT rolname::text, rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
     )
     dedicated = login is not None and login != owner and await why_unsafe(connection, login, names) is None
+    role = login if dedicated and login is not None else names.requests
     statements = creation_sql(names, login or owner, server_version=version)
     present = {row[0] for row in await connection.fetch("SELECT rolname::text FROM pg_roles")}
     wanted = [
         *([] if dedicated or names.requests in present else [statements[0], statements[2]]),
         *([] if names.probe in present else [statements[1]]),
     ]
-    if wanted and not may_create:
-        script = ";\n  ".join(wanted)
-        grant = f"GRANT {quote_identifier(names.probe)} TO {quote_identifier(owner)} WITH ADMIN OPTION"
+    missing = wanted if not may_create else []
+    if not await _may_hand_over(connection, names, role, may_create=may_create, present=names.probe in present):
+        missing = [*missing, admin_sql(names, owner, server_version=version)]
+    if missing:
         raise MissingPrivilegeError(
             f"Role {owner} may not create roles. Have someone who may run this once, then migrate again:\n"
-            f"  {script};\n  {grant};"
+            "  " + ";\n  ".join(missing) + ";"
         )
     for statement in wanted:
         await connection.execute(statement)
-    return login if dedicated and login is not None else names.requests
+    return role
+
+
+async def _may_hand_over(
+    connection: Connection, names: RoleNames, role: str, *, may_create: bool, present: bool
+) -> bool:
+    if not present:
+        return may_create  # whoever makes a role administers it
+    return await is_handed_over(connection, names, role) or await connection.fetchval(
+        "SELECT r.rolsuper OR pg_has_role(r.oid, $1::name, 'MEMBER WITH ADMIN OPTION')"
+        " OR (r.rolcreaterole AND current_setting('server_version_num')::int < 160000)"
+        " FROM pg_roles r WHERE r.rolname = current_user",
+        names.probe,
+    )

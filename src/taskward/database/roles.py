@@ -17,6 +17,7 @@ from hashlib import blake2b
 from taskward.database.connections import Connection
 
 SCHEMA = "taskward"
+_PROBE_FUNCTION = f"{SCHEMA}.task_exists(uuid)"
 _LONGEST_IDENTIFIER = 63  # PostgreSQL's NAMEDATALEN - 1, in bytes
 
 # What the requests role may do, column by column. `id`, `user_id` and `created_at` can never be changed.
@@ -92,19 +93,13 @@ def creation_sql(names: RoleNames, login: str, *, server_version: int) -> list[s
     ]
 
 
-def grant_sql(names: RoleNames, requests: str, *, server_version: int) -> list[str]:
+def grant_sql(names: RoleNames, requests: str) -> list[str]:
     """The statements, run by the owner role after the tables exist, that give each role exactly its rights.
-
-    Handing the probe function over needs membership in the probe role. It is given and taken away again here, within
-    the migration's transaction: a membership left behind would let the owner role see every user's ids.
 
     Args:
         requests: The role that requests run as.
-        server_version: As `server_version_num`.
     """
     role, probe = quote_identifier(requests), quote_identifier(names.probe)
-    options = " WITH SET TRUE, INHERIT FALSE" if server_version >= 160_000 else ""  # noqa: PLR2004
-    function = f"{SCHEMA}.task_exists(uuid)"
     sql = [
         f"REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",
         f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",
@@ -118,16 +113,55 @@ def grant_sql(names: RoleNames, requests: str, *, server_version: int) -> list[s
         f"GRANT SELECT (id) ON {SCHEMA}.task TO {probe}",
         f"DROP POLICY IF EXISTS probe ON {SCHEMA}.task",
         f"CREATE POLICY probe ON {SCHEMA}.task FOR SELECT TO {probe} USING (true)",
+    ]
+
+
+def handover_sql(names: RoleNames, requests: str, *, server_version: int) -> list[str]:
+    """The statements, run by the owner role, that hand the probe function over to the probe role.
+
+    That needs membership in the probe role. It is given and taken away again here, within the migration's
+    transaction: a membership left behind would let the owner role see every user's rows.
+
+    Args:
+        requests: The role that requests run as.
+        server_version: As `server_version_num`.
+    """
+    role, probe = quote_identifier(requests), quote_identifier(names.probe)
+    options = " WITH SET TRUE, INHERIT FALSE" if server_version >= 160_000 else ""  # noqa: PLR2004
+    return [
         f"GRANT {probe} TO CURRENT_USER{options}",
         f"GRANT CREATE ON SCHEMA {SCHEMA} TO {probe}",
-        f"ALTER FUNCTION {function} OWNER TO {probe}",
+        f"ALTER FUNCTION {_PROBE_FUNCTION} OWNER TO {probe}",
         f"SET LOCAL ROLE {probe}",
-        f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC",
-        f"GRANT EXECUTE ON FUNCTION {function} TO {role}",
+        f"REVOKE ALL ON FUNCTION {_PROBE_FUNCTION} FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION {_PROBE_FUNCTION} TO {role}",
         "RESET ROLE",
         f"REVOKE CREATE ON SCHEMA {SCHEMA} FROM {probe}",
         f"REVOKE {probe} FROM CURRENT_USER",
     ]
+
+
+def admin_sql(names: RoleNames, owner: str, *, server_version: int) -> str:
+    """The statement, run by whoever made the probe role, that lets `owner` hand the function over and no more.
+
+    On PostgreSQL 15 it makes a full member of it, which the handover ends.
+    """
+    options = "ADMIN TRUE, SET FALSE, INHERIT FALSE" if server_version >= 160_000 else "ADMIN OPTION"  # noqa: PLR2004
+    return f"GRANT {quote_identifier(names.probe)} TO {quote_identifier(owner)} WITH {options}"
+
+
+_HANDED_OVER = """
+SELECT p.proowner = r.oid
+  AND (SELECT array_agg(a.grantee ORDER BY a.grantee) FROM pg_catalog.aclexplode(p.proacl) a)
+    = (SELECT array_agg(g.oid ORDER BY g.oid) FROM pg_catalog.pg_roles g WHERE g.rolname IN ($1, $2))
+FROM pg_catalog.pg_proc p, pg_catalog.pg_roles r
+WHERE p.oid = pg_catalog.to_regprocedure($3) AND r.rolname = $1
+"""
+
+
+async def is_handed_over(connection: Connection, names: RoleNames, requests: str) -> bool:
+    """Whether the probe function is the probe role's, for `requests` and nobody else to run."""
+    return bool(await connection.fetchval(_HANDED_OVER, names.probe, requests, _PROBE_FUNCTION))
 
 
 # Everything by which a role could see past row-level security. `pg_has_role(…, 'MEMBER')` follows memberships to
@@ -137,6 +171,7 @@ SELECT CASE
     WHEN r.rolsuper THEN 'is a superuser'
     WHEN r.rolbypassrls THEN 'bypasses row-level security'
     WHEN r.rolreplication THEN 'may replicate the whole cluster'
+    WHEN r.rolcreaterole THEN 'may make roles'
     WHEN r.rolname IN ('pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files')
         THEN 'may reach the server''s files'
     WHEN r.rolname = $2 THEN 'may read every id'
@@ -145,7 +180,7 @@ SELECT CASE
   r.rolname
 FROM pg_catalog.pg_roles r
 WHERE pg_catalog.pg_has_role($1::pg_catalog.name, r.oid, 'MEMBER')
-  AND (r.rolsuper OR r.rolbypassrls OR r.rolreplication
+  AND (r.rolsuper OR r.rolbypassrls OR r.rolreplication OR r.rolcreaterole
        OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files', $2)
        OR r.oid IN (SELECT c.relowner FROM pg_catalog.pg_class c
                     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '{SCHEMA}')
@@ -154,15 +189,24 @@ ORDER BY r.rolname = $1 DESC, reason
 LIMIT 1
 """  # noqa: S608 - a name of ours
 
+# A table is protected by one policy that says exactly this. Permissive policies add up, so there may be no other one,
+# except that the probe role may read.
+_OWNER_ONLY = "(user_id = NULLIF(current_setting('taskward.user_id'::text, true), ''::text))"
 _UNPROTECTED = f"""
 SELECT c.relname
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id' AND NOT a.attisdropped
 WHERE n.nspname = '{SCHEMA}' AND c.relkind IN ('r', 'p')
-  AND NOT (c.relrowsecurity AND c.relforcerowsecurity AND EXISTS (
-    SELECT FROM pg_catalog.pg_policy p
-    WHERE p.polrelid = c.oid AND p.polname = 'owner' AND p.polqual IS NOT NULL AND p.polwithcheck IS NOT NULL))
+  AND NOT (c.relrowsecurity AND c.relforcerowsecurity
+    AND EXISTS (
+      SELECT FROM pg_catalog.pg_policy p
+      WHERE p.polrelid = c.oid AND p.polname = 'owner' AND p.polcmd = '*'
+        AND pg_catalog.pg_get_expr(p.polqual, c.oid) = $2 AND pg_catalog.pg_get_expr(p.polwithcheck, c.oid) = $2)
+    AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_policy p
+      WHERE p.polrelid = c.oid AND p.polname <> 'owner' AND p.polpermissive
+        AND NOT (p.polcmd = 'r' AND p.polroles = ARRAY(SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1))))
 ORDER BY c.relname
 """  # noqa: S608 - a name of ours
 
@@ -188,7 +232,7 @@ async def choose_requests_role(connection: Connection) -> str | None:
     """
     login, database = await connection.fetchrow("SELECT current_user::text, current_database()::text")  # type: ignore[misc]
     names = RoleNames.of(database)
-    if unprotected := await connection.fetch(_UNPROTECTED):
+    if unprotected := await connection.fetch(_UNPROTECTED, names.probe, _OWNER_ONLY):
         tables = ", ".join(row["relname"] for row in unprotected)
         raise UnsafeRoleError(f"Row-level security is not in force on {tables}; run: taskward migrate")
     reason = await why_unsafe(connection, login, names)
