@@ -6,6 +6,7 @@ Exit codes: 0, 1 when the command failed, 2 when it was called wrongly. What is 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,14 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from taskward.cli.failures import FAILURES, sentence  # noqa: PLC0415
 
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output, such as `head`, has gone. Python would flush again at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except FAILURES as error:
         sys.stderr.write(f"taskward: {sentence(error)}\n")
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--sub", default="alice", help="the user id (alice)")
     token.add_argument("--ttl", default="24h", help="how long it is valid, as 90s, 30m, 24h or 7d (24h)")
     token.add_argument(
-        "--claim", action="append", default=[], metavar="NAME=VALUE", help="another claim; VALUE may be JSON; repeatable"
+        "--claim",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another claim; VALUE may be JSON; repeatable",
     )
     token.set_defaults(run=_token)
 

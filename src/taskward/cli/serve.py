@@ -158,7 +158,10 @@ def _announce(settings: Settings, token: str | None, directory: Path | None) -> 
     if directory is not None:
         lines.append(f"  data:  {directory}")
     if token is not None:
-        lines += ["  try:", f'  curl {url}/api/v1/tasks -H "Authorization: Bearer {token}" --json \'{{"title": "Buy milk"}}\'']
+        lines += [
+            "  try:",
+            f'  curl {url}/api/v1/tasks -H "Authorization: Bearer {token}" --json \'{{"title": "Buy milk"}}\'',
+        ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 

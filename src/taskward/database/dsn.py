@@ -66,11 +66,19 @@ def parse_address(url: str, *, pooled: str = "auto", variable: str = "DATABASE_U
     try:
         parts = urlsplit(f"postgresql://{rest}")
         parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+        credentials, at, hosts = parts.netloc.rpartition("@")
+        for host in hosts.split(","):
+            _ = urlsplit(f"//{host}").port  # raises when it is none
+        if parts.fragment or "@" in parts.path or (not at and "@" in parts.query):
+            raise ValueError  # noqa: TRY301
     except ValueError:
-        raise AddressError(f"{variable} is not a URL that can be read.") from None
+        # The usual cause is one of these in the password: it ends the host, and asyncpg would quote what it takes for
+        # a port, or look for a host of the user's name.
+        raise AddressError(
+            f"{variable} is not a URL that can be read; write / ? # @ % in its password as %2F %3F %23 %40 %25."
+        ) from None
     if unknown := sorted(parameters.keys() - _KEPT - _IGNORED):
         raise AddressError(f"{variable} has a parameter that is not known: {unknown[0]}.")
-    credentials, at, hosts = parts.netloc.rpartition("@")
     query = urlencode({name: value for name, value in parameters.items() if name in _KEPT})
     dsns = tuple(
         urlunsplit(("postgresql", f"{credentials}{at}{host}", parts.path, query, "")) for host in hosts.split(",")
