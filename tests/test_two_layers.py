@@ -13,7 +13,7 @@ import pytest
 from taskward.database.connections import Pool
 from taskward.database.database import Database, UnsafeRoleError
 from taskward.database.dsn import parse_address
-from taskward.database.session import open_session
+from taskward.database.session import Transaction
 from taskward.errors import TaskForbidden
 from taskward.identity import Owner
 from taskward.tasks import query, store
@@ -40,7 +40,7 @@ async def test_statements_alone_keep_users_apart_without_policies(cluster: Clust
     theirs = await write_task(database, dave.user_id)
     mine = await write_task(database, carol.user_id)
     pool = Pool(parse_address(cluster.url(template, superuser=True)), 1)
-    async with open_session(pool, carol, None) as session:
+    async with Transaction(pool, carol, None) as session:
         assert await session._connection.fetchval("SELECT count(*) FROM taskward.task") >= 2
         tasks = TaskStore(session)
         assert [row["id"] for row in await tasks.list(listing(TaskFilters()))] == [mine]

@@ -6,6 +6,7 @@ Exit codes: 0, 1 when the command failed, 2 when it was called wrongly. What is 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,14 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from taskward.cli.failures import FAILURES, sentence  # noqa: PLC0415
 
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output, such as `head`, has gone. Python would flush again at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except FAILURES as error:
         sys.stderr.write(f"taskward: {sentence(error)}\n")
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

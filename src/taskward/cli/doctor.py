@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from taskward.cli.environment import any_database, data_dir, shared_secret
 from taskward.cli.failures import FAILURES, CommandError, sentence
 from taskward.database.connections import connect
 from taskward.database.database import SchemaBehindError
 from taskward.database.dsn import Address
+from taskward.database.embedded import clusters
 from taskward.database.migrate import OLDEST_SERVER, current, head
-from taskward.database.roles import choose_requests_role
+from taskward.database.roles import UnsafeRoleError, choose_requests_role
 from taskward.identity import Verifier, load_key
 from taskward.settings import Settings, load_settings
 
@@ -23,18 +26,24 @@ def doctor() -> int:
     if not _check("settings", lambda: _settings(settings)):
         return 1
     healthy = _check("keys", lambda: _keys(settings[0]))
-    if settings[0].database_url is None and not data_dir(settings[0]).exists():
+    if settings[0].database_url is None and not _made(data_dir(settings[0])):
         _say("database", "it will be made by the first `taskward serve`.", good=True)
         return 0 if healthy else 1
     try:
         with any_database(settings[0]) as (requests, _owner):
-            healthy &= _check("database", lambda: asyncio.run(_server(requests)))
+            # What cannot be reached cannot be asked for its schema either.
+            if not _check("database", lambda: asyncio.run(_server(requests))):
+                return 1
             healthy &= _check("schema", lambda: asyncio.run(_schema(requests)))
             healthy &= _check("role", lambda: asyncio.run(_role(requests)))
     except FAILURES as error:
         _say("database", sentence(error), good=False)
         healthy = False
     return 0 if healthy else 1
+
+
+def _made(directory: Path) -> bool:
+    return directory.is_dir() and bool(clusters(directory))
 
 
 def _check(name: str, check: Callable[[], str]) -> bool:
@@ -84,6 +93,10 @@ async def _schema(address: Address) -> str:
     connection = await connect(address)
     try:
         async with connection.transaction():
+            # As a request would: the login may have no rights of its own.
+            with contextlib.suppress(UnsafeRoleError):
+                if role := await choose_requests_role(connection):
+                    await connection.execute(f"SET LOCAL ROLE {role}")
             found = await current(connection)
     finally:
         await connection.close()

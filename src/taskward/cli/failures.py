@@ -38,7 +38,9 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
         return f"The database refused the login: {error}. Check user and password in DATABASE_URL."
     if isinstance(error, asyncpg.InvalidCatalogNameError):
-        return f"{str(error).capitalize()}. Create it, or check DATABASE_URL."
+        # Not `capitalize`, which would write the database's name in small letters.
+        message = str(error)
+        return f"{message[:1].upper()}{message[1:]}. Create it, or check DATABASE_URL."
     if isinstance(error, asyncpg.PostgresError):
         return f"The database refused: {error}."
     if isinstance(error, TimeoutError):

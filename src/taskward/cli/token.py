@@ -11,7 +11,7 @@ from typing import Any
 
 from taskward.cli.environment import shared_secret
 from taskward.cli.failures import CommandError
-from taskward.identity.tokens import sign
+from taskward.identity.tokens import is_user_id, sign
 from taskward.settings import Settings, load_settings
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -22,12 +22,15 @@ def print_token(user_id: str, ttl: str, claims: Sequence[str]) -> int:
     settings = load_settings()
     secret = shared_secret(settings)
     if secret is None:
-        reason = (
-            "with TASKWARD_PUBLIC_KEY only your issuer can make tokens"
-            if settings.public_key
-            else "set TASKWARD_JWT_SECRET, or start `taskward serve` once, which makes one for development"
-        )
+        if settings.public_key is not None:
+            reason = "with TASKWARD_PUBLIC_KEY only your issuer can make tokens"
+        elif settings.database_url is not None:
+            reason = "set TASKWARD_JWT_SECRET or BETTER_AUTH_SECRET"
+        else:
+            reason = "set TASKWARD_JWT_SECRET, or start `taskward serve` once, which makes one for development"
         raise CommandError(f"There is no shared secret to make a token with: {reason}.")
+    if not is_user_id(user_id):
+        raise CommandError("--sub must be 1 to 255 characters, none of them a control character.")
     sys.stdout.write(make_token(settings, secret, user_id, _seconds(ttl), _parse_claims(claims)) + "\n")
     return 0
 
@@ -67,7 +70,11 @@ def _parse_claims(claims: Sequence[str]) -> dict[str, Any]:
         if not separator or not name:
             raise CommandError(f"--claim must be NAME=VALUE, not {claim!r}.")
         try:
-            parsed[name] = json.loads(value)
-        except ValueError:
+            parsed[name] = json.loads(value, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
             parsed[name] = value
     return parsed
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's

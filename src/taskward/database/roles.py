@@ -244,7 +244,9 @@ async def choose_requests_role(connection: Connection) -> str | None:
         names.requests,
     )
     if not may_switch:
-        raise UnsafeRoleError(f"Requests cannot run safely: {reason}, and {names.requests} is not there to switch to.")
+        raise UnsafeRoleError(
+            f"Requests cannot run safely: {reason}, and {names.requests} is not there to switch to; run: taskward migrate"
+        )
     if reason := await why_unsafe(connection, names.requests, names):
-        raise UnsafeRoleError(f"Requests cannot run safely: {reason}.")
+        raise UnsafeRoleError(f"Requests cannot run safely: {reason}; take that from it.")
     return quote_identifier(names.requests)

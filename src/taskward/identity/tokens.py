@@ -171,11 +171,14 @@ class Verifier:
         else:
             for name in self._user_claim.split("."):
                 value = value.get(name) if isinstance(value, dict) else None
-        if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_USER_ID:
-            raise TokenRejected("the user claim is not a string of 1 to 255 characters")
-        if not value.isprintable() and any(_is_unsafe(character) for character in value):
-            raise TokenRejected("the user claim has control characters")
+        if not isinstance(value, str) or not is_user_id(value):
+            raise TokenRejected("the user claim is not a string of 1 to 255 characters without control characters")
         return value
+
+
+def is_user_id(value: str) -> bool:
+    """Tell whether a string may be a user's id: 1 to 255 characters, without control characters and surrogates."""
+    return 1 <= len(value) <= _LONGEST_USER_ID and (value.isprintable() or not any(map(_is_unsafe, value)))
 
 
 def _is_unsafe(character: str) -> bool:

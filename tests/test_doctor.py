@@ -1,0 +1,122 @@
+"""`migrate` and `doctor`: what they do to a database, and what they say of one that is not right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from taskward.database.migrate import head
+from tests.commands import PASSWORD, Run, execute, findings, refusal, run_fixture  # noqa: F401 - a fixture
+from tests.conftest import Cluster
+from tests.issuer import SECRET, issuer
+
+
+def test_migrate_brings_a_database_to_the_newest_schema_once_and_again(run: Run, empty_database: str):
+    for _ in range(2):
+        done = run("migrate", DATABASE_URL=empty_database)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"The schema is at version {head()}.\n", "")
+    assert findings(run("doctor", DATABASE_URL=empty_database, BETTER_AUTH_SECRET=SECRET)) == {}
+
+
+def test_the_printed_sql_makes_the_same_schema(run: Run, empty_database: str):
+    done = run("migrate", "--sql", DATABASE_URL=empty_database)
+    assert (done.returncode, done.stderr) == (0, "")
+    execute(empty_database, done.stdout)
+    assert findings(run("doctor", DATABASE_URL=empty_database, BETTER_AUTH_SECRET=SECRET)) == {}
+    assert 'taskward_requests_taskward"' in run("migrate", "--sql").stdout
+
+
+@pytest.mark.usefixtures("template")
+def test_doctor_finds_a_healthy_embedded_server_that_another_process_runs(run: Run, open_folder: Path):
+    done = run("doctor", TASKWARD_DATA_DIR=str(open_folder / "data"), TASKWARD_JWT_SECRET=SECRET)
+    assert findings(done) == {}
+    assert "PostgreSQL 1" in done.stdout
+    assert "switches to" in done.stdout
+
+
+def test_embedded_commands_make_use_and_end_a_server_of_their_own(run: Run, open_folder: Path):
+    data = open_folder / "own"
+    settings = {"TASKWARD_DATA_DIR": str(data)}
+    assert findings(run("doctor", **settings)) == {}
+    data.mkdir()
+    data.chmod(0o711)
+    assert findings(run("doctor", **settings)) == {}
+    assert not any(data.iterdir())
+    assert run("migrate", **settings).stdout == f"The schema is at version {head()}.\n"
+    assert findings(run("doctor", **settings)) == {}
+    assert not next(data.glob("postgresql-*")).joinpath("postmaster.pid").exists()
+
+
+def test_doctor_says_what_is_wrong_with_settings_and_keys(run: Run, cluster: Cluster, template: str):
+    url = cluster.url(template)
+    assert findings(run("doctor", TASKWARD_AUDIANCE="x")) == {
+        "settings": "TASKWARD_AUDIANCE is not a setting of Taskward; did you mean TASKWARD_AUDIENCE?"
+    }
+    assert findings(run("doctor", TASKWARD_PORT="x")).keys() == {"settings"}
+    assert findings(run("doctor", BETTER_AUTH_SECRET="short", DATABASE_URL=url)).keys() == {"settings"}
+    assert findings(run("doctor", DATABASE_URL=url)) == {
+        "keys": "Set BETTER_AUTH_SECRET, TASKWARD_JWT_SECRET or TASKWARD_PUBLIC_KEY."
+    }
+    private = findings(run("doctor", DATABASE_URL=url, TASKWARD_PUBLIC_KEY=issuer("ES256").private_pem))
+    assert "holds a private key" in private["keys"]
+    done = run("doctor", DATABASE_URL=url, TASKWARD_PUBLIC_KEY=issuer("ES256").public_pem)
+    assert findings(done) == {}
+    assert "TASKWARD_AUDIENCE is not set" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (f"postgresql://app:{PASSWORD}@127.0.0.1:1/tasks", "cannot be reached: .* Check host and port"),
+        (f"postgresql://app:{PASSWORD}@nowhere.invalid/tasks", "cannot be reached: .* Check host and port"),
+        (f"mysql://app:{PASSWORD}@127.0.0.1/tasks", "DATABASE_URL must start with postgresql://"),
+        (f"postgresql://app:{PASSWORD}@127.0.0.1:99999/tasks", "DATABASE_URL is not a URL that can be read"),
+        (f"postgresql://app:{PASSWORD}/x@127.0.0.1:1/tasks", "DATABASE_URL is not a URL that can be read"),
+        (f"postgresql://app:{PASSWORD}#x@127.0.0.1:1/tasks", "DATABASE_URL is not a URL that can be read"),
+        (f"postgresql://app:1?{PASSWORD}@127.0.0.1:1/tasks", "DATABASE_URL is not a URL that can be read"),
+        (f"postgresql://app:1/{PASSWORD}@127.0.0.1:1/tasks", "DATABASE_URL is not a URL that can be read"),
+        (f"postgresql://app:{PASSWORD}@127.0.0.1:1/tasks?x={PASSWORD}", "has a parameter that is not known: x"),
+    ],
+)  # fmt: skip
+def test_an_address_that_leads_nowhere_is_explained_by_every_command(run: Run, url: str, said: str):
+    wrong = findings(run("doctor", DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET))
+    assert wrong.keys() == {"database"}
+    for sentence in (wrong["database"], refusal(run("migrate", DATABASE_URL=url))):
+        assert re.search(said, sentence)
+
+
+def test_doctor_says_what_is_wrong_with_a_database(run: Run, cluster: Cluster, empty_database: str):
+    def wrong(url: str) -> dict[str, str]:
+        return findings(run("doctor", DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET))
+
+    refused = wrong(empty_database.replace("taskward:", f"taskward:{PASSWORD}"))
+    assert refused.keys() == {"database"}
+    assert refused["database"].startswith("The database refused the login: ")
+    assert refused["database"].endswith("Check user and password in DATABASE_URL.")
+    assert wrong(cluster.url("Missing")) == {
+        "database": 'Database "Missing" does not exist. Create it, or check DATABASE_URL.'
+    }
+    assert wrong(empty_database) == {"schema": f"The schema is at nothing, {head()} is needed; run: taskward migrate"}
+    run("migrate", DATABASE_URL=empty_database)
+    name = urlsplit(empty_database).path.lstrip("/")
+    superuser = cluster.url(name, superuser=True)
+    assert wrong(superuser) == {}
+    execute(superuser, f"ALTER ROLE taskward_requests_{name} BYPASSRLS")
+    unsafe = f"role taskward_requests_{name} bypasses row-level security; take that from it."
+    assert wrong(empty_database) == {"role": f"Requests cannot run safely: {unsafe}"}
+    execute(
+        superuser,
+        f"ALTER ROLE taskward_requests_{name} NOBYPASSRLS",
+        "ALTER TABLE taskward.task NO FORCE ROW LEVEL SECURITY",
+    )
+    assert wrong(empty_database) == {"role": "Row-level security is not in force on task; run: taskward migrate"}
+    execute(
+        superuser,
+        "ALTER TABLE taskward.task FORCE ROW LEVEL SECURITY",
+        "UPDATE taskward.alembic_version SET version_num = '0000'",
+    )
+    assert "run: taskward migrate" in wrong(empty_database)["schema"]
+    assert "newer Taskward" in refusal(run("migrate", DATABASE_URL=empty_database))
