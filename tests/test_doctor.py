@@ -73,7 +73,7 @@ def test_doctor_says_what_is_wrong_with_settings_and_keys(run: Run, cluster: Clu
         (f"postgresql://app:{PASSWORD}@127.0.0.1:1/tasks", "cannot be reached: .* Check host and port"),
         (f"postgresql://app:{PASSWORD}@nowhere.invalid/tasks", "cannot be reached: .* Check host and port"),
         (f"mysql://app:{PASSWORD}@127.0.0.1/tasks", "DATABASE_URL must start with postgresql://"),
-        (f"postgresql://app:{PASSWORD}@127.0.0.1:99999/tasks", "DATABASE_URL is not a URL that can be read"),
+        (f"postgresql://app:{PASSWORD}@127.0.0.1:99999/tasks", "DATABASE_URL has a port that is not a number"),
         (f"postgresql://app:{PASSWORD}/x@127.0.0.1:1/tasks", "DATABASE_URL is not a URL that can be read"),
         (f"postgresql://app:{PASSWORD}#x@127.0.0.1:1/tasks", "DATABASE_URL is not a URL that can be read"),
         (f"postgresql://app:1?{PASSWORD}@127.0.0.1:1/tasks", "DATABASE_URL is not a URL that can be read"),
@@ -99,7 +99,9 @@ def test_doctor_says_what_is_wrong_with_a_database(run: Run, cluster: Cluster, e
     assert wrong(cluster.url("Missing")) == {
         "database": 'Database "Missing" does not exist. Create it, or check DATABASE_URL.'
     }
-    assert wrong(empty_database) == {"schema": f"The schema is at nothing, {head()} is needed; run: taskward migrate"}
+    fresh = wrong(empty_database)
+    assert fresh["schema"] == f"The schema is at nothing, {head()} is needed; run: taskward migrate"
+    assert fresh["role"].endswith("is not there to switch to; run: taskward migrate")
     run("migrate", DATABASE_URL=empty_database)
     name = urlsplit(empty_database).path.lstrip("/")
     superuser = cluster.url(name, superuser=True)

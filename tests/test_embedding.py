@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,9 +13,8 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException
 
 from taskward.app import create_app, lifespan
-from tests.conftest import SECRET, Cluster, make_settings, make_token, serving
+from tests.conftest import Cluster, make_settings, make_token, serving
 
-SNIPPET = Path(__file__).parent.parent / "docs" / "embedding.md"
 PREFIX = "/todo"
 
 
@@ -185,19 +183,3 @@ async def test_errors_of_an_outer_apps_dependency_are_problems_too(cluster: Clus
     problem = response.json()
     assert (problem["type"], problem["status"], problem["title"]) == ("about:blank", 418, "I'm a Teapot")
     assert problem["request_id"] == response.headers["x-request-id"]
-
-
-async def test_the_example_of_the_documentation_runs(
-    cluster: Cluster, template: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    (example,) = re.findall(r"```python\n(.*?)```", SNIPPET.read_text("utf-8"), re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", cluster.url(template))
-    monkeypatch.setenv("TASKWARD_JWT_SECRET", SECRET)
-    names: dict[str, Any] = {}
-    exec(compile(example, str(SNIPPET), "exec"), names)  # noqa: S102 - the example is what is tested
-    with serving(names["app"]) as url:
-        async with httpx.AsyncClient(base_url=url) as client:
-            headers = {"Authorization": f"Bearer {make_token('erin')}"}
-            assert (await client.get("/todo/api/v1/tasks", headers=headers)).status_code == 200
-            assert (await client.get("/todo/docs")).status_code == 200

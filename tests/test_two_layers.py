@@ -43,7 +43,7 @@ async def test_statements_alone_keep_users_apart_without_policies(cluster: Clust
     async with Transaction(pool, carol, None) as session:
         assert await session._connection.fetchval("SELECT count(*) FROM taskward.task") >= 2
         tasks = TaskStore(session)
-        assert [row["id"] for row in await tasks.list(listing(TaskFilters()))] == [mine]
+        assert [row["id"] for row in await tasks.list(listing(TaskFilters()))] == [str(mine)]
         for attempt in (
             tasks.get(theirs), tasks.update(theirs, {"title": "x"}, None), tasks.toggle(theirs, None),
             tasks.trash(theirs, None), tasks.restore(theirs, None), tasks.erase(theirs, None), tasks.erase(theirs, [1]),

@@ -107,7 +107,7 @@ class RouteNotFound(Problem):
     """There is no such path in this API. The paths are listed at `/docs`."""
 
     status, slug, title = 404, "not-found", "No such path"
-    detail = "Check the path against /docs."
+    detail = "Check the path and its spelling; there is no slash at its end."
 
 
 class TaskNotFound(Problem):

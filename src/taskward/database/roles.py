@@ -235,17 +235,18 @@ async def choose_requests_role(connection: Connection) -> str | None:
     if unprotected := await connection.fetch(_UNPROTECTED, names.probe, _OWNER_ONLY):
         tables = ", ".join(row["relname"] for row in unprotected)
         raise UnsafeRoleError(f"Row-level security is not in force on {tables}; run: taskward migrate")
-    reason = await why_unsafe(connection, login, names)
-    if reason is None:
-        return None
     may_switch = await connection.fetchval(
         "SELECT pg_has_role(current_user, oid, CASE WHEN current_setting('server_version_num')::int >= 160000"
         " THEN 'SET' ELSE 'MEMBER' END) FROM pg_roles WHERE rolname = $1",
         names.requests,
     )
     if not may_switch:
+        reason = await why_unsafe(connection, login, names)
+        if reason is None:
+            return None
         raise UnsafeRoleError(
-            f"Requests cannot run safely: {reason}, and {names.requests} is not there to switch to; run: taskward migrate"
+            f"Requests cannot run safely: {reason}, and {names.requests} is not there to switch to; "
+            "run: taskward migrate"
         )
     if reason := await why_unsafe(connection, names.requests, names):
         raise UnsafeRoleError(f"Requests cannot run safely: {reason}; take that from it.")

@@ -133,7 +133,13 @@ class TaskStore:
         row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
         if row is None:
             # The clock that the statement took is given back when this rolls the transaction back.
-            raise await self._why_missed(task_id, trashed=trashed)
+            why = await self._why_missed(task_id, trashed=trashed)
+            if versions is not None or not isinstance(why, StaleVersion):
+                raise why
+            # No version was asked for, so it was restored since the statement looked.
+            row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
+            if row is None:
+                raise TaskNotFound
         return row
 
     async def _why_missed(self, task_id: UUID, *, trashed: bool = False) -> Exception:

@@ -14,7 +14,8 @@ from pydantic import BeforeValidator
 
 ENTITY_CACHE = "private, no-cache"
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_ENTITY_TAGS = re.compile(rf"\s*(?:{_ENTITY_TAG.pattern})(?:\s*,\s*(?:{_ENTITY_TAG.pattern}))*\s*")
+# Empty elements of a list are to be taken (RFC 9110, section 5.6.1.2).
+_ENTITY_TAGS = re.compile(rf"[\s,]*(?:{_ENTITY_TAG.pattern})(?:\s*,[\s,]*(?:{_ENTITY_TAG.pattern}))*[\s,]*")
 _VERSION = re.compile(r"[1-9][0-9]{0,18}")
 _LARGEST_VERSION = 2**63 - 1
 
