@@ -1,0 +1,230 @@
+"""One transaction per session: its end, what it leaves behind, and what happens when the server goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from taskward.database.database import Database
+from taskward.database.dsn import parse_address
+from taskward.database.embedded import running
+from taskward.database.migrate import migrate
+from taskward.database.session import Session
+from taskward.errors import OutcomeUnknown, Unavailable
+from taskward.identity import Owner
+from taskward.tasks.models import TaskFilters
+from taskward.tasks.query import listing
+from taskward.tasks.store import TaskStore
+from tests.conftest import Cluster, connected, execute, name_of, opened, write_task
+
+ALICE = Owner("alice")
+
+
+async def titles(database: Database, owner: Owner = ALICE) -> list[str]:
+    async with database.session(owner) as session:
+        return [row["title"] for row in await TaskStore(session).list(listing(TaskFilters())) if row["title"]]
+
+
+async def backend(session: Session) -> int:
+    return int(await session._connection.fetchval("SELECT pg_backend_pid()"))
+
+
+async def terminate(url: str, *pids: int) -> None:
+    async with connected(url) as other:
+        for pid in pids:
+            assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+
+
+async def test_a_session_is_committed_before_it_ends(new_database: str):
+    async with opened(new_database) as one, opened(new_database) as two:
+        await write_task(one, "alice", "Buy milk")
+        assert await titles(two) == ["Buy milk"]
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, KeyError, GeneratorExit])
+async def test_a_session_is_rolled_back_on_any_error(new_database: str, error: type[BaseException]):
+    async with opened(new_database, pool_size=1) as database:
+        await write_task(database, "alice", "kept")
+        with pytest.raises(error):
+            async with database.session(ALICE) as session:
+                assert await session._connection.execute("UPDATE taskward.task SET title = 'lost'") == "UPDATE 1"
+                raise error
+        assert await titles(database) == ["kept"]
+
+
+async def test_a_swallowed_error_is_not_taken_for_a_commit(new_database: str):
+    async with opened(new_database, pool_size=1) as database:
+        await write_task(database, "alice", "kept")
+        with pytest.raises(RuntimeError, match="ended with ROLLBACK"):
+            async with database.session(ALICE) as session:
+                await session._connection.execute("UPDATE taskward.task SET title = 'lost'")
+                with contextlib.suppress(asyncpg.DivisionByZeroError):
+                    await session._connection.execute("SELECT 1 / 0")
+        assert await titles(database) == ["kept"]
+
+
+async def test_the_connection_of_a_failed_session_is_used_again(new_database: str):
+    async with opened(new_database, pool_size=1) as database:
+        async with database.session(ALICE) as session:
+            before = await backend(session)
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            async with database.session(ALICE) as session:
+                await session._connection.execute("SELECT 1 / 0")
+        async with database.session(ALICE) as session:
+            assert await backend(session) == before
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+async def test_nothing_is_left_for_the_next_user_of_a_connection(new_database: str, end: str):
+    async with opened(new_database, pool_size=1) as database:
+        with contextlib.suppress(ValueError):
+            async with database.session(ALICE) as session:
+                assert await session._connection.fetchval("SELECT current_setting('taskward.user_id')") == "alice"
+                assert (await session._connection.fetchval("SELECT current_user::text")).startswith("taskward_requests_")
+                if end == "ROLLBACK":
+                    raise ValueError
+        connection = await database.pool.acquire()
+        state = await connection.fetchrow("SELECT current_user::text, current_setting('taskward.user_id', true)")
+        assert state is not None
+        assert tuple(state) == ("taskward", "")
+        assert not connection.is_in_transaction()
+        database.pool.release(connection)
+
+
+async def test_the_second_of_two_users_of_a_connection_sees_nothing_of_the_first(new_database: str):
+    async with opened(new_database, pool_size=1) as database:
+        await write_task(database, "alice", "mine")
+        assert await titles(database, Owner("bob")) == []
+
+
+ODD_IDS = [
+    "o'brien", "''", "\\", "\\'", "a\\'; SELECT 1 --", "'; DROP TABLE taskward.task; --", "$1", "$$", "$taskward$",
+    "%s", "😀", "e\u0301", "\u00e9", "x" * 255, "😀" * 255, " ", " alice ", "ALICE", "alice\n", "\x7f", '"',
+    "E'\\''", "\\x41", "\\u0041", "null", "{a}", ":id",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+async def test_any_user_id_is_itself_and_nobody_else(new_database: str, conforming: str):
+    name = name_of(new_database)
+    settings = {
+        "standard_conforming_strings": conforming, "backslash_quote": "on", "escape_string_warning": "off",
+    }  # fmt: skip
+    await execute(new_database, *(f"ALTER DATABASE {name} SET {key} = {value}" for key, value in settings.items()))
+    async with opened(new_database, pool_size=1) as database:
+        for user_id in ODD_IDS:
+            await write_task(database, user_id, "mine")
+        for user_id in ODD_IDS:
+            async with database.session(Owner(user_id)) as session:
+                connection = session._connection
+                assert await connection.fetchval("SHOW standard_conforming_strings") == conforming
+                assert await connection.fetchval("SELECT current_setting('taskward.user_id')") == user_id
+                assert [row["user_id"] for row in await connection.fetch("SELECT user_id FROM taskward.task")] == [user_id]
+        assert await titles(database) == []
+
+
+async def test_a_user_id_with_nul_reaches_no_connection(database: Database):
+    with pytest.raises(ValueError, match="NUL"):
+        async with database.session(Owner("a\0b")):
+            pass
+    assert database.pool._in_use == 0
+
+
+async def test_a_default_of_serializable_changes_nothing(new_database: str):
+    await execute(new_database, f"ALTER DATABASE {name_of(new_database)} SET default_transaction_isolation = serializable")
+    async with opened(new_database) as database:
+        async with database.session(ALICE) as session:
+            assert await session._connection.fetchval("SHOW transaction_isolation") == "read committed"
+        await asyncio.gather(*(write_task(database, "alice") for _ in range(20)))
+
+
+async def test_a_database_that_takes_no_writes_is_read_and_is_unavailable_for_writes(new_database: str):
+    async with opened(new_database) as database:
+        await write_task(database, "alice", "kept")
+    await execute(new_database, f"ALTER DATABASE {name_of(new_database)} SET default_transaction_read_only = on")
+    async with opened(new_database) as database:
+        assert await titles(database) == ["kept"]
+        with pytest.raises(Unavailable):
+            await write_task(database, "alice")
+
+
+# The server goes away
+
+
+async def test_an_idle_connection_that_was_cut_is_replaced_unnoticed(new_database: str):
+    async with opened(new_database, pool_size=2) as database:
+        async with database.session(ALICE) as one, database.session(ALICE) as two:
+            pids = [await backend(one), await backend(two)]
+        await terminate(new_database, *pids)
+        assert await titles(database) == []
+        assert database.pool._open == 1
+
+
+async def test_a_busy_connection_that_is_cut_is_unavailable(new_database: str):
+    async with opened(new_database, pool_size=1) as database:
+        with pytest.raises(Unavailable) as caught:
+            async with database.session(ALICE) as session:
+                await terminate(new_database, await backend(session))
+                await TaskStore(session).account()
+        assert type(caught.value) is Unavailable
+        assert await titles(database) == []
+
+
+async def test_a_connection_that_is_lost_in_the_commit_leaves_the_outcome_unknown(cluster: Cluster, new_database: str):
+    await execute(
+        cluster.url(name_of(new_database), superuser=True),
+        "CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+        " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'",
+        "CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON taskward.task DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION cut()",
+    )
+    async with opened(new_database, pool_size=1) as database:
+        with pytest.raises(OutcomeUnknown):
+            await write_task(database, "alice")
+        assert await titles(database) == []
+
+
+async def test_a_constraint_that_fails_in_the_commit_is_not_an_unknown_outcome(cluster: Cluster, new_database: str):
+    await execute(
+        cluster.url(name_of(new_database), superuser=True),
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE check_violation; END'",
+        "CREATE CONSTRAINT TRIGGER no AFTER INSERT ON taskward.task DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION no()",
+    )
+    async with opened(new_database, pool_size=1) as database:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await write_task(database, "alice")
+        assert await titles(database) == []
+
+
+async def test_a_restarted_server_is_found_again(open_folder: Path):
+    folder = open_folder / "restarted"
+    with contextlib.ExitStack() as first:
+        url = first.enter_context(running(folder)).dsn
+        await migrate(parse_address(url))
+        database: Any = await first_open(url)
+        await write_task(database, "alice", "kept")
+    with pytest.raises(Unavailable):
+        await titles(database)
+    assert await database.problem() == "the database cannot be reached"
+    with running(folder):
+        assert await titles(database) == ["kept"]
+        assert await database.problem() is None
+        await database.close()
+
+
+async def first_open(url: str) -> Database:
+    database = Database(parse_address(url), pool_size=2)
+    await database.open()
+    return database
+
+
+async def test_nothing_runs_before_the_role_was_checked(cluster: Cluster, template: str):
+    database = Database(parse_address(cluster.url(template)), pool_size=1)
+    with pytest.raises(Unavailable, match="has not been started"):
+        database.session(ALICE)
