@@ -112,7 +112,7 @@ class Service:
         return [child for child in children if "postgres" not in child.name()]
 
     def family(self) -> list[psutil.Process]:
-        """Every process of the service, found by what it was started with and where it is, so that orphans count too."""
+        """Every process of the service, orphans too: found by what it was started with and where it is."""
         port = ["--port", str(self.port)]
         found = []
         for process in psutil.process_iter(["cmdline", "cwd", "status"]):
@@ -131,21 +131,25 @@ class Service:
         if self.process.poll() is None:
             self.send(signum)
         code = self.process.wait(10)
-        assert eventually(lambda: not self.family(), 3), self.family()
+        assert self.gone(), self.family()
         return code
+
+    def gone(self, seconds: float = 3) -> bool:
+        """Tell whether nothing is left of it, now or soon."""
+        return eventually(lambda: not self.family(), seconds)
 
     def end(self) -> None:
         """End it whatever state it is in."""
         self.process.kill()
         self.process.wait()
-        eventually(lambda: not self.family(), 3)
+        self.gone()
         for left in self.family():
             left.kill()
 
     def refusal(self) -> str:
         """What it said when it did not start, and left nothing behind."""
         said = self._refusal()
-        assert eventually(lambda: not self.family(), 3)
+        assert self.gone()
         return said
 
     def refusal_beside(self, other: Service) -> str:

@@ -38,8 +38,8 @@ def data() -> Iterator[Path]:
 def start(data: Path) -> Iterator[Callable[..., Service]]:
     started: list[Service] = []
 
-    def one(*arguments: str, **options: int) -> Service:
-        service = Service(data, *arguments, **options)
+    def one(*arguments: str, port: int | None = None) -> Service:
+        service = Service(data, *arguments, port=port)
         started.append(service)
         return service
 
@@ -68,7 +68,7 @@ class SlowRequest:
                 await connection.execute("LOCK TABLE taskward.task")
                 self._thread.start()
                 waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-                while not await connection.fetchval(waiting):
+                while not await connection.fetchval(waiting):  # noqa: ASYNC110 - PostgreSQL has no such event
                     await asyncio.sleep(0.01)
                 act()
                 await asyncio.sleep(0.3)
@@ -100,7 +100,7 @@ def test_a_running_request_is_answered_before_the_service_ends(
     asyncio.run(request.run_while(tell))
     assert request.status == 201
     assert service.process.wait(10) == 0
-    assert eventually(lambda: not service.family(), 1)
+    assert service.gone(1)
     assert service.stderr == ""
 
 
@@ -130,7 +130,7 @@ def test_what_was_answered_survives_a_killed_parent_and_nothing_else_does(start:
     assert eventually(lambda: len(written) > 100)
     service.send(signal.SIGKILL)
     assert eventually(lambda: not service.answers(), 3)
-    assert eventually(lambda: not service.family(), 3), service.family()
+    assert service.gone(), service.family()
     for writer in writers:
         writer.join()
     assert set(refused) <= {503}
@@ -164,7 +164,7 @@ def test_a_killed_worker_is_replaced_and_a_killed_database_ends_the_service(star
     assert service.stderr.endswith(
         f"taskward: The embedded server has ended; {service.data}/postgresql.log says why. Start again.\n"
     )
-    assert eventually(lambda: not service.family(), 3)
+    assert service.gone()
 
 
 def test_a_start_may_be_interrupted_at_any_moment(start: Callable[..., Service]):
@@ -186,5 +186,5 @@ def test_a_start_may_be_interrupted_at_any_moment(start: Callable[..., Service])
         except Exception as error:
             raise AssertionError(story) from error
         assert code in {0, 130, -signum}, f"{story}: exit code {code}\n{service.stderr}"
-        assert eventually(lambda: not service.family(), 3), f"{story}: {service.family()}"
+        assert service.gone(), f"{story}: {service.family()}"
     assert start().announced().stop() == 0
