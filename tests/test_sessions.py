@@ -85,7 +85,9 @@ async def test_nothing_is_left_for_the_next_user_of_a_connection(new_database: s
         with contextlib.suppress(ValueError):
             async with database.session(ALICE) as session:
                 assert await session._connection.fetchval("SELECT current_setting('taskward.user_id')") == "alice"
-                assert (await session._connection.fetchval("SELECT current_user::text")).startswith("taskward_requests_")
+                assert (await session._connection.fetchval("SELECT current_user::text")).startswith(
+                    "taskward_requests_"
+                )
                 if end == "ROLLBACK":
                     raise ValueError
         connection = await database.pool.acquire()
@@ -124,7 +126,9 @@ async def test_any_user_id_is_itself_and_nobody_else(new_database: str, conformi
                 connection = session._connection
                 assert await connection.fetchval("SHOW standard_conforming_strings") == conforming
                 assert await connection.fetchval("SELECT current_setting('taskward.user_id')") == user_id
-                assert [row["user_id"] for row in await connection.fetch("SELECT user_id FROM taskward.task")] == [user_id]
+                assert [row["user_id"] for row in await connection.fetch("SELECT user_id FROM taskward.task")] == [
+                    user_id
+                ]
         assert await titles(database) == []
 
 
@@ -136,7 +140,9 @@ async def test_a_user_id_with_nul_reaches_no_connection(database: Database):
 
 
 async def test_a_default_of_serializable_changes_nothing(new_database: str):
-    await execute(new_database, f"ALTER DATABASE {name_of(new_database)} SET default_transaction_isolation = serializable")
+    await execute(
+        new_database, f"ALTER DATABASE {name_of(new_database)} SET default_transaction_isolation = serializable"
+    )
     async with opened(new_database) as database:
         async with database.session(ALICE) as session:
             assert await session._connection.fetchval("SHOW transaction_isolation") == "read committed"

@@ -1,13 +1,10 @@
-"""`taskward serve`: the parent process, which owns the embedded server and migrates, and its workers."""
+"""`taskward serve`: the parent process, which owns the embedded server, migrates, and runs the workers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import logging
 import logging.config
-import multiprocessing
 import os
 import signal
 import socket
@@ -15,30 +12,24 @@ import sys
 import threading
 import time
 import urllib.request
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from granian.constants import Interfaces, Loops
-from granian.log import LogLevels
-from granian.server import Server
 from pydantic import SecretStr
 
 from taskward.cli.environment import addresses, data_dir, make_development_secret
 from taskward.cli.failures import CommandError
 from taskward.cli.token import make_token
+from taskward.cli.workers import run_workers
 from taskward.database.database import Database, SchemaBehindError, UnsafeRoleError
 from taskward.database.dsn import Address
-from taskward.database.embedded import running
+from taskward.database.embedded import EmbeddedServer, running
 from taskward.database.migrate import migrate
-from taskward.identity import load_key
+from taskward.identity import Verifier, load_key
 from taskward.settings import Settings, load_settings
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-_PR_SET_PDEATHSIG = 1
 _DAY = 86_400
+_ANNOUNCE_SECONDS = 60
 _LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -54,19 +45,24 @@ def serve(overrides: dict[str, Any], *, reload: bool) -> int:
     Args:
         overrides: Settings from the command line.
         reload: Whether to restart workers when the package's code changes.
+
+    Returns:
+        0 when it was told to stop, 1 when its workers could not go on.
     """
     settings = load_settings(**overrides)
-    _check_port(settings)
-    signal.signal(signal.SIGTERM, _interrupt)
+    settings = settings.model_copy(update={"host": _numeric_host(settings)})
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _interrupt)
     logging.config.dictConfig(_LOGGING)
+    invented = settings.database_url is None and settings.secret is None and settings.public_key is None
+    if not invented:
+        # Before anything is started for a service that could not verify a token.
+        Verifier(load_key(settings.secret, settings.public_key))
     if settings.database_url is not None:
-        load_key(settings.secret, settings.public_key)
         _prepare(settings)
-        _run(settings, reload=reload, token=None)
-        return 0
+        return _run(settings, reload=reload)
     directory = data_dir(settings)
     with running(directory, binaries=settings.postgres_bin) as server:
-        invented = settings.secret is None and settings.public_key is None
         update: dict[str, Any] = {"database_url": SecretStr(server.dsn), "migrate_url": None, "pooled": "off"}
         token = None
         if invented:
@@ -75,8 +71,7 @@ def serve(overrides: dict[str, Any], *, reload: bool) -> int:
             token = make_token(settings, secret, "alice", _DAY)
         settings = settings.model_copy(update=update)
         _prepare(settings)
-        _run(settings, reload=reload, token=token, directory=directory)
-    return 0
+        return _run(settings, reload=reload, token=token, directory=directory, server=server)
 
 
 def _prepare(settings: Settings) -> None:
@@ -97,52 +92,30 @@ async def _try_open(address: Address) -> None:
     await database.close()
 
 
-def _run(settings: Settings, *, reload: bool, token: str | None, directory: Path | None = None) -> None:
-    if reload:
-        # A forked worker would keep the modules that this process has loaded.
-        multiprocessing.set_start_method("spawn", force=True)
-    announcer = threading.Thread(target=_announce, args=(settings, token, directory), daemon=True)
-    announcer.start()
-    Server(
-        "taskward",
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        workers=settings.workers,
-        loop=Loops.auto,
-        websockets=False,
-        log_level=LogLevels.warning,
-        log_dictconfig=_LOGGING,
-        respawn_failed_workers=True,
-        workers_kill_timeout=int(settings.request_timeout) + 5,
-        reload=reload,
-        reload_paths=[Path(__file__).parents[1]] if reload else None,
-    ).serve(target_loader=partial(_load_worker_app, settings, os.getpid()), wrap_loader=False)
+def _run(
+    settings: Settings,
+    *,
+    reload: bool,
+    token: str | None = None,
+    directory: Path | None = None,
+    server: EmbeddedServer | None = None,
+) -> int:
+    def watch() -> None:
+        threading.Thread(target=_announce, args=(settings, token, directory), daemon=True).start()
+        if server is not None:
+            threading.Thread(target=_stop_without, args=(server,), daemon=True).start()
+
+    told = run_workers(settings, _LOGGING, reload=reload, when_started=watch)
+    if server is not None and not server.alive:
+        raise CommandError(f"The embedded server has ended; {directory}/postgresql.log says why. Start again.")
+    return 0 if told else 1
 
 
-def _load_worker_app(settings: Settings, parent: int) -> FastAPI:
-    _die_with(parent)
-    # Ctrl-C reaches a whole process group. Only the parent may hear it: it stops its workers, once and in order.
-    os.setsid()
-    from taskward.app import create_app  # noqa: PLC0415 - in the worker, so that a reload loads it anew
-
-    return create_app(settings)
-
-
-def _die_with(parent: int) -> None:
-    """End this worker when its parent is gone: it would keep answering, and the embedded server has gone too."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-    if sys.platform != "linux":
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+def _stop_without(server: EmbeddedServer) -> None:
+    """Stop when the database is gone: nothing brings it back but a new start."""
+    while server.alive:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _announce(settings: Settings, token: str | None, directory: Path | None) -> None:
@@ -150,35 +123,49 @@ def _announce(settings: Settings, token: str | None, directory: Path | None) -> 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
     url = f"http://{reachable}:{settings.port}"
-    for _ in range(600):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/healthz", timeout=1):  # noqa: S310 - our own
-            break
-        time.sleep(0.05)
+    if not _answers(url):
+        return
     lines = [f"Taskward answers at http://{host}:{settings.port}", f"  docs:  {url}/docs"]
     if directory is not None:
         lines.append(f"  data:  {directory}")
     if token is not None:
-        lines += [
-            "  try:",
-            f'  curl {url}/api/v1/tasks -H "Authorization: Bearer {token}" --json \'{{"title": "Buy milk"}}\'',
-        ]
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+        header = f'-H "Authorization: Bearer {token}"'
+        lines += ["  try:", f'  curl {url}/api/v1/tasks {header} --json \'{{"title": "Buy milk"}}\'']
+    # Whoever started us may have gone; the service goes on.
+    with contextlib.suppress(OSError):
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
 
 
-def _check_port(settings: Settings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise CommandError(
-                f"Cannot listen on {settings.host} port {settings.port}: {reason};"
-                " choose another with --port or --host."
-            ) from None
+def _answers(url: str) -> bool:
+    # A proxy of the environment leads elsewhere.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + _ANNOUNCE_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), opener.open(f"{url}/healthz", timeout=1):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _numeric_host(settings: Settings) -> str:
+    """The address to listen on as a number; that nobody else listens there is made sure of."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        reason = ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
+        raise CommandError(
+            f"Cannot listen on {settings.host} port {settings.port}: {reason}; choose another with --port or --host."
+        ) from None
+    return str(address[0])
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    # Once is enough: what is being stopped now should not be left half stopped.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,0 +1,132 @@
+"""The worker processes of `taskward serve`: how they start, and that none outlives its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from granian.constants import Interfaces, Loops
+from granian.log import LogLevels
+from granian.server import Server
+
+from taskward.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_PR_SET_PDEATHSIG = 1
+
+
+class _Server(Server):  # type: ignore[misc, valid-type]
+    """Granian's, with a start and an end that no signal can upset."""
+
+    def __init__(self, *arguments: Any, when_started: Callable[[], None], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._when_started = when_started
+
+    def signal_handler_interrupt(self, signum: int, _frame: object) -> None:
+        # A worker inherits this handler until it has one of its own. Granian's would only take note in the worker's
+        # copy of this object, and the worker would be killed when its time to stop is over.
+        if os.getpid() != self.pid:
+            if signum == signal.SIGTERM:
+                os._exit(0)
+            return  # of Ctrl-C, which reaches the parent as well
+        super().signal_handler_interrupt()
+
+    def _spawn_worker(self, *arguments: Any, **options: Any) -> Any:
+        worker = super()._spawn_worker(*arguments, **options)
+        worker.is_alive = partial(_lives, worker.inner)
+        return worker
+
+    def _spawn_workers(self, *arguments: Any) -> None:
+        super()._spawn_workers(*arguments)
+        self._when_started()
+
+    def _respawn_workers(self, *arguments: Any, **options: Any) -> None:
+        super()._respawn_workers(*arguments, **options)
+        # Granian clears the event on its way here, with the signal that may have come just before.
+        if self.interrupt_signal:
+            self.main_loop_interrupt.set()
+
+
+def _lives(process: multiprocessing.Process) -> bool:
+    # Granian waits for each worker in two threads, and only one of the two waits is told the outcome. The other takes
+    # the worker for alive, and it would be reported as killed.
+    try:
+        os.kill(process.pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    return process.is_alive()
+
+
+def run_workers(settings: Settings, logging: dict[str, Any], *, reload: bool, when_started: Callable[[], None]) -> bool:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        settings: The configuration; its host is a numeric address.
+        logging: For `logging.config.dictConfig`.
+        reload: Whether to restart workers when the package's code changes.
+        when_started: Called when the workers have been forked; a thread that it starts cannot disturb that.
+
+    Returns:
+        Whether it ended because it was told to, and not because workers failed.
+    """
+    if reload:
+        # A forked worker would keep the modules that this process has loaded.
+        multiprocessing.set_start_method("spawn", force=True)
+    server = _Server(
+        "taskward",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.auto,
+        websockets=False,
+        log_level=LogLevels.warning,
+        log_dictconfig=logging,
+        respawn_failed_workers=True,
+        workers_kill_timeout=int(settings.request_timeout) + 5,
+        reload=reload,
+        reload_paths=[Path(__file__).parents[1]] if reload else None,
+        when_started=when_started,
+    )
+    try:
+        server.serve(target_loader=partial(_load_app, settings, os.getpid()), wrap_loader=False)
+    except SystemExit:
+        # Also raised where a worker happened to end before it was told to, as by a signal to the whole group.
+        return bool(server.interrupt_signal)
+    return True
+
+
+def _load_app(settings: Settings, parent: int) -> FastAPI:
+    _die_with(parent)
+    # Ctrl-C reaches a whole process group. Only the parent may hear it: it stops its workers, once and in order.
+    os.setsid()
+    from taskward.app import create_app  # noqa: PLC0415 - in the worker, so that a reload loads it anew
+
+    return create_app(settings)
+
+
+def _die_with(parent: int) -> None:
+    """End this worker when its parent is gone: it would keep answering, and the embedded server has gone too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    if sys.platform != "linux":
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

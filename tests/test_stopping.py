@@ -1,0 +1,190 @@
+"""How `taskward serve` ends, told to or not: what was asked is answered, what was answered stays, nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from taskward.database.embedded import read_dsn
+from tests.services import Service, eventually, free_port
+
+TASKS = "/api/v1/tasks"
+ROUNDS = int(os.environ.get("STARTS_TO_INTERRUPT", "5"))
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Path]:
+    """A data directory that every service here uses, one after the other."""
+    folder = Path(tempfile.mkdtemp(prefix="taskward-stop-"))
+    folder.chmod(0o711)
+    yield folder / "data"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def start(data: Path) -> Iterator[Callable[..., Service]]:
+    started: list[Service] = []
+
+    def one(*arguments: str, port: int | None = None) -> Service:
+        service = Service(data, *arguments, port=port)
+        started.append(service)
+        return service
+
+    yield one
+    # They share their data, so the last one may be running still.
+    for service in reversed(started):
+        service.end()
+
+
+class SlowRequest:
+    """A task that is being created while another transaction keeps the table."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.status = 0
+        self._thread = threading.Thread(target=self._send)
+
+    def _send(self) -> None:
+        with self._service.client() as client:
+            self.status = client.post(TASKS, json={"title": "Buy milk"}).status_code
+
+    async def run_while(self, act: Callable[[], None]) -> None:
+        connection = await asyncpg.connect(read_dsn(self._service.data))
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE taskward.task")
+                self._thread.start()
+                waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                while not await connection.fetchval(waiting):  # noqa: ASYNC110 - PostgreSQL has no such event
+                    await asyncio.sleep(0.01)
+                act()
+                await asyncio.sleep(0.3)
+                assert self._service.process.poll() is None
+        finally:
+            await connection.close()
+        self._thread.join()
+
+
+@pytest.mark.parametrize(
+    ("signals", "group", "workers"),
+    [
+        ([signal.SIGTERM], False, 1),
+        ([signal.SIGINT, signal.SIGINT], True, 2),
+        ([signal.SIGINT, signal.SIGTERM, signal.SIGTERM], False, 1),
+    ],
+)
+def test_a_running_request_is_answered_before_the_service_ends(
+    start: Callable[..., Service], signals: list[int], group: bool, workers: int
+):
+    service = start("--workers", str(workers)).announced()
+    request = SlowRequest(service)
+
+    def tell() -> None:
+        for signum in signals:
+            service.send(signum, group=group)
+            time.sleep(0.05)
+
+    asyncio.run(request.run_while(tell))
+    assert request.status == 201
+    assert service.process.wait(10) == 0
+    assert service.gone(1)
+    assert service.stderr == ""
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_what_was_answered_survives_a_killed_parent_and_nothing_else_does(start: Callable[..., Service], workers: int):
+    service = start("--workers", str(workers)).announced()
+    user = f"killed-{workers}"
+    written: list[str] = []
+    refused: list[int] = []
+
+    def write() -> None:
+        with service.client(user) as client:
+            while True:
+                try:
+                    answer = client.post(TASKS, json={"title": "Buy milk"})
+                except httpx.TransportError:
+                    return
+                (
+                    written.append(answer.json()["id"])
+                    if answer.status_code == 201
+                    else refused.append(answer.status_code)
+                )
+
+    writers = [threading.Thread(target=write) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    assert eventually(lambda: len(written) > 100)
+    service.send(signal.SIGKILL)
+    assert eventually(lambda: not service.answers(), 3)
+    assert service.gone(), service.family()
+    for writer in writers:
+        writer.join()
+    assert set(refused) <= {503}
+
+    secret = service.data.joinpath("development-secret").read_text()
+    again = start().announced()
+    assert again.data.joinpath("development-secret").read_text() == secret
+    with again.client(user) as client:
+        found: set[str] = set()
+        url: str | None = f"{TASKS}?limit=200"
+        while url:
+            page = client.get(url)
+            found |= {task["id"] for task in page.json()}
+            url = page.links.get("next", {}).get("url")
+    assert set(written) <= found
+    assert again.stop() == 0
+
+
+def test_a_killed_worker_is_replaced_and_a_killed_database_ends_the_service(start: Callable[..., Service]):
+    service = start("--workers", "2").announced()
+    before = service.workers
+    assert len(before) == 2
+    before[0].kill()
+    assert eventually(lambda: len(service.workers) == 2 and before[0] not in service.workers)
+    assert before[1] in service.workers
+    assert all(service.answers() for _ in range(5))
+
+    postgres = next(child for child in psutil.Process(service.process.pid).children() if "postgres" in child.name())
+    postgres.kill()
+    assert service.process.wait(10) == 1
+    assert service.stderr.endswith(
+        f"taskward: The embedded server has ended; {service.data}/postgresql.log says why. Start again.\n"
+    )
+    assert service.gone()
+
+
+def test_a_start_may_be_interrupted_at_any_moment(start: Callable[..., Service]):
+    port = free_port()
+    seed = random.SystemRandom().randrange(1 << 32)
+    chance = random.Random(seed)  # noqa: S311 - moments, not secrets
+    for _ in range(ROUNDS):
+        moment, signum, group = (
+            chance.uniform(0, 1.2),
+            chance.choice([signal.SIGTERM, signal.SIGINT]),
+            chance.random() < 0.5,
+        )
+        story = f"seed {seed}: {signal.Signals(signum).name} after {moment:.3f} s{' to the group' if group else ''}"
+        service = start("--workers", str(chance.randint(1, 2)), port=port)
+        time.sleep(moment)
+        service.send(signum, group=group)
+        try:
+            code = service.process.wait(10)
+        except Exception as error:
+            raise AssertionError(story) from error
+        assert code in {0, 130, -signum}, f"{story}: exit code {code}\n{service.stderr}"
+        assert service.gone(), f"{story}: {service.family()}"
+    assert start().announced().stop() == 0
