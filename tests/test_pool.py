@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from taskward.database import connections
 from taskward.database.connections import Pool
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
+from taskward.deadlines import Deadlines
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
 from taskward.identity import Owner
 from tests.conftest import connected, opened
@@ -28,8 +28,8 @@ async def full(new_database: str) -> AsyncIterator[Database]:
         yield database
 
 
-async def hold(database: Database, seconds: float) -> None:
-    async with database.session(ALICE) as session:
+async def hold(database: Database, seconds: float, *, read_only: bool = False) -> None:
+    async with database.session(ALICE, read_only=read_only) as session:
         await session._connection.execute(f"SELECT pg_sleep({seconds})")
 
 
@@ -47,7 +47,7 @@ async def test_never_more_connections_than_its_size(full: Database, new_database
 
 
 async def test_who_waits_too_long_is_told(full: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(connections, "ACQUIRE_TIMEOUT", 0.1)
+    monkeypatch.setattr(full.pool, "_patience", Deadlines(0.1))
     holders = [asyncio.create_task(hold(full, 0.5)) for _ in range(SIZE)]
     await asyncio.sleep(0.05)
     with pytest.raises(PoolExhausted):
@@ -79,17 +79,17 @@ async def test_who_waits_may_make_one_in_place_of_a_discarded_one(full: Database
     waiter = asyncio.create_task(full.pool.acquire())
     await asyncio.sleep(0)
     full.pool.discard(taken[0])
-    connection = await waiter
-    assert not connection.is_closed()
+    made = await waiter
+    assert not made.connection.is_closed()
     assert full.pool._open == SIZE
-    for one in (connection, *taken[1:]):
+    for one in (made, *taken[1:]):
         full.pool.release(one)
 
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_storm_of_cancellations_loses_no_connection(full: Database, new_database: str, seed: int):
     chance = random.Random(seed)  # noqa: S311
-    work = [asyncio.create_task(hold(full, chance.random() / 50)) for _ in range(120)]
+    work = [asyncio.create_task(hold(full, chance.random() / 50, read_only=chance.random() < 0.5)) for _ in range(120)]
     for task in chance.sample(work, 90):
         await asyncio.sleep(chance.random() / 100)
         task.cancel()
@@ -97,8 +97,8 @@ async def test_a_storm_of_cancellations_loses_no_connection(full: Database, new_
         assert result is None or isinstance(result, asyncio.CancelledError)
     pool = full.pool
     assert pool._in_use == 0
-    assert pool._open == len(pool._idle) <= SIZE
-    assert all(not connection.is_closed() for connection in pool._idle)
+    assert pool._open == len(pool._idle) + len(pool._tidying) <= SIZE
+    assert all(not lease.connection.is_closed() for lease in pool._idle)
     assert all(waiter.done() for waiter in pool._waiting)
     async with asyncio.timeout(10):
         taken = [await pool.acquire() for _ in range(SIZE)]
@@ -156,9 +156,9 @@ async def test_closing_waits_for_what_runs_and_takes_nothing_more(full: Database
 
 async def test_closing_does_not_wait_for_ever(new_database: str):
     async with opened(new_database, pool_size=1) as database:
-        connection = await database.pool.acquire()
+        lease = await database.pool.acquire()
         await database.pool.close(timeout=0.1)
-        database.pool.release(connection)
-        assert connection.is_closed()
+        database.pool.release(lease)
+        assert lease.connection.is_closed()
         with pytest.raises(asyncpg.InterfaceError):
-            await connection.fetch("SELECT")
+            await lease.connection.fetch("SELECT")

@@ -90,12 +90,13 @@ async def test_nothing_is_left_for_the_next_user_of_a_connection(new_database: s
                 )
                 if end == "ROLLBACK":
                     raise ValueError
-        connection = await database.pool.acquire()
+        lease = await database.pool.acquire()
+        connection = lease.connection
         state = await connection.fetchrow("SELECT current_user::text, current_setting('taskward.user_id', true)")
         assert state is not None
         assert tuple(state) == ("taskward", "")
         assert not connection.is_in_transaction()
-        database.pool.release(connection)
+        database.pool.release(lease)
 
 
 async def test_the_second_of_two_users_of_a_connection_sees_nothing_of_the_first(new_database: str):

@@ -189,7 +189,6 @@ class Pool:
             lingering: Whether a transaction that only read is still open on it.
         """
         self._returned()
-        # A pooler ties its server connection up for as long as a transaction is open.
         lease.lingering = lingering
         self._pass_on(None if lease.connection.is_closed() else lease)
 
@@ -207,7 +206,10 @@ class Pool:
 
     @property
     def may_linger(self) -> bool:
-        """Whether reading transactions may be left for the next one to end: not behind a transaction pooler."""
+        """Whether a reading transaction may be left for the next one to end.
+
+        Not behind a transaction pooler, which ties a server connection up for as long as a transaction is open.
+        """
         return not self._address.pooled and not self._closing
 
     def _returned(self) -> None:
@@ -223,6 +225,10 @@ class Pool:
                 return
         if lease is None:
             self._open -= 1
+            return
+        if self._closing:
+            self._open -= 1
+            lease.connection.terminate()
             return
         if lease.lingering:
             lease.limit = self._lingering.start(partial(self._tidy, lease))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from taskward.database import migrate
 from taskward.database.connections import LOST, Connection, Pool, connect
 from taskward.database.dsn import Address
-from taskward.database.roles import UnsafeRoleError, choose_requests_role
+from taskward.database.roles import SCHEMA, UnsafeRoleError, choose_requests_role
 from taskward.database.session import Transaction
 from taskward.errors import Unavailable
 
@@ -45,6 +45,7 @@ class Database:
         try:
             # One transaction: behind a pooler, only that keeps several statements on one server connection.
             async with connection.transaction():
+                await _check_there(connection)
                 self._role = await choose_requests_role(connection)
                 await _check_schema(connection, self._role)
         finally:
@@ -82,6 +83,11 @@ class Database:
     async def close(self) -> None:
         """Wait for running requests, then close every connection."""
         await self.pool.close()
+
+
+async def _check_there(connection: Connection) -> None:
+    if await connection.fetchval("SELECT to_regnamespace($1) IS NULL", SCHEMA):
+        raise SchemaBehindError("The schema is not there; run: taskward migrate")
 
 
 async def _check_schema(connection: Connection, role: str | None) -> None:

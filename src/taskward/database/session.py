@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from taskward.identity import Owner
 
 _log = logging.getLogger(__name__)
+_READ_ONLY = asyncpg.ReadOnlySQLTransactionError
 
 ENDING_TIMEOUT = 10.0
 """Seconds that COMMIT or ROLLBACK may take."""
@@ -87,7 +88,8 @@ class Transaction:
                 await _commit(self._pool, self._lease)
         elif isinstance(error, Exception):
             await _roll_back(self._pool, self._lease)
-            if isinstance(error, LOST):
+            # A standby refuses to write; so does a reading transaction, and then the fault is ours.
+            if isinstance(error, LOST) and not (self._read_only and isinstance(error, _READ_ONLY)):
                 _log.warning("The database was lost: %s", type(error).__name__)
                 raise Unavailable from error
         else:

@@ -1,0 +1,52 @@
+"""Limits of one length with one timer."""
+
+from __future__ import annotations
+
+import asyncio
+
+from taskward.deadlines import Deadlines
+
+
+async def test_what_is_not_ended_in_time_is_called():
+    struck: list[int] = []
+    deadlines = Deadlines(0.05)
+    kept = deadlines.start(lambda: struck.append(0))
+    missed = deadlines.start(lambda: struck.append(1))
+    kept.end()
+    await asyncio.sleep(0.15)
+    assert struck == [1]
+    assert (kept.expired, missed.expired) == (False, True)
+
+
+async def test_each_is_called_at_its_own_time_and_once():
+    struck: list[float] = []
+    loop = asyncio.get_running_loop()
+    deadlines = Deadlines(0.1)
+    began = loop.time()
+    for _ in range(3):
+        deadlines.start(lambda: struck.append(loop.time() - began))
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
+    assert [round(at, 1) for at in struck] in ([0.1, 0.1, 0.2], [0.1, 0.2, 0.2], [0.1, 0.1, 0.3])
+    assert all(at >= 0.1 + 0.05 * n for n, at in enumerate(struck))
+
+
+async def test_what_has_ended_is_not_kept():
+    deadlines = Deadlines(60)
+    for _ in range(1000):
+        deadlines.start(lambda: None).end()
+    assert len(deadlines._running) <= 1
+    for deadline in list(deadlines._running):
+        deadline.end()
+    assert deadlines._timer is not None
+    deadlines._timer.cancel()
+
+
+async def test_it_goes_on_after_everything_ended():
+    struck: list[int] = []
+    deadlines = Deadlines(0.03)
+    deadlines.start(lambda: None).end()
+    await asyncio.sleep(0.06)
+    deadlines.start(lambda: struck.append(1))
+    await asyncio.sleep(0.08)
+    assert struck == [1]
