@@ -83,6 +83,4 @@ def _public_key(pem: bytes) -> VerificationKey:
         algorithm = "ES256"
     else:
         raise KeyConfigurationError("TASKWARD_PUBLIC_KEY must be an RSA key (RS256) or a P-256 key (ES256).")
-    return VerificationKey(
-        algorithm, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
-    )
+    return VerificationKey(algorithm, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii"))
