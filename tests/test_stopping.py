@@ -22,7 +22,7 @@ from taskward.database.embedded import read_dsn
 from tests.services import Service, eventually, free_port
 
 TASKS = "/api/v1/tasks"
-ROUNDS = int(os.environ.get("STARTS_TO_INTERRUPT", "5"))
+ROUNDS = int(os.environ.get("STARTS_TO_INTERRUPT", "4"))
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +165,17 @@ def test_a_killed_worker_is_replaced_and_a_killed_database_ends_the_service(star
         f"taskward: The embedded server has ended; {service.data}/postgresql.log says why. Start again.\n"
     )
     assert service.gone()
+
+
+@pytest.mark.parametrize(("signum", "group"), [(signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGTERM, True)])
+def test_workers_that_have_just_been_started_are_stopped_as_well(
+    start: Callable[..., Service], signum: int, group: bool
+):
+    service = start("--workers", "2")
+    assert eventually(lambda: len(service.workers) == 2, 20)
+    service.send(signum, group=group)
+    assert service.process.wait(10) == 0
+    assert service.gone(1)
 
 
 def test_a_start_may_be_interrupted_at_any_moment(start: Callable[..., Service]):
