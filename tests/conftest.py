@@ -51,7 +51,7 @@ def make_token(user_id: str, /, *, secret: str = SECRET, ttl: float = 3600, **cl
 
 def make_settings(database_url: str, **changes: Any) -> Settings:
     values: dict[str, Any] = {"database_url": database_url, "jwt_secret": SECRET, **changes}
-    return Settings(_env_file=None, **values)  # type: ignore[call-arg]
+    return Settings(_env_file=None, **values)
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,7 @@ PROVIDERS = {
     ),
     "SQLAlchemy": (f"postgresql+asyncpg://u:{PASSWORD}@host/db", f"postgresql://u:{PASSWORD}@host/db", False),
     "libpq": (
-        f"postgresql://u:{PASSWORD}@host/db?connect_timeout=10&application_name=x&keepalives=1&gssencmode=disable"
-        "&target_session_attrs=read-write",
+        f"postgresql://u:{PASSWORD}@host/db?connect_timeout=10&application_name=x&keepalives=1&target_session_attrs=any",
         f"postgresql://u:{PASSWORD}@host/db",
         False,
     ),
@@ -190,7 +189,7 @@ async def test_the_next_host_is_tried_when_one_is_dead(cluster: Cluster, templat
 
 async def test_the_last_failure_is_told_when_every_host_is_dead():
     url = f"postgresql://u:{PASSWORD}@127.0.0.1:{dead_port()},127.0.0.1:{dead_port()}/db"
-    with pytest.raises(OSError, match="127.0.0.1") as caught:
+    with pytest.raises(OSError, match=r"127\.0\.0\.1") as caught:
         await connect(parse_address(url))
     assert PASSWORD not in repr(caught.value)
 

@@ -50,7 +50,7 @@ async def test_a_session_is_committed_before_it_ends(new_database: str):
 async def test_a_session_is_rolled_back_on_any_error(new_database: str, error: type[BaseException]):
     async with opened(new_database, pool_size=1) as database:
         await write_task(database, "alice", "kept")
-        with pytest.raises(error):
+        with pytest.raises(error):  # noqa: PT012 - the session's end raises
             async with database.session(ALICE) as session:
                 assert await session._connection.execute("UPDATE taskward.task SET title = 'lost'") == "UPDATE 1"
                 raise error
@@ -60,7 +60,7 @@ async def test_a_session_is_rolled_back_on_any_error(new_database: str, error: t
 async def test_a_swallowed_error_is_not_taken_for_a_commit(new_database: str):
     async with opened(new_database, pool_size=1) as database:
         await write_task(database, "alice", "kept")
-        with pytest.raises(RuntimeError, match="ended with ROLLBACK"):
+        with pytest.raises(RuntimeError, match="ended with ROLLBACK"):  # noqa: PT012 - the session's end raises
             async with database.session(ALICE) as session:
                 await session._connection.execute("UPDATE taskward.task SET title = 'lost'")
                 with contextlib.suppress(asyncpg.DivisionByZeroError):
@@ -85,7 +85,9 @@ async def test_nothing_is_left_for_the_next_user_of_a_connection(new_database: s
         with contextlib.suppress(ValueError):
             async with database.session(ALICE) as session:
                 assert await session._connection.fetchval("SELECT current_setting('taskward.user_id')") == "alice"
-                assert (await session._connection.fetchval("SELECT current_user::text")).startswith("taskward_requests_")
+                assert (await session._connection.fetchval("SELECT current_user::text")).startswith(
+                    "taskward_requests_"
+                )
                 if end == "ROLLBACK":
                     raise ValueError
         connection = await database.pool.acquire()
@@ -124,7 +126,9 @@ async def test_any_user_id_is_itself_and_nobody_else(new_database: str, conformi
                 connection = session._connection
                 assert await connection.fetchval("SHOW standard_conforming_strings") == conforming
                 assert await connection.fetchval("SELECT current_setting('taskward.user_id')") == user_id
-                assert [row["user_id"] for row in await connection.fetch("SELECT user_id FROM taskward.task")] == [user_id]
+                assert [row["user_id"] for row in await connection.fetch("SELECT user_id FROM taskward.task")] == [
+                    user_id
+                ]
         assert await titles(database) == []
 
 
@@ -136,7 +140,9 @@ async def test_a_user_id_with_nul_reaches_no_connection(database: Database):
 
 
 async def test_a_default_of_serializable_changes_nothing(new_database: str):
-    await execute(new_database, f"ALTER DATABASE {name_of(new_database)} SET default_transaction_isolation = serializable")
+    await execute(
+        new_database, f"ALTER DATABASE {name_of(new_database)} SET default_transaction_isolation = serializable"
+    )
     async with opened(new_database) as database:
         async with database.session(ALICE) as session:
             assert await session._connection.fetchval("SHOW transaction_isolation") == "read committed"
@@ -167,7 +173,7 @@ async def test_an_idle_connection_that_was_cut_is_replaced_unnoticed(new_databas
 
 async def test_a_busy_connection_that_is_cut_is_unavailable(new_database: str):
     async with opened(new_database, pool_size=1) as database:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(Unavailable) as caught:  # noqa: PT012 - the session's end raises
             async with database.session(ALICE) as session:
                 await terminate(new_database, await backend(session))
                 await TaskStore(session).account()

@@ -22,8 +22,8 @@ _IGNORED = frozenset(
         "channel_binding", "connect_timeout", "application_name", "fallback_application_name", "keepalives",
         "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "gssencmode",
         "require_auth", "target_session_attrs", "load_balance_hosts", "pgbouncer", "connection_limit", "pool_timeout",
-        "statement_cache_size", "prepared_statement_cache_size", "prepareThreshold", "schema", "sslsni", "uselibpqcompat",
-        "client_encoding", "supa",
+        "statement_cache_size", "prepared_statement_cache_size", "prepareThreshold", "schema", "sslsni",
+        "uselibpqcompat", "client_encoding", "supa",
     }
 )  # fmt: skip
 _LAST_PORT = 65535
