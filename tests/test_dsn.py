@@ -57,7 +57,7 @@ PROVIDERS = {
     ),
     "SQLAlchemy": (f"postgresql+asyncpg://u:{PASSWORD}@host/db", f"postgresql://u:{PASSWORD}@host/db", False),
     "libpq": (
-        f"postgresql://u:{PASSWORD}@host/db?connect_timeout=10&application_name=x&target_session_attrs=read-write",
+        f"postgresql://u:{PASSWORD}@host/db?connect_timeout=10&application_name=x&keepalives=1&target_session_attrs=any",
         f"postgresql://u:{PASSWORD}@host/db",
         False,
     ),

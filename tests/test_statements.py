@@ -1,6 +1,6 @@
 """What `compile_statement` refuses, because it could reach a row of somebody else, and what it accepts."""
 
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001 - one table of imports reads best
 
 import ast
 from collections.abc import Callable
@@ -10,34 +10,8 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import (
-    Column,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    and_,
-    any_,
-    bindparam,
-    case,
-    cast,
-    column,
-    delete,
-    exists,
-    false,
-    func,
-    insert,
-    literal,
-    literal_column,
-    not_,
-    null,
-    or_,
-    select,
-    table,
-    tablesample,
-    text,
-    true,
-    union_all,
-    update,
+    Column, Integer, MetaData, Table, Text, and_, any_, bindparam, case, cast, column, delete, exists, false, func,
+    insert, literal, literal_column, not_, null, or_, select, table, tablesample, text, true, union_all, update,
     values,
 )  # fmt: skip
 from sqlalchemy.dialects import postgresql

@@ -5,6 +5,7 @@ All of it is one transaction under a lock, so it either happened or did not, how
 
 from __future__ import annotations
 
+import asyncio
 import io
 from functools import cache
 from pathlib import Path
@@ -21,16 +22,21 @@ from taskward.database.roles import (
     grant_sql,
     handover_sql,
     is_handed_over,
+    protect,
     why_unsafe,
 )
+from taskward.database.session import quote_literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from alembic.config import Config
     from sqlalchemy import Connection as SyncConnection
 
 OLDEST_SERVER = 150_000
 VERSION_TABLE_OPTIONS: dict[str, Any] = {"version_table": "alembic_version", "version_table_schema": SCHEMA}
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_alembic = asyncio.Lock()  # its context is one per process, and `run_sync` lets other tasks run in between
 _LOCK = 0x7461736B77617264  # "taskward" in ASCII, as the key of an advisory lock
 
 
@@ -69,7 +75,7 @@ async def current(connection: Connection) -> str | None:
         SCHEMA,
         table,
     )
-    return await connection.fetchval(f"SELECT version_num FROM {table}") if readable else None  # noqa: S608
+    return await connection.fetchval(f"SELECT version_num FROM {table}") if readable else None
 
 
 async def migrate(owner: Address, requests: Address | None = None) -> str:
@@ -83,9 +89,10 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
         The schema version that was reached.
 
     Raises:
-        MigrationError: The server is too old or the schema is of a newer Taskward.
+        MigrationError: The server is too old, the schema is of a newer Taskward, or the connection was lost.
         MissingPrivilegeError: A role has to be made by someone who may.
     """
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
@@ -98,14 +105,20 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
             await transaction.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             await _check_server(raw)
             requests_role = await _prepare_roles(raw, login)
-            await transaction.run_sync(_upgrade)
+            async with _alembic:
+                await transaction.run_sync(_upgrade)
             database, version = await _facts(raw)
             names = RoleNames.of(database)
+            await protect(raw, names)
             statements = grant_sql(names, requests_role)
             if not await is_handed_over(raw, names, requests_role):
                 statements += handover_sql(names, requests_role, server_version=version)
             for statement in statements:
                 await raw.execute(statement)
+    except SQLAlchemyError as error:
+        original = getattr(error, "orig", None)
+        reason = getattr(original, "__cause__", None) or original or error
+        raise MigrationError(f"The migration failed and changed nothing: {reason}.") from error
     finally:
         await engine.dispose()
     return head()
@@ -126,17 +139,28 @@ def migration_sql(database: str, login: str) -> str:
     body = config.output_buffer.getvalue().strip()
     body = body.removeprefix("BEGIN;").removesuffix("COMMIT;").strip()
     names = RoleNames.of(database)
-    newest = 160_000
     lines = [
         "BEGIN;",
-        *(f"{line};" for line in creation_sql(names, login, server_version=newest)),
+        *_for_any_version(lambda version: creation_sql(names, login, server_version=version)),
         f"CREATE SCHEMA {SCHEMA};",
         body,
         *(f"{line};" for line in grant_sql(names, names.requests)),
-        *(f"{line};" for line in handover_sql(names, names.requests, server_version=newest)),
+        *_for_any_version(lambda version: handover_sql(names, names.requests, server_version=version)),
         "COMMIT;",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _for_any_version(statements: Callable[[int], list[str]]) -> Iterator[str]:
+    """The statements, each as PostgreSQL 15 reads it or, where that differs, as later versions do."""
+    for old, new in zip(statements(OLDEST_SERVER), statements(160_000), strict=True):
+        if old == new:
+            yield f"{new};"
+        else:
+            yield (
+                "DO $taskward$ BEGIN IF current_setting('server_version_num')::int >= 160000"
+                f" THEN EXECUTE {quote_literal(new)}; ELSE EXECUTE {quote_literal(old)}; END IF; END $taskward$;"
+            )
 
 
 def _upgrade(connection: SyncConnection) -> None:

@@ -211,6 +211,29 @@ ORDER BY c.relname
 """  # noqa: S608 - a name of ours
 
 
+async def unprotected(connection: Connection, names: RoleNames) -> list[str]:
+    """The tables with a `user_id` that row-level security does not guard as it should."""
+    rows = await connection.fetch(_UNPROTECTED, names.probe, _OWNER_ONLY)
+    return [row["relname"] for row in rows]
+
+
+async def protect(connection: Connection, names: RoleNames) -> None:
+    """Put the row-level security of Taskward's tables back in force, where somebody changed it."""
+    for name in await unprotected(connection, names):
+        if name not in GRANTS:
+            continue
+        table = f"{SCHEMA}.{name}"
+        policies = await connection.fetch(
+            "SELECT polname FROM pg_catalog.pg_policy WHERE polrelid = $1::pg_catalog.regclass AND polpermissive", table
+        )
+        for (policy,) in policies:
+            await connection.execute(f"DROP POLICY {quote_identifier(policy)} ON {table}")
+        await connection.execute(
+            f"CREATE POLICY owner ON {table} USING {_OWNER_ONLY} WITH CHECK {_OWNER_ONLY};"
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+        )
+
+
 async def why_unsafe(connection: Connection, role: str, names: RoleNames) -> str | None:
     """Why requests must not run as `role`, or None."""
     row = await connection.fetchrow(_WHY_UNSAFE, role, names.probe)
@@ -232,9 +255,8 @@ async def choose_requests_role(connection: Connection) -> str | None:
     """
     login, database = await connection.fetchrow("SELECT current_user::text, current_database()::text")  # type: ignore[misc]
     names = RoleNames.of(database)
-    if unprotected := await connection.fetch(_UNPROTECTED, names.probe, _OWNER_ONLY):
-        tables = ", ".join(row["relname"] for row in unprotected)
-        raise UnsafeRoleError(f"Row-level security is not in force on {tables}; run: taskward migrate")
+    if tables := await unprotected(connection, names):
+        raise UnsafeRoleError(f"Row-level security is not in force on {', '.join(tables)}; run: taskward migrate")
     may_switch = await connection.fetchval(
         "SELECT pg_has_role(current_user, oid, CASE WHEN current_setting('server_version_num')::int >= 160000"
         " THEN 'SET' ELSE 'MEMBER' END) FROM pg_roles WHERE rolname = $1",
