@@ -95,7 +95,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_made(fresh: Service,
     assert not other.exists()
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1", "1.2.3.4.5", "\u00e9..x"])
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
 def test_an_address_that_is_not_ours_is_refused(folder: Path, host: str):
     said = Service(folder / "other", "--host", host).refusal()
     assert said.startswith(f"Cannot listen on {host} port ")

