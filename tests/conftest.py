@@ -105,7 +105,12 @@ def _cluster(folder: Path, binaries: Path | None = None) -> Iterator[Cluster]:
         passwords = json.loads((server.data_dir / "credentials.json").read_text())
         parts = urlsplit(server.dsn)
         superuser = parts._replace(netloc=f"postgres:{passwords['postgres']}@", path="/postgres")
-        yield Cluster(urlunsplit(superuser), server.dsn)
+        url = urlunsplit(superuser)
+        # Nothing here outlives the session. That a write survives a crash is tested on servers of their own.
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            asyncio.run(_execute(url, f"ALTER SYSTEM SET {name} = off"))
+        asyncio.run(_execute(url, "SELECT pg_reload_conf()"))
+        yield Cluster(url, server.dsn)
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ async def test_a_session_is_committed_before_it_ends(new_database: str):
 async def test_a_session_is_rolled_back_on_any_error(new_database: str, error: type[BaseException]):
     async with opened(new_database, pool_size=1) as database:
         await write_task(database, "alice", "kept")
-        with pytest.raises(error):  # noqa: PT012 - the session's end raises
+        with pytest.raises(error):
             async with database.session(ALICE) as session:
                 assert await session._connection.execute("UPDATE taskward.task SET title = 'lost'") == "UPDATE 1"
                 raise error
@@ -60,7 +60,7 @@ async def test_a_session_is_rolled_back_on_any_error(new_database: str, error: t
 async def test_a_swallowed_error_is_not_taken_for_a_commit(new_database: str):
     async with opened(new_database, pool_size=1) as database:
         await write_task(database, "alice", "kept")
-        with pytest.raises(RuntimeError, match="ended with ROLLBACK"):  # noqa: PT012 - the session's end raises
+        with pytest.raises(RuntimeError, match="ended with ROLLBACK"):
             async with database.session(ALICE) as session:
                 await session._connection.execute("UPDATE taskward.task SET title = 'lost'")
                 with contextlib.suppress(asyncpg.DivisionByZeroError):
@@ -174,7 +174,7 @@ async def test_an_idle_connection_that_was_cut_is_replaced_unnoticed(new_databas
 
 async def test_a_busy_connection_that_is_cut_is_unavailable(new_database: str):
     async with opened(new_database, pool_size=1) as database:
-        with pytest.raises(Unavailable) as caught:  # noqa: PT012 - the session's end raises
+        with pytest.raises(Unavailable) as caught:
             async with database.session(ALICE) as session:
                 await terminate(new_database, await backend(session))
                 await TaskStore(session).account()

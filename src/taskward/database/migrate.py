@@ -75,7 +75,7 @@ async def current(connection: Connection) -> str | None:
         SCHEMA,
         table,
     )
-    return await connection.fetchval(f"SELECT version_num FROM {table}") if readable else None
+    return await connection.fetchval(f"SELECT version_num FROM {table}") if readable else None  # noqa: S608 - our own
 
 
 async def migrate(owner: Address, requests: Address | None = None) -> str:
