@@ -151,7 +151,7 @@ async def test_without_an_owner_no_row_is_seen(cluster: Cluster, template: str, 
 
 @pytest.mark.parametrize("change", ["id = gen_random_uuid()", "user_id = 'x'", "created_at = now()"])
 async def test_what_must_not_change_cannot_be_changed(database: Database, two_users: tuple[str, str], change: str):
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for table"):
         async with database.session(Owner(two_users[0])) as session:
             await session._connection.execute(f"UPDATE taskward.task SET {change}")
 

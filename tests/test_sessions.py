@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +164,14 @@ async def test_a_database_that_takes_no_writes_is_read_and_is_unavailable_for_wr
 # The server goes away
 
 
-async def test_an_idle_connection_that_was_cut_is_replaced_unnoticed(new_database: str):
-    async with opened(new_database, pool_size=2) as database:
-        async with database.session(ALICE) as one, database.session(ALICE) as two:
-            pids = [await backend(one), await backend(two)]
-        await terminate(new_database, *pids)
+async def test_idle_connections_that_were_cut_are_replaced_unnoticed(new_database: str):
+    async with opened(new_database, pool_size=3) as database:
+        async with database.session(ALICE) as one, database.session(ALICE) as two, database.session(ALICE) as three:
+            pids = [await backend(session) for session in (one, two, three)]
+        # From another thread, while this one's loop stands still and so cannot notice.
+        with ThreadPoolExecutor(1) as elsewhere:
+            elsewhere.submit(asyncio.run, terminate(new_database, *pids)).result()
+        assert not any(connection.is_closed() for connection in database.pool._idle)
         assert await titles(database) == []
         assert database.pool._open == 1
 

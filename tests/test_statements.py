@@ -20,7 +20,7 @@ from sqlalchemy.sql import quoted_name
 from sqlmodel import select as select_model
 
 import taskward
-from taskward.database import tables
+from taskward.database import statements, tables
 from taskward.database.statements import OWNER, Statement, UnscopedStatementError, compile_statement
 from taskward.database.tables import Account, columns, table_of, tick
 from taskward.tasks import query, store
@@ -265,6 +265,12 @@ def test_a_statement_of_the_store_without_its_owner_predicate_is_refused(name: s
 def test_a_caller_cannot_pass_the_owner():
     statement = compile_statement(select(task.title).where(MINE, task.id == ID))
     assert statement.arguments("alice", {"task_id": 1, "taskward_owner": "bob", "user_id": "bob"}) == ["alice", 1]
+
+
+def test_a_table_that_the_check_overlooked_is_found_in_the_sql(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(statements, "_sources", lambda _: iter(()))
+    with pytest.raises(UnscopedStatementError, match="taskward.task': 1"):
+        compile_statement(select(task.title, OWNER))
 
 
 def test_a_missing_parameter_is_an_error():
