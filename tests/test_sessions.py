@@ -171,7 +171,7 @@ async def test_idle_connections_that_were_cut_are_replaced_unnoticed(new_databas
         # From another thread, while this one's loop stands still and so cannot notice.
         with ThreadPoolExecutor(1) as elsewhere:
             elsewhere.submit(asyncio.run, terminate(new_database, *pids)).result()
-        assert not any(connection.is_closed() for connection in database.pool._idle)
+        assert not any(lease.connection.is_closed() for lease in database.pool._idle)
         assert await titles(database) == []
         assert database.pool._open == 1
 
