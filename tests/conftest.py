@@ -348,11 +348,12 @@ class Place:
         self._databases: list[str] = []
         self._roles: list[str] = []
 
-    async def database(self, name: str | None = None, *, owner: str = "taskward") -> str:
+    async def database(self, name: str | None = None, *, owner: str = "taskward", options: str = "") -> str:
         """Make a database; the URL is its owner's."""
         name = name or f"place_{secrets.token_hex(4)}"
         await execute(
-            self.cluster.superuser, f"CREATE DATABASE {quote_identifier(name)} OWNER {quote_identifier(owner)}"
+            self.cluster.superuser,
+            f"CREATE DATABASE {quote_identifier(name)} OWNER {quote_identifier(owner)} {options}",
         )
         self._databases.append(name)
         self._roles += RoleNames.of(name).requests, RoleNames.of(name).probe

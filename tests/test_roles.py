@@ -10,7 +10,7 @@ import pytest
 
 from taskward.database.database import UnsafeRoleError
 from taskward.database.dsn import parse_address
-from taskward.database.migrate import migrate
+from taskward.database.migrate import MigrationError, migrate
 from taskward.database.roles import MissingPrivilegeError, RoleNames, quote_identifier
 from taskward.identity import Owner
 from taskward.tasks.models import TaskFilters
@@ -184,3 +184,14 @@ def test_long_names_keep_apart():
 def test_a_name_of_the_longest_readable_length_is_kept():
     assert re.fullmatch(r"taskward_requests_l{45}", RoleNames.of("l" * 45).requests)
     assert "lll" not in RoleNames.of("l" * 46).requests
+
+
+# EUC_JP stores the two bars U+00A6 and U+FFE4 alike: users whose ids differ in nothing else would share their tasks.
+@pytest.mark.parametrize("encoding", ["EUC_JP", "SQL_ASCII", "LATIN1"])
+async def test_a_database_that_does_not_keep_every_character_apart_is_refused(place: Place, encoding: str):
+    options = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    url = await place.database(options=f"{options} LOCALE_PROVIDER libc")
+    with pytest.raises(MigrationError, match=f"encoding is {encoding}, and UTF8 is needed"):
+        await migrate(parse_address(url))
+    with pytest.raises(UnsafeRoleError, match=f"encoding is {encoding}"):
+        await serves(url)

@@ -53,6 +53,13 @@ def _sampled_beside_a_row_counted_twice() -> Any:
     return select(sample.c.title).select_from(TASK).where(MINE, counted_twice)
 
 
+def _alias_of_an_alias_beside_a_row_counted_twice() -> Any:
+    everyones_row = TASK.alias("one").alias("two")
+    # Its task is the outer one, which SQLAlchemy leaves out of the inner FROM.
+    counted_twice = select(literal(1)).where(MINE, account.user_id == OWNER).exists()
+    return select(everyones_row.c.title).select_from(everyones_row, TASK).where(MINE, counted_twice)
+
+
 UNSCOPED: dict[str, Callable[[], Any]] = {
     # conditions that do not limit
     "no where": lambda: select(task.title),
@@ -108,6 +115,7 @@ UNSCOPED: dict[str, Callable[[], Any]] = {
     "lateral": lambda: select(everyones.lateral("l").c.title, OWNER),
     "a sample": lambda: select(tablesample(TASK, 100).c.title, OWNER),
     "a sample beside a row counted twice": _sampled_beside_a_row_counted_twice,
+    "an alias of an alias beside a row counted twice": _alias_of_an_alias_beside_a_row_counted_twice,
     # statements inside statements
     "subquery": lambda: select(everyones.subquery().c.title, OWNER),
     "subquery of a subquery": lambda: select(select(everyones.subquery().c.title).subquery().c.title, OWNER),

@@ -35,6 +35,7 @@ LINGER = 0.05
 # What says that a connection, or its server, is gone or of no use; another one may well work.
 LOST = (
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server has said that it ends the connection, which is not closed yet
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,

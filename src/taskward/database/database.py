@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+
+import asyncpg
 
 from taskward.database import migrate
 from taskward.database.connections import LOST, Connection, Pool, connect
@@ -13,6 +16,10 @@ from taskward.errors import Unavailable
 
 if TYPE_CHECKING:
     from taskward.identity import Owner
+
+
+CHECK_TIMEOUT = 5.0
+"""Seconds in which the database must say whether requests can be served."""
 
 
 class SchemaBehindError(Exception):
@@ -32,6 +39,7 @@ class Database:
         self.pool = Pool(address, pool_size)
         self._role: str | None = None
         self._opened = False
+        self._check: asyncio.Task[str | None] | None = None
 
     async def open(self) -> None:
         """Check the schema and the role before the first request.
@@ -66,18 +74,35 @@ class Database:
         return Transaction(self.pool, owner, self._role, read_only=read_only)
 
     async def problem(self) -> str | None:
-        """What keeps the database from serving requests now, in a few words for an operator, or None."""
+        """What keeps the database from serving requests now, in a few words for an operator, or None.
+
+        It connects anew, and anybody may ask. However many do so at once, one connection answers them all.
+        """
+        if self._check is None:
+            self._check = asyncio.create_task(self._look_for_problem())
+            self._check.add_done_callback(self._forget_check)
+        return await asyncio.shield(self._check)
+
+    def _forget_check(self, _done: asyncio.Task[str | None]) -> None:
+        self._check = None
+
+    async def _look_for_problem(self) -> str | None:
         try:
-            connection = await connect(self._address)
-            try:
-                async with connection.transaction():
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                connection = await connect(self._address)
+                try:
+                    await connection.execute("BEGIN")
                     await _check_schema(connection, self._role)
-            finally:
-                await connection.close()
-        except LOST:
-            return "the database cannot be reached"
+                    await connection.execute("COMMIT")
+                    await connection.close()
+                finally:
+                    connection.terminate()
         except SchemaBehindError as error:
             return str(error)
+        except LOST:
+            return "the database cannot be reached"
+        except asyncpg.PostgresError:
+            return "the database refuses"
         return None
 
     async def close(self) -> None:

@@ -19,6 +19,7 @@ from taskward.database.roles import (
     RoleNames,
     admin_sql,
     creation_sql,
+    foreign_encoding,
     grant_sql,
     handover_sql,
     is_handed_over,
@@ -192,6 +193,8 @@ async def _check_server(connection: Connection) -> None:
     _, version = await _facts(connection)
     if version < OLDEST_SERVER:
         raise MigrationError(f"PostgreSQL {version // 10_000} is too old; 15 or newer is needed.")
+    if reason := await foreign_encoding(connection):
+        raise MigrationError(reason)
     found = await current(connection)
     if found is not None and found not in revisions():
         raise MigrationError(f"The schema is at version {found}, of a newer Taskward; upgrade Taskward to use it.")

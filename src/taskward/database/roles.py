@@ -244,6 +244,18 @@ async def why_unsafe(connection: Connection, role: str, names: RoleNames) -> str
     return f"role {role} is a member of {row['rolname']}, which {row['reason']}"
 
 
+async def foreign_encoding(connection: Connection) -> str | None:
+    """Why the database cannot hold what users send, or None.
+
+    Only UTF-8 keeps every character apart. EUC_JP stores two of them alike, by which two users would be one; others
+    have no place for most characters, or count bytes for them.
+    """
+    encoding = await connection.fetchval("SELECT pg_catalog.current_setting('server_encoding')")
+    if encoding == "UTF8":
+        return None
+    return f"The database's encoding is {encoding}, and UTF8 is needed: make another with ENCODING 'UTF8'."
+
+
 async def choose_requests_role(connection: Connection) -> str | None:
     """Decide how requests become a role that row-level security binds.
 
@@ -251,8 +263,10 @@ async def choose_requests_role(connection: Connection) -> str | None:
         The quoted role that each transaction switches to, or None where the connection's own role is safe.
 
     Raises:
-        UnsafeRoleError: There is no safe role to run as, or a table is not protected.
+        UnsafeRoleError: There is no safe role to run as, a table is not protected, or the encoding is not UTF-8.
     """
+    if reason := await foreign_encoding(connection):
+        raise UnsafeRoleError(reason)
     login, database = await connection.fetchrow("SELECT current_user::text, current_database()::text")  # type: ignore[misc]
     names = RoleNames.of(database)
     if tables := await unprotected(connection, names):

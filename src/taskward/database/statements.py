@@ -161,6 +161,8 @@ class _Units:
 def _check_element(element: Any) -> None:
     if not isinstance(element, _KNOWN) or (isinstance(element, ColumnClause) and element.is_literal):
         raise UnscopedStatementError(f"{type(element).__name__} cannot be checked for its owner")
+    if isinstance(element, Alias) and not isinstance(element.element, Table):
+        raise UnscopedStatementError(f"an alias of {type(element.element).__name__} cannot be checked for its owner")
     if isinstance(element, elements.Cast) and type(element.type) is not Text:
         raise UnscopedStatementError(f"a cast to {element.type!r} is not known to be harmless")
     if isinstance(element, SelectBase | CTE | Insert | Update | Delete):

@@ -266,7 +266,8 @@ def _validate_body(adapter: TypeAdapter[Any], body: bytes) -> BaseModel:
     try:
         return adapter.validate_json(body)  # type: ignore[no-any-return]
     except ValidationError as error:
-        if error.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
+        # Bad JSON is one error by itself. To list thousands takes longer than to find them, so they are listed once.
+        if error.error_count() > 1 or error.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
             raise
     # It takes a lone surrogate for bad JSON. JSON's grammar allows one, so the member that holds it is at fault.
     return adapter.validate_python(_parse_strictly(body))  # type: ignore[no-any-return]
