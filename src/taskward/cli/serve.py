@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
 from pydantic import SecretStr
@@ -108,6 +108,8 @@ def _run(settings: Settings, *, reload: bool, token: str | None, directory: Path
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        # Where either version may come, a connection that never says a word is never given up.
+        http=HTTPModes.http1,
         workers=settings.workers,
         loop=Loops.auto,
         websockets=False,
