@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
 
@@ -88,6 +88,8 @@ def run_workers(settings: Settings, logging: dict[str, Any], *, reload: bool, wh
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        # Where either version may come, a connection that never says a word is never given up.
+        http=HTTPModes.http1,
         workers=settings.workers,
         loop=Loops.auto,
         websockets=False,
