@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.conftest import make_token
+from tests.conftest import NO_TLS, make_token
 
 BASE_ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
@@ -91,7 +91,7 @@ class Service:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/healthz", timeout=5, verify=NO_TLS).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -104,7 +104,8 @@ class Service:
     def client(self, user: str = "alice") -> httpx.Client:
         secret = self.data.joinpath("development-secret").read_text().strip()
         token = make_token(user, secret=secret)
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=20)
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=NO_TLS)
 
     @property
     def workers(self) -> list[psutil.Process]:

@@ -10,7 +10,7 @@ import pytest
 from taskward.app import create_app
 from taskward.settings import SettingsError, load_settings
 from taskward.web.cors import EXPOSED_HEADERS
-from tests.conftest import SECRET, Cluster, make_settings, make_token, serving
+from tests.conftest import NO_TLS, SECRET, Cluster, make_settings, make_token, serving
 
 TASKS = "/api/v1/tasks"
 ORIGIN = "https://app.example"
@@ -26,7 +26,7 @@ def cors_url(cluster: Cluster, template: str) -> Iterator[str]:
 
 @pytest.fixture
 async def page(cors_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=cors_url) as client:
+    async with httpx.AsyncClient(base_url=cors_url, verify=NO_TLS) as client:
         yield client
 
 
@@ -102,7 +102,7 @@ async def test_another_page_gets_an_answer_that_its_browser_keeps_from_it(page: 
 
 async def test_any_origin_may_be_allowed(cluster: Cluster, template: str):
     app = create_app(make_settings(cluster.url(template), cors_origins="*"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", verify=NO_TLS) as client:
         response = await client.options(TASKS, headers={**CORS, "origin": "https://any.example"})
     assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, "*")
     assert "access-control-allow-credentials" not in response.headers

@@ -13,7 +13,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException
 
 from taskward.app import create_app, lifespan
-from tests.conftest import Cluster, make_settings, make_token, serving
+from tests.conftest import NO_TLS, Cluster, make_settings, make_token, serving
 
 PREFIX = "/todo"
 
@@ -75,7 +75,7 @@ def below_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def below(below_url: str) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {make_token(f'erin-{secrets.token_hex(4)}')}"}
-    async with httpx.AsyncClient(base_url=below_url, headers=headers) as client:
+    async with httpx.AsyncClient(base_url=below_url, headers=headers, verify=NO_TLS) as client:
         yield client
 
 
@@ -132,13 +132,13 @@ async def test_answers_below_have_the_common_headers_and_methods(below: httpx.As
 async def test_the_path_of_a_mount_counts_whatever_is_configured(cluster: Cluster, template: str):
     parent = make_parent(create_app(make_settings(cluster.url(template), root_path="/elsewhere")))
     with serving(parent) as url:
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, verify=NO_TLS) as client:
             response = await client.get(f"{PREFIX}/api/v1/tasks")
     assert (response.status_code, response.json()["type"]) == (401, f"{PREFIX}/problems/not-authenticated")
 
 
 async def test_the_outer_apps_own_routes_are_left_alone(mounted_url: str):
-    async with httpx.AsyncClient(base_url=mounted_url) as client:
+    async with httpx.AsyncClient(base_url=mounted_url, verify=NO_TLS) as client:
         own = await client.get("/own")
         assert own.json() == "own"
         assert not {"x-request-id", "vary", "cache-control"} & set(own.headers)
@@ -151,7 +151,7 @@ async def test_without_the_lifespan_it_is_503_and_says_why(cluster: Cluster, tem
     parent.mount(PREFIX, create_app(make_settings(cluster.url(template))))
     headers = {"Authorization": f"Bearer {make_token('erin')}"}
     with serving(parent) as url:
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, verify=NO_TLS) as client:
             response = await client.get(f"{PREFIX}/api/v1/tasks", headers=headers)
             assert (response.status_code, response.headers["retry-after"]) == (503, "2")
             assert "lifespan" in response.json()["detail"]
@@ -162,7 +162,9 @@ async def test_without_the_lifespan_it_is_503_and_says_why(cluster: Cluster, tem
 async def test_the_lifespan_lets_go_of_every_connection(cluster: Cluster, template: str):
     app = create_app(make_settings(cluster.url(template)))
     headers = {"Authorization": f"Bearer {make_token('erin')}"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", headers=headers) as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://x", headers=headers, verify=NO_TLS
+    ) as client:
         async with lifespan(app):
             assert (await client.get("/api/v1/tasks")).status_code == 200
         after = await client.get("/api/v1/tasks")
@@ -176,7 +178,7 @@ async def test_errors_of_an_outer_apps_dependency_are_problems_too(cluster: Clus
         raise HTTPException(418, "secret", {"X-Own": "kept"})
 
     app.add_api_route("/extra", lambda: None, dependencies=[Depends(teapot)])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", verify=NO_TLS) as client:
         response = await client.get("/extra")
     assert (response.status_code, response.headers["x-own"]) == (418, "kept")
     assert response.headers["content-type"] == "application/problem+json"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import make_token
+from tests.conftest import NO_TLS, make_token
 
 MEMBERS = ["id", "title", "description", "completed", "completed_at", "version", "user_id", "deleted_at", "\ud800", ""]
 JSON_VALUES = st.recursive(
@@ -54,7 +54,7 @@ METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 def client(base_url: str) -> Iterator[httpx.Client]:
     token = make_token(f"frank-{secrets.token_hex(4)}")
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    with httpx.Client(base_url=base_url, headers=headers, timeout=20) as client:
+    with httpx.Client(base_url=base_url, headers=headers, timeout=20, verify=NO_TLS) as client:
         yield client
 
 

@@ -18,7 +18,7 @@ from taskward.app import create_app
 from taskward.tasks.routes import router
 from taskward.web.middleware import BASE_PATH
 from taskward.web.routing import SessionRoute
-from tests.conftest import SECRET, Superuser, User, make_settings, make_token
+from tests.conftest import NO_TLS, SECRET, Superuser, User, make_settings, make_token
 
 ROUTES = sorted(
     (method, route.path)
@@ -157,7 +157,7 @@ async def test_no_listing_shows_a_strangers_task(alice: User, bob: User, superus
 )
 async def test_a_user_id_is_taken_character_for_character(base_url: str, superuser: Superuser, user_id: str):
     headers = {"Authorization": f"Bearer {make_token(user_id)}"}
-    async with httpx.AsyncClient(base_url=base_url, headers=headers) as client:
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, verify=NO_TLS) as client:
         made = (await client.post(router.prefix, json={"title": user_id})).json()
         assert made["user_id"] == user_id
         listed = (await client.get(router.prefix)).json()

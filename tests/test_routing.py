@@ -13,6 +13,7 @@ from taskward.deadlines import Deadlines
 from taskward.errors import NotAuthenticated
 from taskward.web import problems
 from taskward.web.routing import SessionRoute
+from tests.conftest import NO_TLS
 
 
 class Note(BaseModel):
@@ -37,7 +38,7 @@ def make_app(*routers: APIRouter) -> FastAPI:
 
 async def send(app: FastAPI, method: str = "GET", path: str = "/", **request: Any) -> httpx.Response:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://x", verify=NO_TLS) as client:
         return await client.request(method, path, **request)
 
 
