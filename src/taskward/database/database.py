@@ -10,7 +10,7 @@ import asyncpg
 from taskward.database import migrate
 from taskward.database.connections import LOST, Connection, Pool, connect
 from taskward.database.dsn import Address
-from taskward.database.roles import SCHEMA, UnsafeRoleError, choose_requests_role
+from taskward.database.roles import SCHEMA, UnsafeRoleError, choose_requests_role, foreign_encoding
 from taskward.database.session import Transaction
 from taskward.errors import Unavailable
 
@@ -111,6 +111,8 @@ class Database:
 
 
 async def _check_there(connection: Connection) -> None:
+    if reason := await foreign_encoding(connection):
+        raise UnsafeRoleError(reason)
     if await connection.fetchval("SELECT to_regnamespace($1) IS NULL", SCHEMA):
         raise SchemaBehindError("The schema is not there; run: taskward migrate")
 
