@@ -204,6 +204,15 @@ def base() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.fixture(autouse=True)
+def _tidy(base: Path) -> Iterator[None]:
+    # At once, before the disk has it all. What the module's fixtures made was there before, and stays.
+    before = set(base.iterdir())
+    yield
+    for left in set(base.iterdir()) - before:
+        shutil.rmtree(left)
+
+
 @pytest.fixture(scope="module", params=["root", "user"] if ROOT else ["user"])
 def starter(request: pytest.FixtureRequest, base: Path) -> Starter:
     if request.param == "root" or not ROOT:
