@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from typing import Any
 
 import pytest
 
+from taskward.database import connections
 from taskward.database import database as database_module
 from taskward.database.connections import connect
 from taskward.database.database import Database
@@ -45,6 +48,22 @@ async def test_an_idle_connection_that_the_server_ended_is_replaced_at_every_mom
     async with database.session(Owner("erin")) as session:
         assert await TaskStore(session).list(listing(TaskFilters())) == []
         assert await session._connection.fetchval("SELECT pg_backend_pid()") != pid
+
+
+async def test_a_server_that_has_gone_without_a_word_keeps_no_place_in_the_pool(
+    cluster: Cluster, template: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(connections, "ENDING_TIMEOUT", 0.5)
+    async with opened(cluster.url(template), pool_size=1) as database:
+        async with database.session(Owner("erin"), read_only=True) as session:
+            pid = await session._connection.fetchval("SELECT pg_backend_pid()")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(2 * connections.LINGER)  # the transaction that nobody came to end is being ended
+            async with database.session(Owner("erin"), read_only=True) as session:
+                assert await session._connection.fetchval("SELECT pg_backend_pid()") != pid
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def test_one_connection_tells_all_who_ask_at_once_whether_the_database_serves(

@@ -29,6 +29,8 @@ CONNECT_TIMEOUT = 2.0
 """Seconds for one host; asyncpg would spend one timeout over all of them."""
 ACQUIRE_TIMEOUT = 5.0
 """Seconds that a request waits for a connection."""
+ENDING_TIMEOUT = 10.0
+"""Seconds that COMMIT or ROLLBACK may take."""
 LINGER = 0.05
 """Seconds after which a transaction that only read is ended, if no other has ended it on its way in."""
 
@@ -245,7 +247,8 @@ class Pool:
 
     async def _end_lingering(self, lease: Lease) -> None:
         try:
-            await lease.connection.execute("COMMIT")
+            # A server that has gone without a word would keep this place in the pool for a quarter of an hour.
+            await lease.connection.execute("COMMIT", timeout=ENDING_TIMEOUT)
             lease.lingering = False
         except Exception:  # noqa: BLE001 - whatever it is, this connection is of no more use
             lease.connection.terminate()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from taskward.database.connections import LOST, Connection, Lease, Pool
+from taskward.database.connections import ENDING_TIMEOUT, LOST, Connection, Lease, Pool
 from taskward.errors import OutcomeUnknown, Unavailable
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _READ_ONLY = asyncpg.ReadOnlySQLTransactionError
-
-ENDING_TIMEOUT = 10.0
-"""Seconds that COMMIT or ROLLBACK may take."""
 
 
 class Session:
