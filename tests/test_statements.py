@@ -277,7 +277,7 @@ def test_a_caller_cannot_pass_the_owner():
 
 def test_a_table_that_the_check_overlooked_is_found_in_the_sql(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(statements, "_sources", lambda _: iter(()))
-    with pytest.raises(UnscopedStatementError, match="taskward.task': 1"):
+    with pytest.raises(UnscopedStatementError, match=r"taskward\.task': 1"):
         compile_statement(select(task.title, OWNER))
 
 
