@@ -71,7 +71,7 @@ async def test_the_migrations_make_no_other_tables(superuser: Connection):
 @pytest.mark.parametrize("name", [name for name in TaskFilters.model_fields if name not in {"limit", "cursor"}])
 async def test_a_filter_makes_another_listing_with_a_tag_and_cursors_of_its_own(alice: User, name: str):
     plain, filtered = listing(TaskFilters()), listing(TaskFilters(**{name: FILTERS[name]}))
-    assert (filtered.statement.sql, filtered.parameters) != (plain.statement.sql, plain.parameters)
+    assert filtered.statement.sql != plain.statement.sql
     assert filtered.fingerprint != plain.fingerprint
     last = (await alice.create())["id"]
     assert filtered.next_cursor(last) != plain.next_cursor(last)
