@@ -27,7 +27,6 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
 from taskward.database.database import Database
@@ -38,6 +37,7 @@ from taskward.database.roles import RoleNames, quote_identifier
 from taskward.identity import Owner
 from taskward.identity.tokens import sign
 from taskward.settings import Settings
+from taskward.tasks.models import TaskCreate
 from taskward.tasks.store import TaskStore
 
 if TYPE_CHECKING:
@@ -323,10 +323,10 @@ async def execute(url: str, *statements: str) -> None:
 
 async def write_task(database: Database, user_id: str, title: str = "Buy milk") -> UUID:
     """Write a task as `user_id`, past HTTP."""
-    task_id = uuid7()
+    task = TaskCreate(title=title)
     async with database.session(Owner(user_id)) as session:
-        await TaskStore(session).add(task_id, title=title, description=None, completed=False)
-    return task_id
+        await TaskStore(session).add(task)
+    return task.id
 
 
 @pytest.fixture

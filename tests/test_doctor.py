@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,6 +43,9 @@ def test_embedded_commands_make_use_and_end_a_server_of_their_own(run: Run, open
     data = open_folder / "own"
     settings = {"TASKWARD_DATA_DIR": str(data)}
     assert findings(run("doctor", **settings)) == {}
+    without = findings(run("doctor", TASKWARD_POSTGRES_BIN=str(open_folder), **settings))
+    assert without.keys() == {"database"}
+    assert without["database"].startswith(f"There is no `postgres` in {open_folder}: set TASKWARD_POSTGRES_BIN to ")
     data.mkdir()
     data.chmod(0o711)
     assert findings(run("doctor", **settings)) == {}
@@ -57,9 +62,9 @@ def test_doctor_says_what_is_wrong_with_settings_and_keys(run: Run, cluster: Clu
     }
     assert findings(run("doctor", TASKWARD_PORT="x")).keys() == {"settings"}
     assert findings(run("doctor", BETTER_AUTH_SECRET="short", DATABASE_URL=url)).keys() == {"settings"}
-    assert findings(run("doctor", DATABASE_URL=url)) == {
-        "keys": "Set BETTER_AUTH_SECRET, TASKWARD_JWT_SECRET or TASKWARD_PUBLIC_KEY."
-    }
+    without = findings(run("doctor", DATABASE_URL=url))
+    assert without.keys() == {"keys"}
+    assert without["keys"].startswith("There is no key to verify tokens with: set ")
     private = findings(run("doctor", DATABASE_URL=url, TASKWARD_PUBLIC_KEY=issuer("ES256").private_pem))
     assert "holds a private key" in private["keys"]
     done = run("doctor", DATABASE_URL=url, TASKWARD_PUBLIC_KEY=issuer("ES256").public_pem)
@@ -88,6 +93,20 @@ def test_an_address_that_leads_nowhere_is_explained_by_every_command(run: Run, u
         assert re.search(said, sentence)
 
 
+def test_a_server_that_speaks_no_tls_is_told_from_one_that_is_not_there(run: Run):
+    def refuse(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(8)
+            connection.sendall(b"N")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=refuse, args=(server,), daemon=True).start()
+        url = f"postgresql://app:{PASSWORD}@127.0.0.1:{server.getsockname()[1]}/tasks?sslmode=require"
+        wrong = findings(run("doctor", DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET))
+    assert wrong["database"].endswith(" rejected SSL upgrade. Check sslmode in DATABASE_URL.")
+
+
 def test_doctor_says_what_is_wrong_with_a_database(run: Run, cluster: Cluster, empty_database: str):
     def wrong(url: str) -> dict[str, str]:
         return findings(run("doctor", DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET))
@@ -100,7 +119,7 @@ def test_doctor_says_what_is_wrong_with_a_database(run: Run, cluster: Cluster, e
         "database": 'Database "Missing" does not exist. Create it, or check DATABASE_URL.'
     }
     fresh = wrong(empty_database)
-    assert fresh["schema"] == f"The schema is at nothing, {head()} is needed; run: taskward migrate"
+    assert fresh["schema"] == "The schema is not there; run: taskward migrate"
     assert fresh["role"].endswith("is not there to switch to; run: taskward migrate")
     run("migrate", DATABASE_URL=empty_database)
     name = urlsplit(empty_database).path.lstrip("/")

@@ -185,6 +185,8 @@ def test_a_secret_and_a_public_key_exclude_each_other(name: str, monkeypatch: py
         ("TASKWARD_AUDIENCE", "confidential,"), ("TASKWARD_AUDIENCE", ","), ("TASKWARD_AUDIENCE", " "),
         ("TASKWARD_CORS_ORIGINS", "confidential"), ("TASKWARD_CORS_ORIGINS", "https://confidential/path"),
         ("TASKWARD_CORS_ORIGINS", "https://"), ("TASKWARD_TRUSTED_PROXIES", "1.2.3.4,,"),
+        ("TASKWARD_TRUSTED_PROXIES", "confidential"), ("TASKWARD_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TASKWARD_TRUSTED_PROXIES", "10.0.0.0/8,*"),
         ("TASKWARD_ROOT_PATH", "confidential"),
         ("TASKWARD_USER_CLAIM", "iss"), ("TASKWARD_USER_CLAIM", "aud.0"), ("TASKWARD_USER_CLAIM", "exp"),
     ],

@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -136,6 +137,17 @@ class Settings(BaseSettings):
             scheme, separator, rest = origin.partition("://")
             if origin != "*" and (not separator or not scheme or not rest or "/" in rest):
                 raise ValueError("must be origins such as https://app.example.com, without a path, or *")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value if value != ("*",) else ():
+            try:
+                ip_network(address)
+            except ValueError:
+                # A name would never equal the address that a connection comes from.
+                raise ValueError("must be addresses, or networks such as 10.0.0.0/8, or *") from None
         return value
 
     @field_validator("user_claim")

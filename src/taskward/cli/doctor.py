@@ -11,10 +11,10 @@ from pathlib import Path
 from taskward.cli.environment import any_database, data_dir, shared_secret
 from taskward.cli.failures import FAILURES, CommandError, sentence
 from taskward.database.connections import connect
-from taskward.database.database import SchemaBehindError
+from taskward.database.database import check_schema
 from taskward.database.dsn import Address
-from taskward.database.embedded import clusters
-from taskward.database.migrate import OLDEST_SERVER, current, head
+from taskward.database.embedded import clusters, find
+from taskward.database.migrate import OLDEST_SERVER, head
 from taskward.database.roles import UnsafeRoleError, choose_requests_role
 from taskward.identity import Verifier, load_key
 from taskward.settings import Settings, load_settings
@@ -27,8 +27,7 @@ def doctor() -> int:
         return 1
     healthy = _check("keys", lambda: _keys(settings[0]))
     if settings[0].database_url is None and not _made(data_dir(settings[0])):
-        _say("database", "it will be made by the first `taskward serve`.", good=True)
-        return 0 if healthy else 1
+        return 0 if _check("database", lambda: _programs(settings[0])) and healthy else 1
     try:
         with any_database(settings[0]) as (requests, _owner):
             # What cannot be reached cannot be asked for its schema either.
@@ -78,6 +77,10 @@ def _keys(settings: Settings) -> str:
     return f"{key.algorithm}."
 
 
+def _programs(settings: Settings) -> str:
+    return f"the first `taskward serve` will make one, of PostgreSQL {find(settings.postgres_bin).version}."
+
+
 async def _server(address: Address) -> str:
     connection = await connect(address)
     try:
@@ -94,15 +97,13 @@ async def _schema(address: Address) -> str:
     try:
         async with connection.transaction():
             # As a request would: the login may have no rights of its own.
+            role = None
             with contextlib.suppress(UnsafeRoleError):
-                if role := await choose_requests_role(connection):
-                    await connection.execute(f"SET LOCAL ROLE {role}")
-            found = await current(connection)
+                role = await choose_requests_role(connection)
+            await check_schema(connection, role)
     finally:
         await connection.close()
-    if found != head():
-        raise SchemaBehindError(f"The schema is at {found or 'nothing'}, {head()} is needed; run: taskward migrate")
-    return f"at version {found}."
+    return f"at version {head()}."
 
 
 async def _role(address: Address) -> str:

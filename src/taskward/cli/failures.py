@@ -45,4 +45,5 @@ def sentence(error: BaseException) -> str:
         return f"The database refused: {error}."
     if isinstance(error, TimeoutError):
         return "The database did not answer in time. Check host and port in DATABASE_URL."
-    return f"The database cannot be reached: {error}. Check host and port in DATABASE_URL."
+    where = "sslmode" if "SSL" in str(error) else "host and port"
+    return f"The database cannot be reached: {error}. Check {where} in DATABASE_URL."

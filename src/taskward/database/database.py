@@ -55,7 +55,7 @@ class Database:
             async with connection.transaction():
                 await _check_there(connection)
                 self._role = await choose_requests_role(connection)
-                await _check_schema(connection, self._role)
+                await check_schema(connection, self._role)
         finally:
             await connection.close()
         self._opened = True
@@ -92,7 +92,7 @@ class Database:
                 connection = await connect(self._address)
                 try:
                     await connection.execute("BEGIN")
-                    await _check_schema(connection, self._role)
+                    await check_schema(connection, self._role)
                     await connection.execute("COMMIT")
                     await connection.close()
                 finally:
@@ -117,7 +117,15 @@ async def _check_there(connection: Connection) -> None:
         raise SchemaBehindError("The schema is not there; run: taskward migrate")
 
 
-async def _check_schema(connection: Connection, role: str | None) -> None:
+async def check_schema(connection: Connection, role: str | None) -> None:
+    """Check that the schema is at this code's version, within a transaction of the caller's.
+
+    Args:
+        role: The role that reads it, as a quoted identifier, or None for the connection's own.
+
+    Raises:
+        SchemaBehindError: It is not.
+    """
     if role is not None:
         await connection.execute(f"SET LOCAL ROLE {role}")
     found, needed = await migrate.current(connection), migrate.head()
@@ -126,4 +134,4 @@ async def _check_schema(connection: Connection, role: str | None) -> None:
         raise SchemaBehindError(f"The schema is {state}; run: taskward migrate")
 
 
-__all__ = ["Database", "SchemaBehindError", "UnsafeRoleError"]
+__all__ = ["Database", "SchemaBehindError", "UnsafeRoleError", "check_schema"]

@@ -49,7 +49,10 @@ def load_key(secret: str | None, public_key: str | None) -> VerificationKey:
     if secret is not None:
         return VerificationKey("HS256", secret)
     if public_key is None:
-        raise KeyConfigurationError("Set BETTER_AUTH_SECRET, TASKWARD_JWT_SECRET or TASKWARD_PUBLIC_KEY.")
+        raise KeyConfigurationError(
+            "There is no key to verify tokens with: set TASKWARD_JWT_SECRET or BETTER_AUTH_SECRET, a secret "
+            "shared with your app, or TASKWARD_PUBLIC_KEY, your issuer's key."
+        )
     return _public_key(_pem(public_key))
 
 

@@ -16,18 +16,18 @@ from sqlmodel import select
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, table_of
 from taskward.errors import FieldError, Invalid
-from taskward.tasks.models import Task, TaskFilters
+from taskward.tasks.models import Task, TaskFilters, TaskRead
 
 _task = columns(Task)
 READ = tuple(
     # As text: an identifier that is only passed on need not become an object and a text again.
     cast(_task.id, Text).label("id") if name == "id" else _task[name]
-    for name in (
-        "id", "user_id", "title", "description", "completed", "completed_at",
-        "version", "created_at", "updated_at", "deleted_at",
-    )
-)  # fmt: skip
+    for name in TaskRead.model_fields
+)
 """The columns of a task as clients read it, in the order in which they read it."""
+
+# A cursor and an ETag hold for one listing, told apart by these. A limit and a cursor only choose a page of it.
+_FILTERS = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor"})
 
 _DIGEST_BYTES = 8
 
@@ -92,7 +92,7 @@ def _list_statement(completed: bool | None, deleted: bool, paged: bool) -> State
 
 
 def _shape(filters: TaskFilters) -> str:
-    return f"completed={filters.completed};deleted={filters.deleted};sort=-id"
+    return "".join([f"{name}={getattr(filters, name)!r};" for name in _FILTERS]) + "sort=-id"
 
 
 def _digest(filters: TaskFilters) -> bytes:

@@ -88,7 +88,7 @@ async def list_tasks(
 )
 async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Response:
     """Create a task. With an `id` of your own the request can be repeated safely: the second answers 409."""
-    row = await tasks.add(task.id, title=task.title, description=task.description, completed=task.completed)
+    row = await tasks.add(task)
     location = public_path(request, f"{PATH}/{row['id']}")
     return entity_answer(row.items(), row["version"], status=201, headers={"Location": location})
 

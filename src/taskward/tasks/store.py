@@ -10,7 +10,6 @@ import asyncpg
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Boolean,
     Text,
     Uuid,
     any_,
@@ -30,11 +29,10 @@ from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, tick
 from taskward.errors import StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
-from taskward.tasks.models import Task, Tombstone
+from taskward.tasks.models import Task, TaskCreate, Tombstone
 from taskward.tasks.query import READ, Listing
 
 _task = columns(Task)
-_TYPES: dict[str, Any] = {"title": Text(), "description": Text(), "completed": Boolean()}
 
 _ID = bindparam("id", type_=Uuid())
 _VERSIONS = bindparam("versions", type_=ARRAY(BigInteger()))
@@ -51,16 +49,14 @@ class TaskStore:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def add(self, task_id: UUID, *, title: str, description: str | None, completed: bool) -> asyncpg.Record:
+    async def add(self, task: TaskCreate) -> asyncpg.Record:
         """Write a new task.
 
         Raises:
             TaskIdTaken: The owner has a task with this id.
         """
         try:
-            row = await self._session.fetch_one(
-                _add(), id=task_id, title=title, description=description, completed=completed
-            )
+            row = await self._session.fetch_one(_add(), **vars(task))
         except asyncpg.UniqueViolationError:
             raise TaskIdTaken from None
         assert row is not None, "an INSERT without ON CONFLICT returns its row"  # noqa: S101
@@ -155,16 +151,9 @@ class TaskStore:
 @cache
 def _add() -> Statement:
     clock = tick()
-    completed = bindparam("completed", type_=Boolean())
-    values: dict[str, Any] = {
-        "user_id": OWNER,
-        "id": _ID,
-        "title": bindparam("title", type_=Text()),
-        "description": bindparam("description", type_=Text()),
-        "completed": completed,
-        "completed_at": case((completed, func.now())),
-        "version": clock.c.clock,
-    }
+    sent = {name: bindparam(name, type_=_task[name].type) for name in TaskCreate.model_fields}
+    completed_at = case((sent["completed"], func.now()))
+    values: dict[str, Any] = {"user_id": OWNER, **sent, "completed_at": completed_at, "version": clock.c.clock}
     row = select(*(value.label(name) for name, value in values.items()))
     return compile_statement(insert(Task).from_select(list(values), row).returning(*READ))
 
@@ -194,7 +183,7 @@ def _change(values: dict[str, Any], *, conditional: bool, live: bool = True) -> 
 @cache
 def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: FBT001
     # The parameter may not be named as the column: SQLAlchemy keeps those names for itself.
-    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_TYPES[name]) for name in members}
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_task[name].type) for name in members}
     if "completed" in values:
         values["completed_at"] = case((values["completed"], func.coalesce(_task.completed_at, func.now())))
     return _change(values, conditional=conditional)

@@ -4,8 +4,9 @@ Only the process that serves enters `running`; every other command asks `read_ds
 tables lives here: whoever gets the DSN migrates.
 """
 
+from taskward.database.embedded.binaries import find
 from taskward.database.embedded.directory import clusters, default_data_dir
 from taskward.database.embedded.errors import EmbeddedServerError
 from taskward.database.embedded.server import EmbeddedServer, read_dsn, running
 
-__all__ = ["EmbeddedServer", "EmbeddedServerError", "clusters", "default_data_dir", "read_dsn", "running"]
+__all__ = ["EmbeddedServer", "EmbeddedServerError", "clusters", "default_data_dir", "find", "read_dsn", "running"]
