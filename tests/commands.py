@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import asyncpg
 import pytest
 
 from taskward.cli import main
+from tests.services import BASE_ENVIRONMENT
 
 PASSWORD = "hunter2"
 
@@ -56,7 +56,7 @@ def start(*arguments: str, stdout: int, folder: Path, **settings: str) -> Done:
     """Runs a command as a process."""
     done = subprocess.run(
         [sys.executable, "-m", "taskward", *arguments],
-        cwd=folder, env={"PATH": os.environ["PATH"], "HOME": str(folder), **settings},
+        cwd=folder, env={**BASE_ENVIRONMENT, "HOME": str(folder), **settings},
         stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=30,
     )  # fmt: skip
     return Done(done.returncode, done.stdout or "", done.stderr)

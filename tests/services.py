@@ -19,7 +19,7 @@ import psutil
 
 from tests.conftest import NO_TLS, make_token
 
-BASE_ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+BASE_ENVIRONMENT = {n: v for n, v in os.environ.items() if n in {"PATH", "HOME"} or n.startswith("COVERAGE_")}
 
 
 def free_port() -> int:

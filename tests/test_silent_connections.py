@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SECRET, Cluster
+from tests.services import BASE_ENVIRONMENT
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # with empty SETTINGS
 
@@ -26,7 +26,7 @@ def served(cluster: Cluster, template: str, tmp_path: Path) -> Iterator[int]:
     settings = {"DATABASE_URL": cluster.url(template), "TASKWARD_JWT_SECRET": SECRET, "TASKWARD_PORT": str(port)}
     process = subprocess.Popen(
         [sys.executable, "-m", "taskward", "serve"],
-        cwd=tmp_path, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **settings},
+        cwd=tmp_path, env={**BASE_ENVIRONMENT, "HOME": str(tmp_path), **settings},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
