@@ -193,5 +193,6 @@ async def test_a_database_that_does_not_keep_every_character_apart_is_refused(pl
     url = await place.database(options=f"{options} LOCALE_PROVIDER libc")
     with pytest.raises(MigrationError, match=f"encoding is {encoding}, and UTF8 is needed"):
         await migrate(parse_address(url))
+    await execute(url, "CREATE SCHEMA taskward")  # as if restored from elsewhere; without it, there is nothing to serve
     with pytest.raises(UnsafeRoleError, match=f"encoding is {encoding}"):
         await serves(url)
