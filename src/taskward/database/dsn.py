@@ -7,7 +7,7 @@ that only libpq, Prisma or a pooler understands are taken out here; what is left
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlunsplit
 
 _SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg", "postgres+asyncpg"})
 _KEPT = frozenset(
@@ -64,17 +64,16 @@ def parse_address(url: str, *, pooled: str = "auto", variable: str = "DATABASE_U
     scheme, separator, rest = url.strip().partition("://")
     if not separator or scheme not in _SCHEMES:
         raise AddressError(f"{variable} must start with postgresql://.")
-    try:
-        parts = urlsplit(f"postgresql://{rest}")
-        parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-        # What follows a stray / ? or # may be the rest of a password, so nothing of such a URL is repeated.
-        misread = bool(parts.fragment) or ("@" in rest and "@" not in parts.netloc)
-    except ValueError:
-        misread = True
-    if misread:
+    # Not `urlsplit`, which takes an IPv6 address beside other hosts in some versions of Python and not in others.
+    before_query, _, query = rest.partition("?")
+    authority, slash, path = before_query.partition("/")
+    # What follows a stray / ? or # may be the rest of a password, so nothing of such a URL is repeated.
+    stray = "#" in rest or ("@" in rest and "@" not in authority)
+    if stray or authority.count("[") != authority.count("]"):
         hint = "characters such as / ? # @ in a user or password must be percent-encoded"
-        raise AddressError(f"{variable} is not a URL that can be read; {hint}.") from None
-    credentials, at, netloc = parts.netloc.rpartition("@")
+        raise AddressError(f"{variable} is not a URL that can be read; {hint}.")
+    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    credentials, at, netloc = authority.rpartition("@")
     try:
         hosts = _hosts(netloc, parameters.pop("host", ""), parameters.pop("port", ""))
     except ValueError:
@@ -86,7 +85,7 @@ def parse_address(url: str, *, pooled: str = "auto", variable: str = "DATABASE_U
     kept = {name: value for name, value in parameters.items() if name in _KEPT}
     # asyncpg takes the first @ for the last.
     user = credentials.replace("@", "%40") + at
-    dsns = tuple(_dsn(user, host, port, parts.path, kept) for host, port in hosts)
+    dsns = tuple(_dsn(user, host, port, slash + path, kept) for host, port in hosts)
     if pooled == "auto":
         is_pooled = parameters.get("pgbouncer") == "true" or any(_looks_pooled(host, port) for host, port in hosts)
     else:
