@@ -48,7 +48,7 @@ def without(name: str) -> dict[str, Any]:
         b'{"sub":"a","exp":1,"exp":%d}', b'{"sub":"a","exp":%d,"x":{"y":1,"y":1}}',
         b'{"sub":"a","\\u0073ub":"b","exp":%d}',
         b'{"sub":"a","exp":%d,"x":NaN}', b'{"sub":"a","exp":%d,"x":Infinity}', b'{"sub":"a","exp":%d,"x":-Infinity}',
-        b'{"sub":"a","exp":%d,"x":' + b"[" * 2500 + b"]" * 2500 + b"}", b'{"sub":"a","exp":%d,"x":' + b'{"a":' * 1100,
+        b'{"sub":"a","exp":%d,"x":' + b"[" * 2500, b'{"sub":"a","exp":%d,"x":' + b'{"a":' * 1100,
         b'{"sub":"a","exp":%d,"x":' + b"9" * 5000 + b"}", b'{"sub":"a","exp":%d,"x":"\x00"}',
         '{"sub":"a","exp":%d}'.encode("utf-16"),
     ],

@@ -127,7 +127,7 @@ def test_a_header_that_asks_for_more_than_is_understood_is_refused(signer: Issue
         b"", b"null", b"[]", b'"HS256"', b"1", b"{", b"\xff", b'\xef\xbb\xbf{"alg":"%s"}', b'{"alg":"%s","alg":"none"}',
         b'{"alg":"none","alg":"%s"}', b'{"alg":"%s","kid":"a","kid":"b"}', b'{"alg":"%s","x":{"a":1,"a":2}}',
         b'{"alg":"%s","x":NaN}', b'{"alg":"%s","x":-Infinity}', b'{"alg":"%s"}x', b"{'alg':'%s'}",
-        b'{"alg":"%s","x":' + b"[" * 2000 + b"]" * 2000 + b"}", b'{"alg":"%s","x":' + b'{"a":' * 900,
+        b'{"alg":"%s","x":' + b"[" * 2000, b'{"alg":"%s","x":' + b'{"a":' * 900,
         b'{"alg":"%s","x":' + b"9" * 5000 + b"}",
     ],
     ids=lambda header: repr(header[:32]),
