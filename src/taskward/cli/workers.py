@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import multiprocessing
 import os
@@ -40,7 +41,16 @@ class _Server(Server):  # type: ignore[misc, valid-type]
             if signum == signal.SIGTERM:
                 os._exit(0)
             return  # of Ctrl-C, which reaches the parent as well
-        super().signal_handler_interrupt()
+        self.interrupt_signal = True
+        self._wake()
+
+    def signal_handler_reload(self, *_arguments: object) -> None:
+        self.reload_signal = True
+        self._wake()
+
+    def _wake(self) -> None:
+        # From another thread: this one may be inside the event's own lock, in which Granian's handlers wait for ever.
+        _thread.start_new_thread(self.main_loop_interrupt.set, ())
 
     def _spawn_worker(self, *arguments: Any, **options: Any) -> Any:
         worker = super()._spawn_worker(*arguments, **options)
