@@ -14,7 +14,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ from taskward.identity.tokens import sign
 from taskward.settings import Settings
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.store import TaskStore
+from tests import sizes
 
 if TYPE_CHECKING:
     Superuser = asyncpg.Connection[asyncpg.Record]
@@ -50,6 +51,27 @@ SECRET = "a-secret-of-the-tests-that-nobody-else-knows"
 # Every server here speaks plain HTTP. Without this each client would read all the certificate authorities there are,
 # which takes longer than most tests.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough", action="store_true", help="try properties, fuzzers and crowds at full size, as CI does"
+    )
+    parser.addoption("--no-skip", action="store_true", help="a test that cannot run here fails, as it does in CI")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--thorough"):
+        sizes.be_thorough()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--no-skip"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"{item.nodeid} cannot run here: {reason}"
+    return report
 
 
 def make_token(user_id: str, /, *, secret: str = SECRET, ttl: float = 3600, **claims: Any) -> str:
