@@ -6,6 +6,7 @@ become fresh, and `…` becomes a secret.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import secrets
@@ -26,6 +27,7 @@ from fastapi import FastAPI
 from taskward.app import create_app
 from taskward.identity import TokenRejected, Verifier
 from taskward.settings import load_settings
+from tests.commands import Run, run_fixture  # noqa: F401 - a fixture
 from tests.conftest import NO_TLS, Cluster, serving
 from tests.issuer import Issuer, issuer, new_private
 from tests.services import eventually
@@ -227,6 +229,11 @@ def issuing(setup: Setup) -> Iterator[Running]:
         yield Running(here, signer, ("TASKWARD_PUBLIC_KEY", signer.public_pem.replace("\n", "\\n")))
 
 
+def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
+    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+    folder.joinpath(".env").write_text(lines, encoding="utf-8")
+
+
 @pytest.fixture(name="configured")
 def configured_fixture(
     cluster: Cluster, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -237,8 +244,7 @@ def configured_fixture(
     monkeypatch.chdir(tmp_path)
 
     def app(settings: Mapping[str, str]) -> FastAPI:
-        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
-        tmp_path.joinpath(".env").write_text(lines, encoding="utf-8")
+        write_settings(tmp_path, settings)
         return create_app(load_settings())
 
     return app
@@ -316,6 +322,21 @@ async def test_what_a_page_says_refuses_a_token_is_what_does(
         assert await accepts(*(rules.keys() - lookalike.refused_by)) is not always
         for name in lookalike.refused_by:
             assert not await accepts(name), name
+
+
+@each_setup
+def test_doctor_accepts_the_token_of_a_page_and_shows_neither_it_nor_the_user(
+    setup: Setup, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with issuing(setup) as running:
+        write_settings(tmp_path, running.setup.settings)
+        token = running.sign()
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
+        done = run("doctor", "--token", "-")
+    assert done.stdout.splitlines()[-1] == "ok   token: it is accepted."
+    assert done.returncode == 0
+    assert ("warn keys: TASKWARD_AUDIENCE is not set" in done.stdout) is ("TASKWARD_AUDIENCE" not in setup.settings)
+    assert not any(secret in done.stdout for secret in (token, setup.payload["sub"]))
 
 
 @each_with_scopes
