@@ -24,8 +24,9 @@ _DISCOVERY = "/.well-known/openid-configuration"
 _SECONDS = 5.0  # for one document, from connecting to its last byte
 _LARGEST_DOCUMENT = 1 << 20
 _OK = 200
+_LAST_PORT = 65_535
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"taskward/{__version__}"}
-_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])")
+_MAX_AGE = re.compile(r"(?i)(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])")
 
 
 class FetchError(Exception):
@@ -118,7 +119,7 @@ class KeySource:
         body = bytearray()
         try:
             async with asyncio.timeout(_SECONDS), self._client.stream("GET", address) as response:
-                if response.is_redirect:
+                if response.has_redirect_location:
                     raise FetchError(f"{_shown(address)} redirects, which is not followed; set the final address")
                 if response.status_code != _OK:
                     raise FetchError(f"{_shown(address)} answers {response.status_code}")
@@ -141,7 +142,14 @@ def _parse(address: str) -> httpx.URL | None:
         url = httpx.URL(address)
     except (httpx.InvalidURL, ValueError):
         return None
-    if not url.host or url.userinfo or url.fragment or not address.isprintable() or " " in address:
+    if (
+        not url.host
+        or not 0 < (url.port or 443) <= _LAST_PORT
+        or url.userinfo
+        or url.fragment
+        or not address.isprintable()
+        or " " in address
+    ):
         return None
     return url if url.scheme == "https" or (url.scheme == "http" and _is_local(url)) else None
 

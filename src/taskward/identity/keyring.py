@@ -159,7 +159,8 @@ class FetchedKeys:
         except Exception as error:  # noqa: BLE001 - whatever it is, the keys that are known go on
             self._failed(f"The issuer's keys cannot be fetched, by a defect: {type(error).__name__}.")
             return
-        life = min(max(fetched.max_age or _USUAL_LIFE, _SHORTEST_LIFE), _LONGEST_LIFE)
+        wanted = _USUAL_LIFE if fetched.max_age is None else fetched.max_age
+        life = min(max(wanted, _SHORTEST_LIFE), _LONGEST_LIFE)
         # Well before that, and not at the same moment in every worker.
         self._due = self._clock() + life * random.uniform(0.7, 0.8)  # noqa: S311 - guards nothing
         self._failures = 0
