@@ -130,7 +130,6 @@ class Mutator:
         kid, signer = self.chance.choice(list(self.side.signers.items()))
         # Members that are of no use here are written as they should be: joserfc minds their types, Taskward need not.
         idle: list[dict[str, Any]] = [
-            {"jwk": JWKS["keys"][0]},
             {"jku": ISSUER},
             {"x5u": ISSUER},
             {"x5c": ["MIIB"]},
