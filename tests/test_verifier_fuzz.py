@@ -154,7 +154,7 @@ class Mutator:
         if value == "absent":
             del claims[name]
         raw = json.dumps(claims).encode()
-        if self.chance.random() < 0.1:
+        if "sub" in claims and self.chance.random() < 0.1:
             raw = raw[:-1] + b',"sub":"mallory"}'
         return signer.sign_bytes(json.dumps({"alg": signer.algorithm, "kid": kid}).encode(), raw)
 
