@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
+import httpx
+import psutil
 import pytest
 
+from taskward.app import create_app
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.database.migrate import migrate
@@ -23,7 +28,9 @@ from taskward.identity import Owner
 from taskward.tasks.models import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
-from tests.conftest import connected, name_of, opened, write_task
+from tests.conftest import NO_TLS, connected, make_settings, name_of, opened, serving, write_task
+from tests.oracle import TASK, TASKS, Ask, User, World, everything
+from tests.sizes import sized
 from tests.test_dsn import dead_port
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -32,7 +39,7 @@ pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not inst
 
 
 @contextmanager
-def pooling(url: str) -> Iterator[str]:
+def pooling(url: str, server_connections: int = SERVER_CONNECTIONS) -> Iterator[str]:
     """Run PgBouncer before the database of `url`, as an ordinary user; yields the URL through it."""
     parts = urlsplit(url)
     server = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -46,7 +53,7 @@ def pooling(url: str) -> Iterator[str]:
         f"[databases]\n{database} = host={server['host']} port={server['port']} dbname={database}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
         f"auth_type = scram-sha-256\nauth_file = {folder}/users\npool_mode = transaction\n"
-        f"default_pool_size = {SERVER_CONNECTIONS}\nmax_client_conn = 200\n"
+        f"default_pool_size = {server_connections}\nmax_client_conn = 200\n"
     )
     for path in (folder, *folder.iterdir()):
         if account[0] is not None:
@@ -116,6 +123,78 @@ async def test_fifty_users_over_three_connections_see_only_their_own(pooled: str
         async with connected(pooled) as other:  # another client of the pooler finds nobody's owner
             for _ in range(SERVER_CONNECTIONS * 2):
                 assert await other.fetchval("SELECT current_setting('taskward.user_id', true)") in {"", None}
+
+
+SERVED_BY = 10
+
+
+def day(user: User, neighbour: User) -> Iterator[Ask]:
+    """What a user does in turn: each request is made when the one before has been answered."""
+    yield Ask("POST", TASKS, body={"title": f"Plan of {user.marker}"})
+    task_id = user.ever[-1]
+    yield Ask("GET", TASKS, params={"limit": "200"})
+    yield Ask("PATCH", TASK, task_id, body={"description": f"About {user.marker}"})
+    yield Ask("GET", TASK, neighbour.ever[0])
+    yield Ask("PATCH", f"{TASK}/complete", task_id)
+    yield Ask("PATCH", TASK, neighbour.ever[0], body={"title": f"Mine, says {user.marker}"})
+    yield Ask("DELETE", TASK, task_id, params={"permanent": "true"} if len(user.ever) % 2 else {})
+    yield Ask("GET", TASKS, params={"limit": "200", "deleted": "true"})
+
+
+async def busiest(direct: asyncpg.Connection[asyncpg.Record], work: asyncio.Future[Any], port: int) -> tuple[int, int]:
+    """The most connections that were open at once, from PgBouncer to the server and from clients to PgBouncer."""
+    to_server = to_pooler = 0
+    while not work.done():
+        found = await direct.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        sockets = psutil.net_connections("tcp4")
+        clients = [s for s in sockets if s.laddr and s.laddr.port == port and s.status == psutil.CONN_ESTABLISHED]
+        to_server, to_pooler = max(to_server, found), max(to_pooler, len(clients))
+        await asyncio.sleep(0.1)
+    return to_server, to_pooler
+
+
+async def test_a_crowd_over_ten_connections_is_answered_each_from_what_is_theirs(new_database: str):
+    world = World()
+    crowd = [world.add(at_once=True) for _ in range(sized(60, 300))]
+    async with AsyncExitStack() as stack:
+        pooled = stack.enter_context(pooling(new_database, SERVED_BY))
+        await ready(pooled)
+        apps = [create_app(make_settings(pooled, pool_size=25, pooled="on")) for _ in range(2)]
+        urls = itertools.cycle([stack.enter_context(serving(app)) for app in apps])
+        # Each user has connections of their own, as people do, and none that the server is about to give up.
+        limits = httpx.Limits(keepalive_expiry=1)
+        clients = [httpx.AsyncClient(timeout=60, verify=NO_TLS, limits=limits) for _ in crowd]
+        for client in clients:
+            await stack.enter_async_context(client)
+        db = await stack.enter_async_context(connected(new_database))
+
+        async def send(number: int, ask: Ask) -> None:
+            user = crowd[number]
+            sent = ask.sending(user)
+            user.check(ask, await clients[number].request(**{**sent, "url": next(urls) + sent["url"]}))
+
+        async def live(number: int) -> None:
+            for turn in range(sized(1, 2)):
+                for ask in day(crowd[number], crowd[(number + turn + 1) % len(crowd)]):
+                    await send(number, ask)
+            for ask in everything(crowd[number]):
+                await send(number, ask)
+
+        everybody = range(len(crowd))
+        await asyncio.gather(
+            *(send(n, Ask("POST", TASKS, body={"title": f"Kept by {crowd[n].marker}"})) for n in everybody)
+        )
+        for user in crowd:
+            user.kept.update(user.ever)
+        work = asyncio.gather(*(live(number) for number in everybody))
+        to_server, to_pooler = await busiest(db, work, urlsplit(pooled).port or 0)
+        await work
+    assert to_server <= SERVED_BY
+    assert to_pooler > 3 * SERVED_BY
+    assert {status for (_, status) in world.seen if isinstance(status, int)} == {200, 201, 204, 403, 404}
 
 
 async def test_the_schema_is_migrated_through_it(empty_database: str):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
 import asyncpg
 import pytest
 
 from taskward.database.connections import Connection
 from taskward.database.database import Database
+from taskward.database.dsn import parse_address
+from taskward.database.migrate import migrate
 from taskward.database.roles import GRANTS, RoleNames
 from taskward.identity import Owner
 from tests.conftest import Cluster, connected
@@ -19,121 +25,239 @@ async def counts(connection: Connection) -> list[int]:
     return [await connection.fetchval(f"SELECT count(*) FROM taskward.{table}") for table in TABLES]
 
 
-# The catalogue
+# The catalogue. It is asked what there is, so that nothing can be added without being looked at here.
+
+OWNER = "(user_id = NULLIF(current_setting('taskward.user_id'::text, true), ''::text))"
+WITHOUT_OWNER = {"alembic_version"}
+IN_SCHEMA = "= 'taskward'::regnamespace"
 
 
-async def test_every_owned_table_forces_row_security_on_reads_and_writes(superuser: Connection):
-    rows = await superuser.fetch(
-        "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,"
-        " count(p.*) FILTER (WHERE p.polqual IS NOT NULL AND p.polwithcheck IS NOT NULL AND p.polcmd = '*'"
-        "  AND pg_get_expr(p.polqual, c.oid) LIKE '%user_id = NULLIF(current_setting(%taskward.user_id%'"
-        "  AND pg_get_expr(p.polqual, c.oid) = pg_get_expr(p.polwithcheck, c.oid)) AS owner_policies,"
-        " count(p.*) FILTER (WHERE p.polname <> 'owner') AS others"
-        " FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id'"
-        " LEFT JOIN pg_policy p ON p.polrelid = c.oid"
-        " WHERE c.relnamespace = 'taskward'::regnamespace AND c.relkind IN ('r', 'p') GROUP BY 1, 2, 3 ORDER BY 1"
-    )
-    assert [tuple(row) for row in rows] == [
-        ("account", True, True, 1, 0),
-        ("task", True, True, 1, 1),  # the probe's
-        ("tombstone", True, True, 1, 0),
-    ]
+@dataclass(frozen=True)
+class Catalogue:
+    """The catalogue of a migrated database, read by a superuser.
 
+    Attributes:
+        login: The URL of the role that migrated it and that requests log in as.
+    """
 
-async def test_every_key_contains_the_owner(superuser: Connection):
-    rows = await superuser.fetch(
-        "SELECT i.indexrelid::regclass::text AS name, a.attname AS first FROM pg_index i"
-        " JOIN pg_class c ON c.oid = i.indrelid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]"
-        " WHERE c.relnamespace = 'taskward'::regnamespace AND i.indisunique AND c.relname <> 'alembic_version'"
-    )
-    assert {row["name"] for row in rows if row["first"] != "user_id"} == set()
-    assert len(rows) == 5
+    superuser: Connection
+    login: str
 
+    async def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self.superuser.fetch(query, *arguments)]
 
-async def test_every_foreign_key_contains_the_owner(superuser: Connection):
-    crossing = await superuser.fetch(
-        "SELECT conname FROM pg_constraint c WHERE c.connamespace = 'taskward'::regnamespace AND c.contype = 'f'"
-        " AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)"
-        " AND a.attname = 'user_id')"
-    )
-    assert crossing == []
-
-
-async def test_there_is_no_trigger_and_no_rule(superuser: Connection):
-    assert (
-        await superuser.fetchval(
-            "SELECT (SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-            " WHERE c.relnamespace = 'taskward'::regnamespace)"
-            " + (SELECT count(*) FROM pg_rules WHERE schemaname = 'taskward')"
+    async def owned(self) -> set[str]:
+        """The tables that have an owner's column."""
+        found = await self.rows(
+            "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id'"
+            f" WHERE c.relnamespace {IN_SCHEMA} AND c.relkind IN ('r', 'p')"
         )
-        == 0
+        return {name for (name,) in found}
+
+
+@pytest.fixture(scope="module", params=["cluster", "cluster_15"])
+def each_cluster(request: pytest.FixtureRequest) -> Cluster:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+async def catalogue(each_cluster: Cluster) -> AsyncIterator[Catalogue]:
+    """The catalogue as the newest PostgreSQL has it, and as the oldest."""
+    await migrate(parse_address(each_cluster.owner))
+    async with connected(each_cluster.url("taskward", superuser=True)) as superuser:
+        yield Catalogue(superuser, each_cluster.owner)
+
+
+async def test_every_table_has_an_owner_save_those_that_are_listed(catalogue: Catalogue):
+    rows = await catalogue.rows(
+        f"SELECT relname FROM pg_class WHERE relnamespace {IN_SCHEMA} AND relkind IN ('r', 'p')"
     )
+    tables, owned = {name for (name,) in rows}, await catalogue.owned()
+    assert tables - owned == WITHOUT_OWNER
+    assert tables == GRANTS.keys()
 
 
+async def test_there_are_only_tables_their_indexes_and_their_types(catalogue: Catalogue):
+    kinds = await catalogue.rows(f"SELECT DISTINCT relkind FROM pg_class WHERE relnamespace {IN_SCHEMA} ORDER BY 1")
+    assert kinds == [(b"i",), (b"r",)]  # no view, no sequence, no foreign or partitioned table
+    for found in (
+        f"pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace {IN_SCHEMA} AND NOT t.tgisinternal",
+        f"pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE c.relnamespace {IN_SCHEMA}",
+        f"pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relnamespace {IN_SCHEMA}",
+        f"pg_type WHERE typnamespace {IN_SCHEMA} AND typtype <> 'c' AND typelem = 0",
+        f"pg_operator WHERE oprnamespace {IN_SCHEMA}",
+        "pg_event_trigger",
+        "pg_publication",
+    ):
+        assert await catalogue.rows(f"SELECT * FROM {found}") == [], found
+
+
+async def test_the_owners_column_is_compared_byte_by_byte_and_is_never_empty(catalogue: Catalogue):
+    columns = await catalogue.rows(
+        "SELECT c.relname, a.atttypid::regtype::text, l.collname, a.attnotnull FROM pg_class c"
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id'"
+        f" LEFT JOIN pg_collation l ON l.oid = a.attcollation WHERE c.relnamespace {IN_SCHEMA} AND c.relkind = 'r'"
+    )
+    assert set(columns) == {(table, "text", "C", True) for table in await catalogue.owned()}
+
+
+async def test_every_owned_table_forces_row_security(catalogue: Catalogue):
+    rows = await catalogue.rows(
+        f"SELECT relname FROM pg_class WHERE relnamespace {IN_SCHEMA} AND relrowsecurity AND relforcerowsecurity"
+    )
+    assert {name for (name,) in rows} == await catalogue.owned() != set()
+
+
+async def test_every_owned_table_has_the_owners_policy_and_no_other_save_the_probes(catalogue: Catalogue):
+    rows = await catalogue.rows(
+        "SELECT c.relname, p.polname, p.polpermissive, p.polcmd,"
+        " ARRAY(SELECT CASE r WHEN 0 THEN 'public' ELSE r::regrole::text END FROM unnest(p.polroles) r),"
+        " pg_get_expr(p.polqual, c.oid), pg_get_expr(p.polwithcheck, c.oid)"
+        " FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid"
+    )
+    expected = [(table, "owner", True, b"*", ["public"], OWNER, OWNER) for table in await catalogue.owned()]
+    assert sorted(rows) == sorted([*expected, ("task", "probe", True, b"r", [ROLES.probe], "true", None)])
+
+
+async def test_every_key_begins_with_the_owner_and_every_table_has_one(catalogue: Catalogue):
+    keys = await catalogue.rows(
+        "SELECT c.relname, i.indexrelid::regclass::text, a.attname, i.indisprimary FROM pg_index i"
+        " JOIN pg_class c ON c.oid = i.indrelid"
+        " LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]"
+        f" WHERE c.relnamespace {IN_SCHEMA} AND (i.indisunique OR i.indisexclusion)"
+    )
+    owned = await catalogue.owned()
+    assert [key for key in keys if key[0] in owned and key[2] != "user_id"] == []
+    assert {table for table, _, _, primary in keys if primary} >= owned
+
+
+async def test_every_constraint_that_spans_rows_contains_the_owner_on_both_its_sides(catalogue: Catalogue):
+    constraints = await catalogue.rows(
+        "SELECT k.conname, k.contype, c.relname, f.relname,"
+        " ARRAY(SELECT attname::text FROM unnest(k.conkey) WITH ORDINALITY u (n, place)"
+        "  JOIN pg_attribute ON attrelid = k.conrelid AND attnum = n ORDER BY place),"
+        " ARRAY(SELECT attname::text FROM unnest(k.confkey) WITH ORDINALITY u (n, place)"
+        "  JOIN pg_attribute ON attrelid = k.confrelid AND attnum = n ORDER BY place)"
+        " FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid LEFT JOIN pg_class f ON f.oid = k.confrelid"
+        f" WHERE k.connamespace {IN_SCHEMA} AND k.contype NOT IN ('c', 'n')"
+    )
+    owned = await catalogue.owned()
+    assert {table for _, _, table, *_ in constraints} >= owned
+    for name, kind, table, other, own_columns, others_columns in constraints:
+        assert kind in {b"p", b"u", b"f"}, name
+        if table in owned:
+            assert own_columns[0] == "user_id", name
+        if kind == b"f":
+            assert {table, other} <= owned, name
+            assert others_columns[0] == "user_id", name
+
+
+# Everything that can be granted in a database, wherever it is; what nothing was ever granted on, has its defaults.
 _GRANTED = """
-SELECT c.relname::text AS what, a.privilege_type AS verb, NULL AS part, a.grantee, a.is_grantable
-FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'taskward'::regnamespace
+SELECT c.relnamespace AS place, c.relname::text AS what, a.privilege_type AS verb, NULL::name AS part, a.grantee,
+  a.is_grantable
+FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault(
+  CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
 UNION ALL
-SELECT c.relname, a.privilege_type, t.attname, a.grantee, a.is_grantable
+SELECT c.relnamespace, c.relname, a.privilege_type, t.attname, a.grantee, a.is_grantable
 FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
-WHERE c.relnamespace = 'taskward'::regnamespace
 UNION ALL
-SELECT p.proname, a.privilege_type, NULL, a.grantee, a.is_grantable
+SELECT p.pronamespace, p.proname, a.privilege_type, NULL, a.grantee, a.is_grantable
 FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-WHERE p.pronamespace = 'taskward'::regnamespace
 UNION ALL
-SELECT n.nspname, a.privilege_type, NULL, a.grantee, a.is_grantable
-FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'taskward'
+SELECT n.oid, n.nspname, a.privilege_type, NULL, a.grantee, a.is_grantable
+FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+UNION ALL
+SELECT NULL, d.datname, a.privilege_type, NULL, a.grantee, a.is_grantable FROM pg_database d, aclexplode(d.datacl) a
+UNION ALL
+SELECT t.typnamespace, t.typname, a.privilege_type, NULL, a.grantee, a.is_grantable
+FROM pg_type t, aclexplode(t.typacl) a
+UNION ALL
+SELECT NULL, s.srvname, a.privilege_type, NULL, a.grantee, a.is_grantable
+FROM pg_foreign_server s, aclexplode(s.srvacl) a
+UNION ALL
+SELECT NULL, f.fdwname, a.privilege_type, NULL, a.grantee, a.is_grantable
+FROM pg_foreign_data_wrapper f, aclexplode(f.fdwacl) a
+UNION ALL
+SELECT NULL, l.lanname, a.privilege_type, NULL, a.grantee, a.is_grantable FROM pg_language l, aclexplode(l.lanacl) a
+UNION ALL
+SELECT NULL, s.spcname, a.privilege_type, NULL, a.grantee, a.is_grantable FROM pg_tablespace s, aclexplode(s.spcacl) a
+UNION ALL
+SELECT NULL, p.parname, a.privilege_type, NULL, a.grantee, a.is_grantable
+FROM pg_parameter_acl p, aclexplode(p.paracl) a
+UNION ALL
+SELECT NULL, m.oid::text, a.privilege_type, NULL, a.grantee, a.is_grantable
+FROM pg_largeobject_metadata m, aclexplode(m.lomacl) a
 """
 
 
-async def granted(connection: Connection, role: str) -> set[tuple[str, str, str | None, bool]]:
-    rows = await connection.fetch(
-        f"SELECT what, verb, part, is_grantable FROM ({_GRANTED}) g WHERE grantee = "
-        "CASE WHEN $1 = 'public' THEN 0 ELSE (SELECT oid FROM pg_roles WHERE rolname = $1) END",
-        role,
-    )
-    return {tuple(row) for row in rows}
+async def granted(catalogue: Catalogue, role: str) -> set[tuple[Any, ...]]:
+    rows = await catalogue.rows(
+        f"SELECT what, verb, part, is_grantable FROM ({_GRANTED}) g"
+        " WHERE grantee = (SELECT oid FROM pg_roles WHERE rolname = $1)", role,
+    )  # fmt: skip
+    return set(rows)
 
 
-async def test_the_requests_role_has_exactly_its_grants(superuser: Connection):
-    expected: set[tuple[str, str, str | None, bool]] = {
+async def test_the_requests_role_has_exactly_its_grants_in_the_whole_database(catalogue: Catalogue):
+    expected: set[tuple[Any, ...]] = {
         (table, verb, column, False)
         for table, verbs in GRANTS.items()
         for verb, columns in verbs.items()
         for column in (columns or (None,))
     }
     expected |= {("taskward", "USAGE", None, False), ("task_exists", "EXECUTE", None, False)}
-    assert await granted(superuser, ROLES.requests) == expected
+    assert await granted(catalogue, ROLES.requests) == expected
 
 
-async def test_the_probe_role_may_read_ids_and_run_its_function_only(superuser: Connection):
-    assert await granted(superuser, ROLES.probe) == {
+async def test_the_probe_role_may_read_ids_and_run_its_function_only(catalogue: Catalogue):
+    assert await granted(catalogue, ROLES.probe) == {
         ("taskward", "USAGE", None, False), ("task", "SELECT", "id", False), ("task_exists", "EXECUTE", None, False),
     }  # fmt: skip
 
 
-async def test_everybody_else_has_nothing(superuser: Connection):
-    assert await granted(superuser, "public") == set()
-
-
-async def test_the_probe_function_is_fixed_and_belongs_to_the_probe_role(superuser: Connection):
-    row = await superuser.fetchrow(
-        "SELECT prosecdef, proowner::regrole::text AS owner, proconfig FROM pg_proc"
-        " WHERE oid = 'taskward.task_exists(uuid)'::regprocedure"
+async def test_nobody_else_has_anything_in_the_schema(catalogue: Catalogue):
+    grantees = await catalogue.rows(
+        "SELECT DISTINCT CASE grantee WHEN 0 THEN 'public' ELSE grantee::regrole::text END"
+        f" FROM ({_GRANTED}) g WHERE place {IN_SCHEMA} OR what = 'taskward' AND place IS NOT NULL"
     )
-    assert row is not None
-    assert (row["prosecdef"], row["owner"]) == (True, ROLES.probe)
-    assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"]
+    assert {name for (name,) in grantees} == {"taskward", ROLES.requests, ROLES.probe}
+    assert await catalogue.rows("SELECT * FROM pg_default_acl") == []
 
 
-async def test_both_roles_have_no_attribute_and_are_member_of_nothing(superuser: Connection):
+async def test_the_only_function_is_the_probes_which_is_fixed_and_belongs_to_the_probe_role(catalogue: Catalogue):
+    functions = await catalogue.rows(
+        "SELECT pronamespace::regnamespace::text, oid::regprocedure::text, prorettype::regtype::text, prosecdef,"
+        " proleakproof, proowner::regrole::text, proconfig FROM pg_proc"
+        f" WHERE pronamespace {IN_SCHEMA} OR prosecdef"
+    )
+    assert functions == [
+        ("taskward", "taskward.task_exists(uuid)", "boolean", True, False, ROLES.probe,
+         ["search_path=pg_catalog, pg_temp"])
+    ]  # fmt: skip
+
+
+async def test_both_roles_have_no_attribute_own_nothing_more_and_are_member_of_nothing(catalogue: Catalogue):
     for role in (ROLES.requests, ROLES.probe):
-        assert await superuser.fetchval(
+        assert await catalogue.superuser.fetchval(
             "SELECT NOT (rolsuper OR rolcreatedb OR rolcreaterole OR rolcanlogin OR rolreplication OR rolbypassrls"
             " OR rolinherit OR EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid))"
             " FROM pg_roles r WHERE rolname = $1", role,
         )  # fmt: skip
+    owning = await catalogue.rows(
+        "SELECT refobjid::regrole::text, classid::regclass::text, objid = 'taskward.task_exists(uuid)'::regprocedure"
+        " FROM pg_shdepend WHERE deptype = 'o' AND refobjid::regrole::text = ANY ($1)"
+        " AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        [ROLES.requests, ROLES.probe],
+    )
+    assert owning == [(ROLES.probe, "pg_proc", True)]
+
+
+async def test_the_login_role_keeps_no_way_into_the_probe_role(catalogue: Catalogue):
+    async with connected(catalogue.login) as login:
+        assert not await login.fetchval("SELECT pg_has_role(current_user, $1, 'USAGE')", ROLES.probe)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await login.execute(f"SET ROLE {ROLES.probe}")
 
 
 # What a role can do
@@ -195,12 +319,3 @@ async def test_the_probe_role_sees_ids_only(superuser: Connection):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with superuser.transaction():
                 await superuser.fetch("SELECT user_id FROM taskward.task")
-
-
-@pytest.mark.usefixtures("two_users")
-async def test_the_login_role_keeps_no_way_into_the_probe_role(cluster: Cluster, template: str):
-    async with connected(cluster.url(template)) as login:
-        assert not await login.fetchval("SELECT pg_has_role(current_user, $1, 'USAGE')", ROLES.probe)
-        assert not await login.fetchval("SELECT pg_has_role(current_user, $1, 'SET')", ROLES.probe)
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await login.execute(f"SET ROLE {ROLES.probe}")
