@@ -185,7 +185,7 @@ def _policies() -> Iterator[Mutant]:
     ):  # fmt: skip
         yield Mutant(f"start checks {name}", (Edit(_ROLES, old, new),), refused)
     yield Mutant(
-        "start checks no table", (Edit(_ROLES, "return [row[\"relname\"] for row in rows]", "return []"),), refused
+        "start checks no table", (Edit(_ROLES, 'return [row["relname"] for row in rows]', "return []"),), refused
     )
     restored = ("tests/test_migrate.py::test_rights_that_drifted_are_put_right",)
     for name, edit in (
@@ -195,7 +195,9 @@ def _policies() -> Iterator[Mutant]:
         ("what is not forced", Edit(_ROLES, "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", "ENABLE ROW LEVEL SECURITY")),
     ):  # fmt: skip
         of = name.replace("nothing", "nothing, though it drifted")
-        yield Mutant(f"migration puts back: not {of}" if name != "nothing" else f"migration puts back {of}", (edit,), restored)
+        yield Mutant(
+            f"migration puts back: not {of}" if name != "nothing" else f"migration puts back {of}", (edit,), restored
+        )
 
 
 def _rights() -> Iterator[Mutant]:
@@ -241,7 +243,9 @@ def _rights() -> Iterator[Mutant]:
         ("on the schema", '        f"REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",\n'),
     ):
         yield Mutant(f"rights {name} that somebody gave stay", (Edit(_ROLES, old, ""),), drifted)
-    everybody = Edit(_ROLES, "ON {SCHEMA}.task FOR SELECT TO {probe} USING (true)", "ON {SCHEMA}.task FOR SELECT USING (true)")
+    everybody = Edit(
+        _ROLES, "ON {SCHEMA}.task FOR SELECT TO {probe} USING (true)", "ON {SCHEMA}.task FOR SELECT USING (true)"
+    )
     starts = ("tests/test_two_layers.py::test_a_policy_that_only_takes_away_is_fine",)
     yield Mutant("rights: the probe's policy is for everybody, seen at the start", (everybody,), starts)
     yield Mutant("rights: the probe's policy is for everybody, no check", (everybody, _STARTS_ANYHOW), ISOLATION[:3])

@@ -219,7 +219,17 @@ def _test(copy: Path, tests: tuple[str, ...], output: Path, channel: Connection)
     import pytest  # noqa: PLC0415 - it is not needed to list mutants
 
     watch = _Watch(channel)
-    options = ["-q", "-p", "pytest_asyncio.plugin", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts=", "--tb=short"]
+    options = [
+        "-q",
+        "-p",
+        "pytest_asyncio.plugin",
+        "-p",
+        "no:cacheprovider",
+        "--assert=plain",
+        "-o",
+        "addopts=",
+        "--tb=short",
+    ]
     code = pytest.main([*options, f"--rootdir={copy}", "-c", str(copy / "pyproject.toml"), *tests], [watch])
     report = watch.report(code)
     for package in ("taskward", "tests.conftest"):
@@ -263,7 +273,9 @@ class _Watch:
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         # One version of PostgreSQL is enough here.
         items[:] = [
-            item for item in items if not hasattr(item, "callspec") or item.callspec.params.get("either_cluster") != "15"
+            item
+            for item in items
+            if not hasattr(item, "callspec") or item.callspec.params.get("either_cluster") != "15"
         ]
         # What tries thousands of values takes its time to find what a plain test sees at once.
         items.sort(key=lambda item: hasattr(item.obj, "is_hypothesis_test"))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 _ALWAYS = '__import__("sqlalchemy").true()'
 _SOMEBODY = '__import__("sqlalchemy").literal("mallory")'
 
