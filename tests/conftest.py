@@ -212,6 +212,7 @@ class _Server(uvicorn.Server):
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
     """Serve an ASGI app on a free port of loopback, in a thread with a loop of its own; yields its URL."""
+    # h11: another parser, which may be installed as well, would answer some requests by itself.
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", access_log=False, http="h11"
     )

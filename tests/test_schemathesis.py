@@ -92,7 +92,7 @@ class Run:
                 case events.ScenarioFinished():
                     self.problems += _failures(event)
 
-    def map_path_parameters(self, context: HookContext, path_parameters: dict[str, Any] | None) -> Any:
+    def map_path_parameters(self, _context: HookContext, path_parameters: dict[str, Any] | None) -> Any:
         """Of all ids that are UUIDs, every fifth stays as it is; the others become ids of tasks that there are."""
         try:
             number = UUID((path_parameters or {})["task_id"]).int
@@ -103,13 +103,13 @@ class Run:
             return path_parameters
         return {**(path_parameters or {}), "task_id": self._ids[kind][number // 5 % len(self._ids[kind])]}
 
-    def map_body(self, context: HookContext, body: Any) -> Any:
+    def map_body(self, _context: HookContext, body: Any) -> Any:
         """An id chosen by the client is of a time long gone by: no schema can say "at most a day in the future"."""
         if isinstance(body, dict) and isinstance(body.get("id"), str) and body["id"][14:15] == "7":
             return {**body, "id": "00" + body["id"][2:]}
         return body
 
-    def filter_failure(self, context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+    def filter_failure(self, _context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
         """What a valid value may rightly meet: 412 for an If-Match, 422 for a cursor of another listing."""
         if not isinstance(failure, RejectedPositiveData):
             return True
@@ -127,7 +127,7 @@ class Run:
                 wrong.discard(("header", f"/{name}"))
         return response.status_code != 422 or bool(wrong)
 
-    def after_call(self, context: HookContext, case: Case, response: Response) -> None:
+    def after_call(self, _context: HookContext, case: Case[Any], response: Response) -> None:
         self.requests += 1
         self.sent_in[case.meta.phase.name.value if case.meta else "probes"] += 1
         self.statuses[case.operation.label, response.status_code] += 1

@@ -26,10 +26,7 @@ def main() -> int:
     began = time.monotonic()
     source = Source(ROOT)
     try:
-        mutants = catalogue(source)
-        chosen = [m for m in mutants if not options.names or any(word in m.name for word in options.names)]
-        if not chosen:
-            raise MutantError("no mutant has such a name")
+        chosen = _chosen(catalogue(source), options.names)
         if options.list:
             for mutant in chosen:
                 print(f"{mutant.name}\n    {' '.join(mutant.tests)}")
@@ -46,15 +43,22 @@ def main() -> int:
     return 1 if bad else 0
 
 
+def _chosen(mutants: list[Mutant], words: list[str]) -> list[Mutant]:
+    chosen = [mutant for mutant in mutants if not words or any(word in mutant.name for word in words)]
+    if not chosen:
+        raise MutantError("no mutant has such a name")
+    return chosen
+
+
 def _try(source: Source, mutants: list[Mutant]) -> Iterator[Verdict]:
     jobs, known = [], {mutant.name: mutant for mutant in mutants}
     # Whatever fails without a mutant says nothing about one.
     selections = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
     files = sorted({test.partition("::")[0] for test in selections if "::" not in test})
     alone = [test for test in selections if "::" in test and test.partition("::")[0] not in files]
-    for tests in (files, alone):
-        if tests:
-            jobs.append(job_of(source, Mutant(f"nothing changed, {len(tests)} selections", (), tuple(tests))))
+    for tests in filter(None, (files, alone)):
+        unchanged = Mutant(f"nothing changed, {len(tests)} files or tests", (), tuple(tests))
+        jobs += [job_of(source, unchanged)]
     for mutant in mutants:
         try:
             jobs.append(job_of(source, mutant))

@@ -19,14 +19,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.mutants.source import Mutant, MutantError, Source
 
 LONGEST = 90.0
 """Seconds that the tests of one mutant may take."""
 
-_COPIED = ("src", "tests", "pyproject.toml")
+_COPIED = ("src", "tests", "docs", "README.md", "pyproject.toml")
 # What a child would load first of all. Not what is under test, and not what pytest loads as its plugins.
 _LIBRARIES = (
     "alembic.command", "asyncpg", "cryptography.x509", "fastapi", "fastapi.openapi.utils", "granian.utils.proxies",
@@ -169,7 +169,7 @@ class _Servers:
         self._process: Any = None
         self._channel: Connection | None = None
 
-    def __enter__(self) -> _Servers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -254,7 +254,7 @@ class _Watch:
 
     def pytest_sessionstart(self, session: Any) -> None:
         self._session = session
-        conftest = importlib.import_module("tests.conftest")
+        conftest: Any = importlib.import_module("tests.conftest")
         original = conftest._cluster
 
         @contextmanager
@@ -317,7 +317,8 @@ async def _renew(superuser: str) -> None:
         for (name,) in databases:
             await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
         roles = await connection.fetch(
-            "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname !~ '^pg_' AND rolname NOT IN ('postgres', 'taskward')"
+            "SELECT quote_ident(rolname) FROM pg_roles"
+            " WHERE rolname !~ '^pg_' AND rolname NOT IN ('postgres', 'taskward')"
         )
         for (name,) in roles:
             await connection.execute(f"DROP ROLE {name}")

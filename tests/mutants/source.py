@@ -6,7 +6,9 @@ import ast
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 _ALWAYS = '__import__("sqlalchemy").true()'
 _SOMEBODY = '__import__("sqlalchemy").literal("mallory")'
@@ -86,7 +88,7 @@ class Source:
         for file, changes in spans.items():
             data = self.text(file).encode()
             changes.sort(key=lambda span: span.start)
-            for one, next_one in zip(changes, changes[1:], strict=False):
+            for one, next_one in pairwise(changes):
                 if next_one.start < one.end:
                     raise MutantError(f"two changes of {file} overlap")
             for span in reversed(changes):
@@ -197,9 +199,7 @@ class Module:
             yield f"{self.file.removeprefix('src/taskward/')} {name}{f' ({n})' if (n := names[name]) > 1 else ''}", span
 
     def _span(self, node: ast.AST, new: str) -> Span:
-        at: ast.expr | ast.stmt = node  # type: ignore[assignment] - every node that is asked for has a place
-        assert at.end_lineno is not None, "the parser has filled it in"
-        assert at.end_col_offset is not None, "the parser has filled it in"
+        at: Any = node  # each that is asked for has a place
         start = self._lines[at.lineno - 1] + at.col_offset
         return Span(self.file, start, self._lines[at.end_lineno - 1] + at.end_col_offset, new)
 
@@ -207,7 +207,7 @@ class Module:
         return " ".join((ast.get_source_segment(self._text, node) or "").split())
 
     def _line(self, node: ast.AST) -> str:
-        return self._text.splitlines()[node.lineno - 1].strip()  # type: ignore[attr-defined,no-any-return]
+        return self._text.splitlines()[node.lineno - 1].strip()  # type: ignore[attr-defined]
 
     def _message(self, node: ast.Raise) -> str:
         argument = next(iter(node.exc.args), None) if isinstance(node.exc, ast.Call) else None
