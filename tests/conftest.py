@@ -212,9 +212,9 @@ class _Server(uvicorn.Server):
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
     """Serve an ASGI app on a free port of loopback, in a thread with a loop of its own; yields its URL."""
-    # h11: another parser, which may be installed as well, would answer some requests by itself.
+    # Where the bench's packages are installed uvicorn would choose a parser that refuses what it does not know itself.
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", access_log=False, http="h11"
+        app, host="127.0.0.1", port=0, http="h11", loop="asyncio", log_level="warning", lifespan="on", access_log=False
     )
     server = _Server(config)
     failure: list[BaseException] = []

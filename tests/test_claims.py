@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskward.identity import TokenRejected
+from taskward.identity import ClaimRules, TokenRejected
 from taskward.identity import tokens as implementation
 from tests.issuer import GOOD, NOW, issuer
 
@@ -123,9 +123,11 @@ def test_the_later_of_both_beginnings_counts():
 
 def test_the_clock_is_the_systems_unless_another_is_given():
     token = SIGNER.sign({"sub": "alice", "exp": time.time() + 60})
-    assert implementation.Verifier(SIGNER.key).verify(token).user_id == "alice"
+    assert implementation.Verifier(SIGNER.keys, ClaimRules()).verify(token).user_id == "alice"
     with pytest.raises(TokenRejected):
-        implementation.Verifier(SIGNER.key).verify(SIGNER.sign({"sub": "alice", "exp": time.time() - 31}))
+        implementation.Verifier(SIGNER.keys, ClaimRules()).verify(
+            SIGNER.sign({"sub": "alice", "exp": time.time() - 31})
+        )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from taskward.cli.token import make_token
-from taskward.identity import Verifier, load_key
+from taskward.identity import ClaimRules, Verifier, load_keys
 from tests.commands import Run, refusal, run_fixture, start  # noqa: F401 - a fixture
 from tests.conftest import make_settings
 from tests.issuer import SECRET, issuer
@@ -36,8 +36,8 @@ def test_a_wrong_call_exits_with_2(run: Run, arguments: list[str]):
     assert done.stderr.startswith("usage: taskward")
 
 
-def verifier(**options: Any) -> Verifier:
-    return Verifier(load_key(SECRET, None), **options)
+def verifier(**rules: Any) -> Verifier:
+    return Verifier(load_keys(secrets=[SECRET]), ClaimRules(**rules))
 
 
 def test_a_token_is_accepted_by_the_same_settings(run: Run):
@@ -65,8 +65,8 @@ def payload_of(token: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("claim", ["user.id", "https://example.com/uid", "a.b.c", "uid", "iss2.x"])
 def test_a_token_names_its_user_in_the_claim_that_is_configured(claim: str):
-    settings = make_settings("postgresql:///", user_claim=claim)
-    assert verifier(user_claim=claim).verify(make_token(settings, SECRET, "bob", 60)).user_id == "bob"
+    settings = make_settings("postgresql:///", user_claim=claim, jwt_secret=SECRET)
+    assert verifier(user_claim=claim).verify(make_token(settings, "bob", 60)).user_id == "bob"
 
 
 def test_claims_are_json_where_they_are_and_text_elsewhere(run: Run):
@@ -100,10 +100,7 @@ def test_a_token_that_nobody_would_accept_is_not_made(run: Run, arguments: list[
 
 def test_only_a_shared_secret_makes_tokens(run: Run):
     said = refusal(run("token", TASKWARD_PUBLIC_KEY=issuer("ES256").public_pem))
-    assert (
-        said
-        == "There is no shared secret to make a token with: with TASKWARD_PUBLIC_KEY only your issuer can make tokens."
-    )
+    assert said == "There is no shared secret to make a token with: with public keys only your issuer can make tokens."
     assert "start `taskward serve` once" in refusal(run("token"))
     said = refusal(run("token", DATABASE_URL="postgresql:///x"))
     assert said.endswith("set TASKWARD_JWT_SECRET or BETTER_AUTH_SECRET.")

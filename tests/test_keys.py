@@ -18,26 +18,37 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from taskward.identity import KeyConfigurationError, Verifier, load_key
-from tests.issuer import GOOD, NOW, SECRET, issuer
+from taskward.identity import KeyConfigurationError, KeyRing, load_keys
+from tests.issuer import ALGORITHMS, ASYMMETRIC, GOOD, SECRET, issuer
 
-ASYMMETRIC = ("RS256", "ES256")
+FORMS = {
+    "EdDSA": (PrivateFormat.PKCS8, PrivateFormat.OpenSSH),
+    "Ed25519": (PrivateFormat.PKCS8, PrivateFormat.OpenSSH),
+    "RS256": (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL, PrivateFormat.OpenSSH),
+}
 
 
 def certificate(private: Any) -> str:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
     since = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     builder = x509.CertificateBuilder(name, name, private.public_key(), 1, since, since + dt.timedelta(days=9999))
-    return builder.sign(private, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+    used = None if isinstance(private, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(private, used).public_bytes(Encoding.PEM).decode()
 
 
 def public_pem(private: Any) -> str:
     return str(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
 
 
+def algorithms(keys: KeyRing) -> tuple[str, ...]:
+    assert keys.current is not None
+    (key,) = keys.current.keys
+    return key.algorithms
+
+
 def refusal(public_key: str) -> str:
     with pytest.raises(KeyConfigurationError) as refused:
-        load_key(None, public_key)
+        load_keys(public_key=public_key)
     sentence = str(refused.value)
     assert "TASKWARD_PUBLIC_KEY" in sentence
     assert sentence.endswith(".")
@@ -67,21 +78,20 @@ def test_a_public_key_is_read_however_it_is_written(algorithm: str, tmp_path: Pa
         certificate(signer.private).replace("\n", "\\n"),
         str(certified),
     ):
-        key = load_key(None, written)
-        assert key.algorithm == algorithm
-        assert key.material == signer.public_pem
-        assert Verifier(key, now=lambda: NOW).verify(signer.sign()).user_id == GOOD["sub"]
+        keys = load_keys(public_key=written)
+        assert algorithm in algorithms(keys)
+        assert signer.verifier(keys).verify(signer.sign()).user_id == GOOD["sub"]
 
 
 def test_a_path_may_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     tmp_path.joinpath("key.pem").write_text(issuer("ES256").public_pem)
-    assert load_key(None, "~/key.pem").algorithm == "ES256"
+    assert algorithms(load_keys(public_key="~/key.pem")) == ("ES256",)
 
 
 def test_the_pkcs1_form_of_an_rsa_key_is_read():
     public = issuer("RS256").private.public_key()
-    assert load_key(None, public.public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode()).algorithm == "RS256"
+    assert "RS256" in algorithms(load_keys(public_key=public.public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode()))
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
@@ -89,7 +99,7 @@ def test_a_private_key_is_refused_in_every_form(algorithm: str, tmp_path: Path):
     private = issuer(algorithm).private
     forms = [
         private.private_bytes(Encoding.PEM, form, encryption).decode()
-        for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL, PrivateFormat.OpenSSH)
+        for form in FORMS.get(algorithm, FORMS["RS256"])
         for encryption in (NoEncryption(), BestAvailableEncryption(b"password"))
         if (form, type(encryption)) != (PrivateFormat.OpenSSH, BestAvailableEncryption)  # would need bcrypt
     ]
@@ -110,10 +120,7 @@ def test_a_short_rsa_key_is_refused():
 @pytest.mark.parametrize(
     "private",
     [
-        ec.generate_private_key(ec.SECP384R1()),
-        ec.generate_private_key(ec.SECP521R1()),
         ec.generate_private_key(ec.SECP256K1()),
-        ed25519.Ed25519PrivateKey.generate(),
         ed448.Ed448PrivateKey.generate(),
         x25519.X25519PrivateKey.generate(),
         dsa.generate_private_key(2048),
@@ -121,7 +128,7 @@ def test_a_short_rsa_key_is_refused():
     ids=lambda private: type(private).__name__ + getattr(getattr(private, "curve", None), "name", ""),
 )
 def test_a_key_of_another_kind_is_refused(private: Any):
-    assert "must be an RSA key (RS256) or a P-256 key (ES256)" in refusal(public_pem(private))
+    assert "is not an RSA, P-256, P-384, P-521 or Ed25519 key" in refusal(public_pem(private))
 
 
 def test_what_is_no_key_is_refused(tmp_path: Path):
@@ -170,15 +177,43 @@ def test_a_file_that_never_ends_is_refused():
     assert "TASKWARD_PUBLIC_KEY" in refusal("/dev/zero")
 
 
-def test_a_shared_secret_makes_an_hs256_key_and_nothing_at_all_is_refused():
-    key = load_key(SECRET, None)
-    assert (key.algorithm, key.material) == ("HS256", SECRET)
-    with pytest.raises(
-        KeyConfigurationError,
-        match=r"^There is no key .* TASKWARD_JWT_SECRET or .* TASKWARD_PUBLIC_KEY, ",
-    ):
-        load_key(None, None)
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [(32, ("HS256",)), (47, ("HS256",)), (48, ("HS256", "HS384")), (63, ("HS256", "HS384")), (64, ALGORITHMS[:3])],
+)
+def test_a_secret_verifies_what_it_is_long_enough_for(length: int, expected: tuple[str, ...]):
+    assert algorithms(load_keys(secrets=[SECRET[:length]])) == expected
+    if "HS512" not in expected:
+        with pytest.raises(
+            KeyConfigurationError, match=r"^TASKWARD_ALGORITHMS names none .* HS512 from 64 bytes on\.$"
+        ):
+            load_keys(secrets=[SECRET[:length]], algorithms=["HS512"])
+
+
+def test_a_public_key_verifies_what_its_kind_allows_and_the_settings_do_not_forbid():
+    rsa_family = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+    families = dict.fromkeys(rsa_family, rsa_family) | dict.fromkeys(("EdDSA", "Ed25519"), ("EdDSA", "Ed25519"))
+    for algorithm in ASYMMETRIC:
+        pem = issuer(algorithm).public_pem
+        assert algorithms(load_keys(public_key=pem)) == families.get(algorithm, (algorithm,))
+        assert algorithms(load_keys(public_key=pem, algorithms=[algorithm, "HS256"])) == (algorithm,)
+        with pytest.raises(KeyConfigurationError, match="of a kind that TASKWARD_ALGORITHMS does not allow"):
+            load_keys(public_key=pem, algorithms=["HS256"])
+
+
+@pytest.mark.parametrize("name", ["none", "rs256", "RS1", "HS256 ", "ES256K", "dir"])
+def test_an_algorithm_that_is_not_known_is_refused_by_a_sentence_with_those_that_are(name: str):
+    with pytest.raises(KeyConfigurationError, match=r"^TASKWARD_ALGORITHMS may name ES256, .* and nothing else\.$"):
+        load_keys(secrets=[SECRET], algorithms=["HS256", name])
+
+
+def test_without_any_key_the_sentence_names_all_ways_to_give_one():
+    with pytest.raises(KeyConfigurationError) as refused:
+        load_keys()
+    names = "JWT_SECRET", "ISSUER", "JWKS_URL", "PUBLIC_KEY"
+    assert all(f"TASKWARD_{name}" in str(refused.value) for name in names)
+    assert "BETTER_AUTH_SECRET" in str(refused.value)
 
 
 def test_a_key_does_not_show_its_secret():
-    assert SECRET not in repr(load_key(SECRET, None))
+    assert SECRET not in repr(load_keys(secrets=[SECRET]).current)

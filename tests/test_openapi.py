@@ -17,7 +17,7 @@ from taskward.tasks.models import Completion, TaskCreate, TaskRead, TaskReplace,
 from taskward.web.health import Health
 from tests.conftest import User
 
-COMMON = "401 406 422 503"
+COMMON = "401 403 406 422 503"
 BODY = "400 408 413 415"
 # What each operation may answer besides COMMON. Change it with the contract, never to please a test.
 OPERATIONS = {
@@ -96,7 +96,7 @@ async def test_headers_and_parameters_are_described(document: dict[str, Any]):
     for name, (_, path, operation) in operations(document).items():
         for status, response in operation["responses"].items():
             expected = {"X-Request-Id"} | HEADERS.get(name, {}).get(status, set())
-            expected |= {"WWW-Authenticate"} if status == "401" else set()
+            expected |= {"WWW-Authenticate"} if status in {"401", "403"} else set()
             expected |= {"Retry-After"} if status == "503" and path.startswith("/api") else set()
             assert set(response["headers"]) >= expected, (name, status)
             assert set(response["headers"]) <= expected | {"Retry-After"}, (name, status)

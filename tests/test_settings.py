@@ -34,6 +34,11 @@ VALUES: dict[str, tuple[str, Any]] = {
     "public_key": ("/run/secrets/key.pem", "/run/secrets/key.pem"),
     "issuer": ("https://id.example/", "https://id.example/"),
     "audience": ("tasks, web", ("tasks", "web")),
+    "jwks_url": ("https://id.example/keys", "https://id.example/keys"),
+    "algorithms": ("RS256, ES256", ("RS256", "ES256")),
+    "required_claims": ("azp=web, token_use=access", ("azp=web", "token_use=access")),
+    "reject_claims": ("role=service_role", ("role=service_role",)),
+    "scopes": ("enforced", "enforced"),
     "user_claim": ("user.id", "user.id"),
     "leeway": ("0", 0),
     "cors_origins": ("https://app.example,http://localhost:3000", ("https://app.example", "http://localhost:3000")),
@@ -156,13 +161,13 @@ def test_a_secret_is_taken_as_it_stands(secret: str, monkeypatch: pytest.MonkeyP
     if len(secret.encode()) < 32:
         secret += "-and-some-more"
     monkeypatch.setenv("BETTER_AUTH_SECRET", secret)
-    assert load_settings().secret == secret
+    assert load_settings().secrets[0] == secret
 
 
 def test_both_names_may_hold_the_same_secret_only(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TASKWARD_JWT_SECRET", SECRET)
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
-    assert load_settings().secret == SECRET
+    assert load_settings().secrets[0] == SECRET
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET + "x")
     assert refusal() == "TASKWARD_JWT_SECRET and BETTER_AUTH_SECRET differ; set one of them."
 
@@ -188,6 +193,9 @@ def test_a_secret_and_a_public_key_exclude_each_other(name: str, monkeypatch: py
         ("TASKWARD_TRUSTED_PROXIES", "confidential"), ("TASKWARD_TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TASKWARD_TRUSTED_PROXIES", "10.0.0.0/8,*"),
         ("TASKWARD_ROOT_PATH", "confidential"),
+        ("TASKWARD_REQUIRED_CLAIMS", "confidential"), ("TASKWARD_REQUIRED_CLAIMS", "=confidential"),
+        ("TASKWARD_REJECT_CLAIMS", "role=x,confidential"), ("TASKWARD_REJECT_CLAIMS", ","),
+        ("TASKWARD_SCOPES", "confidential"),
         ("TASKWARD_USER_CLAIM", "iss"), ("TASKWARD_USER_CLAIM", "aud.0"), ("TASKWARD_USER_CLAIM", "exp"),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ mounts Taskward enters `lifespan` in its own, because a mounted app's lifespan d
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,13 +18,15 @@ from taskward.account.routes import router as account_router
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.deadlines import Deadlines
-from taskward.identity import Verifier, load_key
+from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
 from taskward.settings import Settings, SettingsError, load_settings
 from taskward.tasks.routes import router as tasks_router
 from taskward.web import docs, openapi, problems
 from taskward.web.cors import Cors
 from taskward.web.health import router as health_router
 from taskward.web.middleware import RequestContext, RootPath
+
+_log = logging.getLogger("taskward")
 
 _DESCRIPTION = "A private task list for each user of your app. Every request needs a bearer token of your issuer."
 # FastAPI's own spans and logs would record request bodies and exception messages.
@@ -59,13 +62,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.deadlines = Deadlines(settings.request_timeout)
     app.state.database = Database(address, pool_size=settings.pool_size)
-    app.state.verifier = Verifier(
-        load_key(settings.secret, settings.public_key),
-        issuer=settings.issuer,
-        audience=settings.audience,
-        user_claim=settings.user_claim,
-        leeway=settings.leeway,
-    )
+    app.state.verifier = make_verifier(settings)
+    app.state.scopes_enforced = settings.scopes == "enforced"
+    app.state.any_audience = accepts_any_audience(settings)
     _add_middleware(app, settings)
     # The routers are complete as they stand; `include_router` would only match each request's path twice.
     for router in (tasks_router, account_router, health_router):
@@ -76,15 +75,50 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def make_verifier(settings: Settings) -> Verifier:
+    """What tells good tokens from bad ones; no key is fetched before it is maintained or loaded.
+
+    Raises:
+        KeyConfigurationError: There is no key, or it cannot be used.
+    """
+    keys = load_keys(
+        secrets=settings.secrets,
+        public_key=settings.public_key,
+        jwks_url=settings.jwks_url,
+        issuer=settings.issuer,
+        algorithms=settings.algorithms,
+    )
+    rules = ClaimRules(
+        issuer=settings.issuer,
+        audience=settings.audience,
+        required=parse_conditions(settings.required_claims),
+        rejected=parse_conditions(settings.reject_claims),
+        user_claim=settings.user_claim,
+        leeway=settings.leeway,
+    )
+    return Verifier(keys, rules)
+
+
+def accepts_any_audience(settings: Settings) -> bool:
+    """Tell whether tokens that the issuer made for other services are accepted (RFC 8725, section 3.9)."""
+    return not settings.audience and not settings.secrets
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Connect, check schema and role, serve; at the end let running requests finish and disconnect."""
     database: Database = app.state.database
-    await database.open()
-    try:
-        yield
-    finally:
-        await database.close()
+    verifier: Verifier = app.state.verifier
+    if app.state.any_audience:
+        _log.warning(
+            "TASKWARD_AUDIENCE is not set: tokens that the issuer made for other services are accepted here, too."
+        )
+    async with verifier.keys.maintained():
+        await database.open()
+        try:
+            yield
+        finally:
+            await database.close()
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:

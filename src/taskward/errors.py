@@ -103,6 +103,28 @@ class TaskForbidden(Problem):
     detail = "Use the id of a task of your own."
 
 
+class InsufficientScope(Problem):
+    """The token is good but does not allow this: reading needs the scope `tasks:read`, everything else `tasks:write`.
+
+    Ask your identity provider for a token with the scope that the answer names.
+    """
+
+    status, slug, title = 403, "insufficient-scope", "The token does not allow this"
+    detail = "Get a token with the scope that WWW-Authenticate names."
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{self.scope}"'}
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        return {"scope": self.scope}
+
+
 class RouteNotFound(Problem):
     """There is no such path in this API. The paths are listed at `/docs`."""
 
@@ -244,6 +266,23 @@ class PoolExhausted(Unavailable):
     """Every database connection is busy and none came free in time. Nothing was written; try again."""
 
     slug, title = "pool-exhausted", "Too busy"
+
+
+class KeysUnavailable(Unavailable):
+    """The identity provider's keys could not be fetched since the start, so that no token can be verified yet.
+
+    The token may well be good. Nothing was written; try again after `Retry-After` seconds.
+    """
+
+    slug, title = "keys-unavailable", "Tokens cannot be verified yet"
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.seconds)}
 
 
 class OutcomeUnknown(Unavailable):

@@ -87,7 +87,9 @@ class Settings(BaseSettings):
         "auto", description="Whether DATABASE_URL is a transaction pooler's address (PgBouncer); `auto` looks at it."
     )
     pool_size: int = Field(10, ge=1, le=1000, description="Database connections per worker.")
-    jwt_secret: SecretStr | None = Field(None, description="Shared secret of HS256 tokens, at least 32 bytes.")
+    jwt_secret: SecretStr | None = Field(
+        None, description="Shared secret of at least 32 bytes; several with commas between them, the newest first."
+    )
     better_auth_secret: SecretStr | None = Field(
         None,
         validation_alias="BETTER_AUTH_SECRET",
@@ -96,10 +98,19 @@ class Settings(BaseSettings):
     public_key: str | None = Field(
         None,
         repr=False,  # it may be a private key, until that is refused
-        description="PEM of the issuer's RSA or P-256 public key, or a path to it.",
+        description="PEM of the issuer's public key, or a path to it.",
     )
-    issuer: str | None = Field(None, description="The `iss` that tokens must have, exactly.")
+    jwks_url: str | None = Field(None, description="Where the issuer publishes its keys.")
+    issuer: str | None = Field(
+        None, description="The `iss` that tokens must have, exactly; its keys are found by discovery."
+    )
+    algorithms: CommaList = Field((), description="The only algorithms that tokens may be signed with.")
     audience: CommaList = Field((), description="Audiences of which a token's `aud` must name one.")
+    required_claims: CommaList = Field((), description="NAME=VALUE of claims that tokens must have.")
+    reject_claims: CommaList = Field((), description="NAME=VALUE of claims that tokens must not have.")
+    scopes: Literal["ignored", "enforced"] = Field(
+        "ignored", description="`enforced`: reading needs the scope `tasks:read`, everything else `tasks:write`."
+    )
     user_claim: str = Field("sub", min_length=1, description="The claim that is the user id; dots go into objects.")
     leeway: int = Field(30, ge=0, le=60, description="Seconds by which clocks may differ.")
     cors_origins: CommaList = Field((), description="Origins whose pages may call the API, or `*`.")
@@ -120,7 +131,9 @@ class Settings(BaseSettings):
             raise ValueError("must be UTF-8")
         return value
 
-    @field_validator("audience", "cors_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        "audience", "algorithms", "required_claims", "reject_claims", "cors_origins", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -128,6 +141,15 @@ class Settings(BaseSettings):
             if not all(parts):
                 raise ValueError("must be values separated by commas, none of them empty")
             return parts
+        return value
+
+    @field_validator("required_claims", "reject_claims")
+    @classmethod
+    def _conditions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            name, separator, _ = pair.partition("=")
+            if not name or not separator:
+                raise ValueError("must be pairs such as azp=https://app.example.com, separated by commas")
         return value
 
     @field_validator("cors_origins")
@@ -166,21 +188,34 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_kind_of_key(self) -> Self:
-        given = {"TASKWARD_JWT_SECRET": self.jwt_secret, "BETTER_AUTH_SECRET": self.better_auth_secret}
-        secrets = {name: secret.get_secret_value() for name, secret in given.items() if secret is not None}
-        if len(set(secrets.values())) > 1:
+        if self.jwt_secret and self.better_auth_secret and self.jwt_secret != self.better_auth_secret:
             raise ValueError("TASKWARD_JWT_SECRET and BETTER_AUTH_SECRET differ; set one of them")
-        for name, secret in secrets.items():
-            if self.public_key is not None:
-                raise ValueError(f"TASKWARD_PUBLIC_KEY and {name} exclude each other; set one of them")
-            _check_secret(name, secret)
+        secrets = {
+            name: value
+            for name, value in (
+                ("TASKWARD_JWT_SECRET", _split_secrets(self.jwt_secret)),
+                ("BETTER_AUTH_SECRET", _whole_secret(self.better_auth_secret)),
+            )
+            if value
+        }
+        others = {"TASKWARD_PUBLIC_KEY": self.public_key, "TASKWARD_JWKS_URL": self.jwks_url}
+        given = [*(name for name, value in others.items() if value is not None), *secrets]
+        if len(given) > 1 and given != ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"]:
+            raise ValueError(f"{given[0]} and {given[1]} exclude each other; set one of them")
+        for name, values in secrets.items():
+            for secret in values:
+                _check_secret(name, secret)
         return self
 
     @property
-    def secret(self) -> str | None:
-        """The shared secret, whichever name it was given by."""
-        chosen = self.jwt_secret or self.better_auth_secret
-        return chosen.get_secret_value() if chosen else None
+    def secrets(self) -> tuple[str, ...]:
+        """The shared secrets, the newest first, whichever name they were given by."""
+        return _split_secrets(self.jwt_secret) or _whole_secret(self.better_auth_secret)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is anything to verify tokens with."""
+        return bool(self.secrets) or any(source is not None for source in (self.public_key, self.jwks_url, self.issuer))
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -231,11 +266,20 @@ def _refuse_unknown(names: Iterable[str]) -> None:
             raise SettingsError(f"{name} is not a setting of Taskward{hint}")
 
 
+def _split_secrets(secrets: SecretStr | None) -> tuple[str, ...]:
+    return tuple(secrets.get_secret_value().split(",")) if secrets else ()
+
+
+def _whole_secret(secret: SecretStr | None) -> tuple[str, ...]:
+    return (secret.get_secret_value(),) if secret else ()
+
+
 def _check_secret(name: str, secret: str) -> None:
     if _ASYMMETRIC.search(secret):
         raise ValueError(f"{name} is a key of another kind; a public key belongs into TASKWARD_PUBLIC_KEY")
     if len(secret.encode()) < _MINIMUM_SECRET_BYTES:
-        raise ValueError(f"{name} must have at least {_MINIMUM_SECRET_BYTES} bytes")
+        several = "; a comma separates two secrets" if name == "TASKWARD_JWT_SECRET" else ""
+        raise ValueError(f"{name} must have at least {_MINIMUM_SECRET_BYTES} bytes{several}")
     if secret in _KNOWN_SECRETS or _repeats_itself(secret):
         raise ValueError(f"{name} is one that anybody can guess; make one with: openssl rand -hex 32")
 

@@ -23,17 +23,28 @@ class Me(SQLModel):
     """Who the token says you are."""
 
     model_config = ConfigDict(  # type: ignore[assignment]
-        json_schema_extra={"examples": [{"user_id": "alice", "expires_at": "2026-01-10T10:30:00Z"}]}
+        json_schema_extra={
+            "examples": [
+                {"user_id": "alice", "expires_at": "2026-01-10T10:30:00Z", "scopes": ["tasks:read", "tasks:write"]}
+            ]
+        }
     )
 
     user_id: str = Field(description="The token's user claim; every task of yours has it.")
     expires_at: datetime | None = Field(description="When the token expires; null if that is after the year 9999.")
+    scopes: list[str] = Field(description="What the token allows; Taskward goes by it only where it is told to.")
 
 
 @router.get("", response_model=Me, summary="Who am I", responses=answers(200, "Who the token says you are."))
 async def get_me(caller: CurrentCaller) -> Response:
-    """Who the token says you are, and until when."""
-    return json_answer({"user_id": caller.owner.user_id, "expires_at": _instant(caller.expires_at)})
+    """Who the token says you are, until when, and with which scopes."""
+    return json_answer(
+        {
+            "user_id": caller.owner.user_id,
+            "expires_at": _instant(caller.expires_at),
+            "scopes": sorted(caller.scopes),
+        }
+    )
 
 
 def _instant(seconds: float) -> datetime | None:

@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate.set_defaults(run=_migrate)
 
     doctor = commands.add_parser("doctor", help="check settings, keys, database, role and schema, and say how to mend")
+    doctor.add_argument("--token", help="say why this token is or is not accepted; - reads it from stdin")
     doctor.set_defaults(run=_doctor)
 
     openapi = commands.add_parser("openapi", help="print the OpenAPI document")
@@ -97,10 +98,10 @@ def _migrate(arguments: argparse.Namespace) -> int:
     return print_sql() if arguments.sql else run_migrations()
 
 
-def _doctor(_arguments: argparse.Namespace) -> int:
+def _doctor(arguments: argparse.Namespace) -> int:
     from taskward.cli.doctor import doctor  # noqa: PLC0415
 
-    return doctor()
+    return doctor(arguments.token)
 
 
 def _openapi(_arguments: argparse.Namespace) -> int:

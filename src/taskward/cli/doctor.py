@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from taskward.cli.environment import any_database, data_dir, shared_secret
+from taskward.app import accepts_any_audience, make_verifier
+from taskward.cli.environment import any_database, data_dir, uses_development_secret, with_development_secret
 from taskward.cli.failures import FAILURES, CommandError, sentence
 from taskward.database.connections import connect
 from taskward.database.database import check_schema
@@ -16,16 +19,27 @@ from taskward.database.dsn import Address
 from taskward.database.embedded import clusters, find
 from taskward.database.migrate import OLDEST_SERVER, head
 from taskward.database.roles import UnsafeRoleError, choose_requests_role
-from taskward.identity import Verifier, load_key
+from taskward.identity import Claims, KeyNotFound, TokenRejected, Verifier
+from taskward.identity.keys import VerificationKey
+from taskward.identity.owner import READ_SCOPE, WRITE_SCOPE
 from taskward.settings import Settings, load_settings
 
+_LONGEST_SHOWN = 200
 
-def doctor() -> int:
-    """Run the checks in the order in which they matter; one that fails does not hide the next."""
+
+def doctor(token: str | None = None) -> int:
+    """Run the checks in the order in which they matter; one that fails does not hide the next.
+
+    Args:
+        token: Say why this token is or is not accepted, and leave the database alone. `-` reads it from stdin.
+    """
     settings: list[Settings] = []
     if not _check("settings", lambda: _settings(settings)):
         return 1
-    healthy = _check("keys", lambda: _keys(settings[0]))
+    verifier: list[Verifier] = []
+    healthy = _check("keys", lambda: _keys(settings[0], verifier))
+    if token is not None:
+        return 0 if verifier and _explain(settings[0], verifier[0], _read(token)) else 1
     if settings[0].database_url is None and not _made(data_dir(settings[0])):
         return 0 if _check("database", lambda: _programs(settings[0])) and healthy else 1
     try:
@@ -59,22 +73,76 @@ def _say(name: str, text: str, *, good: bool) -> None:
     sys.stdout.write(f"{'ok  ' if good else 'FAIL'} {name}: {text}\n")
 
 
+def _warn(name: str, text: str) -> None:
+    sys.stdout.write(f"warn {name}: {text}\n")
+
+
 def _settings(found: list[Settings]) -> str:
-    found.append(load_settings())
+    found.append(with_development_secret(load_settings()))
     if found[0].database_url is not None:
         return "DATABASE_URL is set."
     return f"DATABASE_URL is not set, so the embedded server is used; its data is in {data_dir(found[0])}."
 
 
-def _keys(settings: Settings) -> str:
-    secret = shared_secret(settings)
-    if secret is None and settings.public_key is None and settings.database_url is None:
+def _keys(settings: Settings, found: list[Verifier]) -> str:
+    if uses_development_secret(settings):
         return "a development secret will be made by the first `taskward serve`."
-    key = load_key(secret, settings.public_key)
-    Verifier(key)
-    if key.algorithm != "HS256" and not settings.audience:
-        return f"{key.algorithm}; TASKWARD_AUDIENCE is not set, so any token of the issuer is accepted."
-    return f"{key.algorithm}."
+    verifier = make_verifier(settings)
+    for sentence_ in asyncio.run(verifier.keys.load()):
+        _warn("keys", f"{sentence_}; it is not used.")
+    keys = verifier.keys.current
+    if keys is None or not keys.keys:
+        raise CommandError("the issuer publishes no key that could verify a token.")
+    if accepts_any_audience(settings):
+        _warn("keys", "TASKWARD_AUDIENCE is not set, so tokens that the issuer made for other services are accepted.")
+    found.append(verifier)
+    return "; ".join(_describe(key) for key in keys.keys) + "."
+
+
+def _describe(key: VerificationKey) -> str:
+    name = "" if key.kid is None else f" as {_shown(key.kid)}"
+    return f"{'/'.join(key.algorithms)}{name}"
+
+
+def _read(token: str) -> str:
+    if token == "-":  # noqa: S105 - stdin
+        token = sys.stdin.read()
+    # As it is copied from a request.
+    return re.sub(r"(?i)^(authorization:\s*)?bearer\s+", "", token.strip())
+
+
+def _explain(settings: Settings, verifier: Verifier, token: str) -> bool:
+    """Say step by step whether a token is accepted. Neither it nor the user's id is shown."""
+
+    def note(text: str, found: object) -> None:
+        _say("token", text + (f": {_shown(found)}." if found is not None else "."), good=True)
+
+    try:
+        claims = verifier.explain(token, note)
+    except TokenRejected as error:
+        text = error.reason + ("" if error.found is None else f"; it has {_shown(error.found)}")
+        if isinstance(error, KeyNotFound) and verifier.keys.current is not None:
+            text += f"; known are {'; '.join(_describe(key) for key in verifier.keys.current.keys)}"
+        _say("token", f"{text}.", good=False)
+        return False
+    allowed = _may(settings, claims)
+    _say("token", "it is accepted." if allowed else "it is accepted, and may do nothing.", good=allowed)
+    return allowed
+
+
+def _may(settings: Settings, claims: Claims) -> bool:
+    if settings.scopes == "ignored":
+        return True
+    missing = [scope for scope in (READ_SCOPE, WRITE_SCOPE) if scope not in claims.scopes]
+    for scope in missing:
+        _warn("token", f"it does not have the scope {scope}.")
+    return len(missing) < len((READ_SCOPE, WRITE_SCOPE))
+
+
+def _shown(value: object) -> str:
+    """A value of a token in a terminal: on one line, and without anything that a terminal would obey."""
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _programs(settings: Settings) -> str:

@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from taskward.cli.failures import CommandError
 from taskward.database.dsn import Address, parse_address
 from taskward.database.embedded import EmbeddedServerError, default_data_dir, read_dsn, running
@@ -45,24 +47,27 @@ def any_database(settings: Settings) -> Iterator[tuple[Address, Address]]:
         yield address, address
 
 
-def shared_secret(settings: Settings) -> str | None:
-    """The configured secret; without `DATABASE_URL`, else the development secret, if one was made."""
-    if settings.secret is not None:
-        return settings.secret
-    if settings.database_url is not None or settings.public_key is not None:
-        return None
+def uses_development_secret(settings: Settings) -> bool:
+    """Whether there is neither a key nor a database, so that `serve` brings both."""
+    return settings.database_url is None and not settings.has_keys
+
+
+def with_development_secret(settings: Settings) -> Settings:
+    """The settings, with the development secret where that is used and was made."""
+    if not uses_development_secret(settings):
+        return settings
     path = data_dir(settings) / _SECRET_FILE
     try:
-        return path.read_text("ascii").strip() if path.exists() else None
+        secret = path.read_text("ascii").strip() if path.exists() else None
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
+    return settings if secret is None else settings.model_copy(update={"jwt_secret": SecretStr(secret)})
 
 
-def make_development_secret(settings: Settings) -> str:
-    """The secret of the embedded mode, made at the first start and readable by its user only."""
-    existing = shared_secret(settings)
-    if existing is not None:
-        return existing
+def make_development_secret(settings: Settings) -> None:
+    """Make the secret of the embedded mode, readable by its user only, unless there is one."""
+    if with_development_secret(settings).has_keys:
+        return
     path = data_dir(settings) / _SECRET_FILE
     secret = secrets.token_urlsafe(48)
     # Written whole under another name first: a crash must not leave half a secret.
@@ -70,4 +75,3 @@ def make_development_secret(settings: Settings) -> str:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secret + "\n")
     draft.replace(path)
-    return secret

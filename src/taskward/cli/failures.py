@@ -9,7 +9,7 @@ from taskward.database.dsn import AddressError
 from taskward.database.embedded import EmbeddedServerError
 from taskward.database.migrate import MigrationError
 from taskward.database.roles import MissingPrivilegeError
-from taskward.identity import KeyConfigurationError
+from taskward.identity import FetchError, KeyConfigurationError
 from taskward.settings import SettingsError
 
 
@@ -21,6 +21,7 @@ _OUR_OWN = (
     AddressError,
     CommandError,
     EmbeddedServerError,
+    FetchError,
     KeyConfigurationError,
     MigrationError,
     MissingPrivilegeError,

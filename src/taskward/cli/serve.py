@@ -17,7 +17,14 @@ from typing import Any, NoReturn
 
 from pydantic import SecretStr
 
-from taskward.cli.environment import addresses, data_dir, make_development_secret
+from taskward.app import make_verifier
+from taskward.cli.environment import (
+    addresses,
+    data_dir,
+    make_development_secret,
+    uses_development_secret,
+    with_development_secret,
+)
 from taskward.cli.failures import CommandError
 from taskward.cli.token import make_token
 from taskward.cli.workers import run_workers
@@ -25,7 +32,6 @@ from taskward.database.database import Database, SchemaBehindError, UnsafeRoleEr
 from taskward.database.dsn import Address
 from taskward.database.embedded import EmbeddedServer, running
 from taskward.database.migrate import migrate
-from taskward.identity import Verifier, load_key
 from taskward.settings import Settings, load_settings
 
 _DAY = 86_400
@@ -54,10 +60,10 @@ def serve(overrides: dict[str, Any], *, reload: bool) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _interrupt)
     logging.config.dictConfig(_LOGGING)
-    invented = settings.database_url is None and settings.secret is None and settings.public_key is None
+    invented = uses_development_secret(settings)
     if not invented:
         # Before anything is started for a service that could not verify a token.
-        Verifier(load_key(settings.secret, settings.public_key))
+        make_verifier(settings)
     if settings.database_url is not None:
         _prepare(settings)
         return _run(settings, reload=reload)
@@ -66,9 +72,9 @@ def serve(overrides: dict[str, Any], *, reload: bool) -> int:
         update: dict[str, Any] = {"database_url": SecretStr(server.dsn), "migrate_url": None, "pooled": "off"}
         token = None
         if invented:
-            secret = make_development_secret(settings)
-            update["jwt_secret"] = SecretStr(secret)
-            token = make_token(settings, secret, "alice", _DAY)
+            make_development_secret(settings)
+            settings = with_development_secret(settings)
+            token = make_token(settings, "alice", _DAY)
         settings = settings.model_copy(update=update)
         _prepare(settings)
         return _run(settings, reload=reload, token=token, directory=directory, server=server)

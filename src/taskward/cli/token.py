@@ -9,9 +9,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from taskward.cli.environment import shared_secret
+from taskward.cli.environment import with_development_secret
 from taskward.cli.failures import CommandError
-from taskward.identity.tokens import is_user_id, sign
+from taskward.identity.claims import is_user_id
+from taskward.identity.keys import ALGORITHMS, secret_keys
+from taskward.identity.owner import READ_SCOPE, WRITE_SCOPE
+from taskward.identity.tokens import sign
 from taskward.settings import Settings, load_settings
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -19,11 +22,10 @@ _TTL = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
 
 
 def print_token(user_id: str, ttl: str, claims: Sequence[str]) -> int:
-    settings = load_settings()
-    secret = shared_secret(settings)
-    if secret is None:
-        if settings.public_key is not None:
-            reason = "with TASKWARD_PUBLIC_KEY only your issuer can make tokens"
+    settings = with_development_secret(load_settings())
+    if not settings.secrets:
+        if settings.has_keys:
+            reason = "with public keys only your issuer can make tokens"
         elif settings.database_url is not None:
             reason = "set TASKWARD_JWT_SECRET or BETTER_AUTH_SECRET"
         else:
@@ -31,12 +33,12 @@ def print_token(user_id: str, ttl: str, claims: Sequence[str]) -> int:
         raise CommandError(f"There is no shared secret to make a token with: {reason}.")
     if not is_user_id(user_id):
         raise CommandError("--sub must be 1 to 255 characters, none of them a control character.")
-    sys.stdout.write(make_token(settings, secret, user_id, _seconds(ttl), _parse_claims(claims)) + "\n")
+    sys.stdout.write(make_token(settings, user_id, _seconds(ttl), _parse_claims(claims)) + "\n")
     return 0
 
 
-def make_token(settings: Settings, secret: str, user_id: str, ttl: int, claims: dict[str, Any] | None = None) -> str:
-    """A token that this configuration accepts.
+def make_token(settings: Settings, user_id: str, ttl: int, claims: dict[str, Any] | None = None) -> str:
+    """A token that this configuration accepts, signed with its newest shared secret.
 
     Args:
         ttl: Seconds until it expires.
@@ -48,12 +50,21 @@ def make_token(settings: Settings, secret: str, user_id: str, ttl: int, claims: 
         made["iss"] = settings.issuer
     if settings.audience:
         made["aud"] = settings.audience[0]
-    place = made
-    *objects, name = settings.user_claim.split(".")
+    if settings.scopes == "enforced":
+        made["scope"] = f"{READ_SCOPE} {WRITE_SCOPE}"
+    for pair in reversed(settings.required_claims):
+        name, _, value = pair.partition("=")
+        _put(made, name, value)
+    _put(made, settings.user_claim, user_id)
+    key = secret_keys(settings.secrets, frozenset(settings.algorithms) or ALGORITHMS).keys[0]
+    return sign({**made, **(claims or {})}, settings.secrets[0], key.algorithms[0])
+
+
+def _put(claims: dict[str, Any], name: str, value: str) -> None:
+    *objects, last = name.split(".")
     for part in objects:
-        place = place.setdefault(part, {})
-    place[name] = user_id
-    return sign({**made, **(claims or {})}, secret)
+        claims = claims.setdefault(part, {})
+    claims[last] = value
 
 
 def _seconds(ttl: str) -> int:

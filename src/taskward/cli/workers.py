@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _PR_SET_PDEATHSIG = 1
+_STOP_AGAIN_SECONDS = 0.5
 
 
 class _Server(Server):  # type: ignore[misc, valid-type]
@@ -55,6 +57,7 @@ class _Server(Server):  # type: ignore[misc, valid-type]
     def _spawn_worker(self, *arguments: Any, **options: Any) -> Any:
         worker = super()._spawn_worker(*arguments, **options)
         worker.is_alive = partial(_lives, worker.inner)
+        worker.terminate = partial(_terminate, worker)
         return worker
 
     def _spawn_workers(self, *arguments: Any) -> None:
@@ -66,6 +69,21 @@ class _Server(Server):  # type: ignore[misc, valid-type]
         # Granian clears the event on its way here, with the signal that may have come just before.
         if self.interrupt_signal:
             self.main_loop_interrupt.set()
+
+
+def _terminate(worker: Any) -> None:
+    """Tell a worker to stop, and tell it again until it has: one that is starting loses a signal that comes between
+    the moment it asks its loop to take signals and the moment that the loop runs.
+    """
+    worker.interrupt_by_parent = True
+
+    def tell() -> None:
+        while _lives(worker.inner):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.inner.pid, signal.SIGTERM)
+            time.sleep(_STOP_AGAIN_SECONDS)
+
+    threading.Thread(target=tell, daemon=True).start()
 
 
 def _lives(process: multiprocessing.Process) -> bool:

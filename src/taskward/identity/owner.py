@@ -9,8 +9,12 @@ from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from taskward.errors import InvalidToken, NotAuthenticated
-from taskward.identity.tokens import TokenRejected, Verifier
+from taskward.errors import InsufficientScope, InvalidToken, KeysUnavailable, NotAuthenticated
+from taskward.identity.claims import Claims, TokenRejected
+from taskward.identity.tokens import KeyNotFound, KeysNotFetched, Verifier
+
+READ_SCOPE = "tasks:read"
+WRITE_SCOPE = "tasks:write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +31,12 @@ class Caller:
     Attributes:
         owner: What everything is scoped to.
         expires_at: When the token expires, in seconds since the epoch.
+        scopes: What the token allows, as far as scopes are enforced.
     """
 
     owner: Owner
     expires_at: float
+    scopes: frozenset[str]
 
 
 class BearerToken(SecurityBase):
@@ -65,10 +71,28 @@ async def identity(request: Request, token: Annotated[str, Security(BearerToken(
 
     Raises:
         InvalidToken: The token is not accepted.
+        KeysUnavailable: No token can be verified at the moment.
+        InsufficientScope: Scopes are enforced, and the token does not have the one that this method needs.
     """
     verifier: Verifier = request.app.state.verifier
     try:
         claims = verifier.verify(token)
+    except (KeyNotFound, KeysNotFetched):
+        claims = await _verify_with_newer_keys(verifier, token)
     except TokenRejected:
         raise InvalidToken from None
-    return Caller(Owner(claims.user_id), claims.expires_at)
+    if request.app.state.scopes_enforced:
+        needed = READ_SCOPE if request.method == "GET" else WRITE_SCOPE
+        if needed not in claims.scopes:
+            raise InsufficientScope(needed)
+    return Caller(Owner(claims.user_id), claims.expires_at, claims.scopes)
+
+
+async def _verify_with_newer_keys(verifier: Verifier, token: str) -> Claims:
+    await verifier.keys.look_again()
+    try:
+        return verifier.verify(token)
+    except KeysNotFetched:
+        raise KeysUnavailable(verifier.keys.retry_after) from None
+    except TokenRejected:
+        raise InvalidToken from None

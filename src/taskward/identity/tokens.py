@@ -1,88 +1,63 @@
 """Access tokens: the only place that imports `jose`, behind checks of our own.
 
 `jose.jws.verify` is asked about one signature with one prebuilt key and one algorithm. Everything around it, the
-shape of the token, its header and its claims, is checked here, because `jose.jwt.decode` is lenient about all three.
-Rules are those of RFC 8725 (JWT Best Current Practices) and RFC 7519.
+shape of the token, its header and its claims, is checked by Taskward, because `jose.jwt.decode` is lenient about all
+three. Rules are those of RFC 8725 (JWT Best Current Practices) and RFC 7519.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import math
-import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, ClassVar
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jose import jwk, jws
+from jose.backends.base import Key
+from jose.exceptions import JWKError
 
-from taskward.identity.keys import VerificationKey
+from taskward.identity.claims import ClaimRules, Claims, Note, TokenRejected
+from taskward.identity.encoding import decode_base64url, is_base64url, parse_object
+from taskward.identity.keyring import KeyRing
+from taskward.identity.keys import KeySet, VerificationKey
 
 _LONGEST_TOKEN = 8192
 _CACHED_TOKENS = 10_000
-# Three segments of the base64url alphabet, never padded (RFC 7515, section 2).
-_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
-# What the last character of a segment may be when its bits do not fill a byte; anything else is a second
-# spelling of the same bytes, by which one token would have many digests.
-_CANONICAL_END = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+_SEGMENTS = 3
 _TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
-_LONGEST_USER_ID = 255
 
 
-class TokenRejected(Exception):
-    """The token is not accepted. The message names the check that failed, for logs and tools, never for answers."""
+class KeyNotFound(TokenRejected):
+    """No key that is known verifies this token. The issuer may have published it since."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a verified token says.
-
-    Attributes:
-        user_id: The user claim.
-        expires_at: `exp`, seconds since the epoch.
-        not_before: The later of `nbf` and `iat`, seconds since the epoch, or minus infinity.
-    """
-
-    user_id: str
-    expires_at: float
-    not_before: float
+class KeysNotFetched(Exception):
+    """No token can be verified, because the issuer's keys could not be fetched yet."""
 
 
 class Verifier:
-    """Verifies access tokens with one key.
+    """Verifies access tokens.
 
     A verified token is remembered by its digest; only its times are checked again. What is not valid is never
-    remembered, so a flood of bad tokens evicts nothing.
+    remembered, so a flood of bad tokens evicts nothing. When the keys change, everything is forgotten.
 
     Args:
-        key: The key and its algorithm.
-        issuer: The exact `iss` that is required, or None.
-        audience: Audiences of which one is required in `aud`, or empty.
-        user_claim: The claim that is the user id; a name with dots that is not itself a claim goes into objects.
-        leeway: Seconds by which clocks may differ.
+        keys: The keys in use.
+        rules: What the claims must say.
         now: The time in seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        key: VerificationKey,
-        *,
-        issuer: str | None = None,
-        audience: tuple[str, ...] = (),
-        user_claim: str = "sub",
-        leeway: float = 30,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self._key = jwk.construct(key.material, key.algorithm)
-        self._algorithm = key.algorithm
-        self._issuer = issuer
-        self._audience = frozenset(audience)
-        self._user_claim = user_claim
-        self._leeway = leeway
+    def __init__(self, keys: KeyRing, rules: ClaimRules, *, now: Callable[[], float] = time.time) -> None:
+        self.keys = keys
+        self._rules = rules
         self._now = now
+        self._key_set: KeySet | None = None
+        self._prepared: dict[tuple[int, str], Key] = {}
         self._verified: dict[bytes, Claims] = {}
 
     def verify(self, token: str) -> Claims:
@@ -90,140 +65,148 @@ class Verifier:
 
         Raises:
             TokenRejected: It is malformed, forged, expired, or not meant for this service.
+            KeyNotFound: Its key is not known.
+            KeysNotFetched: No key is known yet.
         """
+        if self.keys.current is not self._key_set:
+            self._adopt()
         if len(token) > _LONGEST_TOKEN:
-            raise TokenRejected("longer than 8 KiB")
+            raise TokenRejected("it is longer than 8 KiB")
         digest = blake2b(token.encode("utf-8", "surrogatepass"), digest_size=32).digest()
         claims = self._verified.get(digest)
         if claims is None:
-            claims = self._verify_signed(token)
-            self._check_times(claims)
+            claims = self._verify_signed(token, _no_note)
             if len(self._verified) >= _CACHED_TOKENS:
                 del self._verified[next(iter(self._verified))]
             self._verified[digest] = claims
         else:
-            self._check_times(claims)
+            self._rules.check_times(claims, self._now())
         return claims
 
-    def _verify_signed(self, token: str) -> Claims:
-        self._check_shape(token)
+    def explain(self, token: str, note: Note) -> Claims:
+        """Check a token as `verify` does, and say what was found right on the way.
+
+        Raises:
+            TokenRejected: As `verify`.
+            KeyNotFound: As `verify`.
+            KeysNotFetched: As `verify`.
+        """
+        self._adopt()
+        if len(token) > _LONGEST_TOKEN:
+            raise TokenRejected("it is longer than 8 KiB", f"{len(token)} characters")
+        return self._verify_signed(token, note)
+
+    def _adopt(self) -> None:
+        """Go on with the keys that are in use now; what older ones verified is not trusted any more."""
+        self._key_set = self.keys.current
+        self._prepared.clear()
+        self._verified.clear()
+
+    def _verify_signed(self, token: str, note: Note) -> Claims:
+        segments = token.split(".")
+        if len(segments) != _SEGMENTS or not all(map(is_base64url, segments)):
+            raise TokenRejected("it is not three segments of canonical base64url", f"{len(segments)} segments")
         try:
-            header = _json_object(_decode(token.partition(".")[0]))
+            header = parse_object(decode_base64url(segments[0]))
         except Exception:  # noqa: BLE001 - crafted input raises RecursionError, UnicodeError and more; all mean the same
-            raise TokenRejected("the header is not a JSON object") from None
-        self._check_header(header)
+            raise TokenRejected("its header is not a JSON object without duplicates") from None
+        _check_header(header)
+        note("its header is one of an access token", {name: header.get(name) for name in ("alg", "kid", "typ")})
+        payload = self._check_signature(token, header, note)
+        claims = self._rules.read(payload, note)
+        self._rules.check_times(claims, self._now())
+        note("it holds at this time", None)
+        return claims
+
+    def _check_signature(self, token: str, header: Mapping[str, Any], note: Note) -> Mapping[str, Any]:
+        if self._key_set is None:
+            raise KeysNotFetched
+        algorithm: str = header["alg"]
+        candidates = self._key_set.find(header.get("kid"), algorithm)
+        if not candidates:
+            raise KeyNotFound("none of the keys has its key id and algorithm", header.get("kid"))
+        note("there is a key for it", None)
+        for key in candidates:
+            try:
+                payload = jws.verify(token, self._prepare(key, algorithm), [algorithm])
+            except Exception:  # noqa: BLE001, S112 - python-jose lets TypeError, KeyError, OverflowError and more through
+                continue
+            note("its signature is right", None)
+            try:
+                return parse_object(payload)
+            except Exception:  # noqa: BLE001 - as with the header
+                raise TokenRejected("its payload is not a JSON object without duplicates") from None
+        raise TokenRejected("its signature is wrong")
+
+    def _prepare(self, key: VerificationKey, algorithm: str) -> Key:
+        # The keys live as long as their set, so their ids are theirs alone.
+        place = (id(key), algorithm)
+        if place not in self._prepared:
+            self._prepared[place] = jwk.construct(key.material, algorithm)
+        return self._prepared[place]
+
+
+def _no_note(_sentence: str, _found: object) -> None:
+    pass
+
+
+def _check_header(header: Mapping[str, Any]) -> None:
+    if not isinstance(header.get("alg"), str):
+        raise TokenRejected("its header names no algorithm")
+    if "crit" in header or header.get("b64", True) is not True:
+        raise TokenRejected("its header has critical extensions")
+    if "kid" in header and not isinstance(header["kid"], str):
+        raise TokenRejected("its key id is not a string")
+    if "typ" in header and not (isinstance(header["typ"], str) and header["typ"].lower() in _TOKEN_TYPES):
+        raise TokenRejected("it is not an access token by its type", header["typ"])
+
+
+def sign(claims: Mapping[str, Any], secret: str, algorithm: str = "HS256") -> str:
+    """Make a token with a shared secret, for development and for the tests of apps that use Taskward."""
+    return str(jws.sign(dict(claims), secret, algorithm=algorithm))
+
+
+class _Ed25519Key(Key):  # type: ignore[misc]
+    """EdDSA over Ed25519 (RFC 8037, section 3.1), which python-jose does not have."""
+
+    def __init__(self, key: object, algorithm: str) -> None:
+        if not isinstance(key, Ed25519PublicKey):
+            raise JWKError(f"not a key of {algorithm}")
+        self._key = key
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
         try:
-            payload = _json_object(jws.verify(token, self._key, [self._algorithm]))
-        except Exception:  # noqa: BLE001 - python-jose lets TypeError, KeyError, OverflowError and more through
-            raise TokenRejected("the signature or the payload is not valid") from None
-        return self._read_claims(payload)
-
-    @staticmethod
-    def _check_shape(token: str) -> None:
-        match = _COMPACT.fullmatch(token)
-        if match is None:
-            raise TokenRejected("not three base64url segments")
-        for segment in match.groups():
-            allowed = _CANONICAL_END.get(len(segment) % 4, frozenset())
-            if allowed is not None and segment[-1] not in allowed:
-                raise TokenRejected("a segment is not canonical base64url")
-
-    def _check_header(self, header: Mapping[str, Any]) -> None:
-        if header.get("alg") != self._algorithm:
-            raise TokenRejected(f"signed with another algorithm than {self._algorithm}")
-        if "crit" in header or header.get("b64", True) is not True:
-            raise TokenRejected("the header has critical extensions")
-        if "kid" in header and not isinstance(header["kid"], str):
-            raise TokenRejected("the key id is not a string")
-        if "typ" in header and not (isinstance(header["typ"], str) and header["typ"].lower() in _TOKEN_TYPES):
-            raise TokenRejected("not an access token by its type")
-
-    def _read_claims(self, payload: Mapping[str, Any]) -> Claims:
-        expires_at = _numeric_date(payload, "exp")
-        if expires_at is None:
-            raise TokenRejected("has no expiry")
-        if self._issuer is not None and payload.get("iss") != self._issuer:
-            raise TokenRejected("from another issuer")
-        if self._audience:
-            self._check_audience(payload.get("aud"))
-        starts = [start for name in ("nbf", "iat") if (start := _numeric_date(payload, name)) is not None]
-        not_before = max(starts, default=-math.inf)
-        return Claims(self._read_user_id(payload), expires_at, not_before)
-
-    def _check_audience(self, audience: object) -> None:
-        named = [audience] if isinstance(audience, str) else audience
-        if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-            raise TokenRejected("the audience is missing or malformed")
-        if self._audience.isdisjoint(named):
-            raise TokenRejected("for another audience")
-
-    def _check_times(self, claims: Claims) -> None:
-        now = self._now()
-        if now >= claims.expires_at + self._leeway:
-            raise TokenRejected("expired")
-        if now < claims.not_before - self._leeway:
-            raise TokenRejected("not valid yet")
-
-    def _read_user_id(self, payload: Mapping[str, Any]) -> str:
-        value: object = payload
-        if self._user_claim in payload:
-            value = payload[self._user_claim]
-        else:
-            for name in self._user_claim.split("."):
-                value = value.get(name) if isinstance(value, dict) else None
-        if not isinstance(value, str) or not is_user_id(value):
-            raise TokenRejected("the user claim is not a string of 1 to 255 characters without control characters")
-        return value
+            self._key.verify(sig, msg)
+        except InvalidSignature:
+            return False
+        return True
 
 
-def is_user_id(value: str) -> bool:
-    """Tell whether a string may be a user's id: 1 to 255 characters, without control characters and surrogates."""
-    return 1 <= len(value) <= _LONGEST_USER_ID and (value.isprintable() or not any(map(_is_unsafe, value)))
+class _PssKey(Key):  # type: ignore[misc]
+    """RSASSA-PSS (RFC 7518, section 3.5), which python-jose does not have: one hash, and a salt of its size."""
+
+    _hashes: ClassVar[Mapping[str, hashes.HashAlgorithm]] = {
+        "PS256": hashes.SHA256(),
+        "PS384": hashes.SHA384(),
+        "PS512": hashes.SHA512(),
+    }
+
+    def __init__(self, key: object, algorithm: str) -> None:
+        if not isinstance(key, RSAPublicKey):
+            raise JWKError(f"not a key of {algorithm}")
+        self._key = key
+        self._hash = self._hashes[algorithm]
+        self._padding = padding.PSS(mgf=padding.MGF1(self._hash), salt_length=self._hash.digest_size)
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        try:
+            self._key.verify(sig, msg, self._padding, self._hash)
+        except InvalidSignature:
+            return False
+        return True
 
 
-def _is_unsafe(character: str) -> bool:
-    code = ord(character)
-    return code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code <= 0xDFFF  # noqa: PLR2004 - C0, DEL and C1, surrogates
-
-
-def _decode(segment: str) -> bytes:
-    return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-
-
-def _json_object(data: bytes) -> dict[str, Any]:
-    value = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Two parsers that disagree on which duplicate counts would disagree on who the user is (RFC 7519, section 4).
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError
-    return members
-
-
-def _no_constant(_name: str) -> float:
-    raise ValueError
-
-
-def _numeric_date(payload: Mapping[str, Any], name: str) -> float | None:
-    if name not in payload:
-        return None
-    value = payload[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TokenRejected(f"{name} is not a number")
-    try:
-        seconds = float(value)
-    except OverflowError:
-        seconds = math.inf
-    if not math.isfinite(seconds):
-        raise TokenRejected(f"{name} is not a finite number")
-    return seconds
-
-
-def sign(claims: Mapping[str, Any], secret: str) -> str:
-    """Make an HS256 token, for development and for the tests of apps that use Taskward."""
-    return str(jws.sign(dict(claims), secret, algorithm="HS256"))
+for _name in ("EdDSA", "Ed25519"):
+    jwk.register_key(_name, _Ed25519Key)
+for _name in ("PS256", "PS384", "PS512"):
+    jwk.register_key(_name, _PssKey)

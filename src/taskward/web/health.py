@@ -6,6 +6,8 @@ from fastapi import APIRouter, Request, Response
 from sqlmodel import Field, SQLModel
 
 from taskward.database.database import Database
+from taskward.errors import Unavailable
+from taskward.identity import Verifier
 from taskward.web.answers import json_answer
 from taskward.web.openapi import answers, operation_id
 
@@ -32,9 +34,15 @@ async def healthz() -> Response:
     responses={**answers(200, "They can."), 503: {"description": "They cannot.", "model": Health}},
 )
 async def readyz(request: Request) -> Response:
-    """Checks the database and its schema; keys are checked before the process starts. Route traffic by this."""
+    """Checks that there are keys to verify tokens with, and the database and its schema. Route traffic by this."""
+    verifier: Verifier = request.app.state.verifier
+    if verifier.keys.current is None:
+        return _unavailable("The issuer's keys could not be fetched yet.", verifier.keys.retry_after)
     database: Database = request.app.state.database
     problem = await database.problem()
-    if problem is None:
-        return json_answer({"status": "ok"})
-    return json_answer({"status": "unavailable", "detail": problem}, status=503, headers={"Retry-After": "2"})
+    return json_answer({"status": "ok"}) if problem is None else _unavailable(problem, Unavailable.retry_after)
+
+
+def _unavailable(detail: str, seconds: int) -> Response:
+    body = {"status": "unavailable", "detail": detail}
+    return json_answer(body, status=503, headers={"Retry-After": str(seconds)})

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from taskward.errors import (
     BodyTimeout,
     BodyTooLarge,
+    InsufficientScope,
     Invalid,
     InvalidToken,
     MalformedBody,
@@ -42,7 +43,7 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "Unchanged since the ETag in If-None-Match.", "headers": dict([ETAG])}
 }
 
-_ALWAYS: tuple[type[Problem], ...] = (InvalidToken, NotAcceptable, Invalid, Unavailable)
+_ALWAYS: tuple[type[Problem], ...] = (InvalidToken, InsufficientScope, NotAcceptable, Invalid, Unavailable)
 _WITH_BODY: tuple[type[Problem], ...] = (MalformedBody, BodyTimeout, BodyTooLarge, UnsupportedMediaType)
 _COMMON_HEADERS = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 _PROBLEM_SCHEMA: dict[str, Any] = {
@@ -57,6 +58,7 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         "instance": {"type": "string", "description": "The path of the request."},
         "request_id": {"type": "string", "description": "As in X-Request-Id and in the server's log."},
         "version": {"type": "integer", "description": "On 412: the current version."},
+        "scope": {"type": "string", "description": "On 403 for want of a scope: that scope."},
         "errors": {
             "type": "array",
             "description": "On 422: what breaks which rule.",
@@ -103,8 +105,9 @@ def _problem(kind: type[Problem]) -> dict[str, Any]:
             }
         },
     }
-    if kind.status == InvalidToken.status:
-        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    if kind.status in {InvalidToken.status, InsufficientScope.status}:
+        about = "What was wrong with the token; on 403 only where it lacks a scope (RFC 6750)."
+        response["headers"] = {"WWW-Authenticate": {"description": about, "schema": {"type": "string"}}}
     if kind.status == Unavailable.status:
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return response
@@ -178,7 +181,9 @@ def _complete(operation: dict[str, Any], *, guarded: bool, patches: bool) -> Non
     responses: dict[str, Any] = operation["responses"]
     if guarded:
         common = _ALWAYS + (_WITH_BODY if "requestBody" in operation else ())
-        responses.update({str(kind.status): _problem(kind) for kind in common})
+        responses.pop(str(Invalid.status), None)  # the framework's own
+        for kind in common:
+            responses.setdefault(str(kind.status), _problem(kind))
     for response in responses.values():
         response["headers"] = {**response.get("headers", {}), **_COMMON_HEADERS}
     operation["responses"] = dict(sorted(responses.items()))

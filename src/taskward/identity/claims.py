@@ -1,0 +1,196 @@
+"""What the claims of a token must say, once its signature is known to be right (RFC 7519, section 4; RFC 9068)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_LONGEST_USER_ID = 255
+
+Note = Callable[[str, object], None]
+"""Told what was found right, as a sentence, and the value that it is about or None."""
+
+
+class TokenRejected(Exception):
+    """The token is not accepted.
+
+    Attributes:
+        reason: The check that failed, without any value of the token.
+        found: What the token has there, for the one who configures the service; never for an answer or a log.
+    """
+
+    def __init__(self, reason: str, found: object = None) -> None:
+        self.reason = reason
+        self.found = found
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says.
+
+    Attributes:
+        user_id: The user claim.
+        expires_at: `exp`, seconds since the epoch.
+        not_before: The later of `nbf` and `iat`, seconds since the epoch, or minus infinity.
+        scopes: Those of `scope` and `scp`.
+    """
+
+    user_id: str
+    expires_at: float
+    not_before: float
+    scopes: frozenset[str] = frozenset()
+
+
+Conditions = Mapping[str, frozenset[str]]
+"""Values by the name of a claim."""
+
+
+def parse_conditions(pairs: Iterable[str]) -> Conditions:
+    """Conditions from `name=value` pairs; values of one name are alternatives."""
+    conditions: dict[str, frozenset[str]] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        conditions[name] = conditions.get(name, frozenset()) | {value}
+    return conditions
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRules:
+    """What the claims of every token must say.
+
+    Names of claims may have dots: `user.id` is the claim of that name if there is one, else member `id` of the claim
+    `user`. Values of conditions are compared with strings as they are, with numbers and booleans as JSON writes them,
+    and with each element of an array.
+
+    Attributes:
+        issuer: The exact `iss` that is required, or None.
+        audience: Audiences of which one is required in `aud`, or empty.
+        required: Claims that must have one of the values.
+        rejected: Claims that may have none of the values.
+        user_claim: The claim that is the user id.
+        leeway: Seconds by which clocks may differ.
+    """
+
+    issuer: str | None = None
+    audience: tuple[str, ...] = ()
+    required: Conditions = field(default_factory=dict)
+    rejected: Conditions = field(default_factory=dict)
+    user_claim: str = "sub"
+    leeway: float = 30
+
+    def read(self, payload: Mapping[str, Any], note: Note) -> Claims:
+        """Check all but the times.
+
+        Raises:
+            TokenRejected: A rule is broken.
+        """
+        expires_at = _numeric_date(payload, "exp")
+        if expires_at is None:
+            raise TokenRejected("it has no expiry")
+        starts = [start for name in ("nbf", "iat") if (start := _numeric_date(payload, name)) is not None]
+        if self.issuer is not None:
+            if payload.get("iss") != self.issuer:
+                raise TokenRejected("it is from another issuer than TASKWARD_ISSUER", payload.get("iss"))
+            note("it is from TASKWARD_ISSUER", None)
+        if self.audience:
+            self._check_audience(payload.get("aud"))
+            note("it is for an audience of TASKWARD_AUDIENCE", payload["aud"])
+        self._check_conditions(payload)
+        if self.required or self.rejected:
+            note("it has what TASKWARD_REQUIRED_CLAIMS asks for and nothing of TASKWARD_REJECT_CLAIMS", None)
+        user_id = _find(payload, self.user_claim)
+        if not isinstance(user_id, str) or not is_user_id(user_id):
+            raise TokenRejected(
+                f"its user claim {self.user_claim} is not a string of 1 to 255 characters without control characters"
+            )
+        note(f"its user claim {self.user_claim} names a user", None)
+        return Claims(user_id, expires_at, max(starts, default=-math.inf), _read_scopes(payload))
+
+    def check_times(self, claims: Claims, now: float) -> None:
+        """Check that a token holds at this moment.
+
+        Raises:
+            TokenRejected: It is over, or has not begun.
+        """
+        if now >= claims.expires_at + self.leeway:
+            raise TokenRejected("it has expired", claims.expires_at)
+        if now < claims.not_before - self.leeway:
+            raise TokenRejected("it does not hold yet", claims.not_before)
+
+    def _check_audience(self, audience: object) -> None:
+        named = [audience] if isinstance(audience, str) else audience
+        if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+            raise TokenRejected("its audience is missing or malformed", audience)
+        if not set(self.audience).intersection(named):
+            raise TokenRejected("it is for another audience than TASKWARD_AUDIENCE", audience)
+
+    def _check_conditions(self, payload: Mapping[str, Any]) -> None:
+        for name, values in self.required.items():
+            if values.isdisjoint(_spellings(_find(payload, name))):
+                raise TokenRejected(f"its claim {name} is not what TASKWARD_REQUIRED_CLAIMS asks for")
+        for name, values in self.rejected.items():
+            claim = _find(payload, name)
+            # What cannot be compared could be the very thing that is not wanted, in another dress.
+            if isinstance(claim, dict) or not values.isdisjoint(_spellings(claim)):
+                raise TokenRejected(f"its claim {name} is what TASKWARD_REJECT_CLAIMS does not want")
+
+
+def is_user_id(value: str) -> bool:
+    """Tell whether a string may be a user's id: 1 to 255 characters, without control characters and surrogates."""
+    return 1 <= len(value) <= _LONGEST_USER_ID and (value.isprintable() or not any(map(_is_unsafe, value)))
+
+
+def _is_unsafe(character: str) -> bool:
+    code = ord(character)
+    return code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code <= 0xDFFF  # noqa: PLR2004 - C0, DEL and C1, surrogates
+
+
+def _find(payload: Mapping[str, Any], name: str) -> object:
+    if name in payload:
+        return payload[name]
+    value: object = payload
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _spellings(claim: object) -> set[str]:
+    values = claim if isinstance(claim, list) else [claim]
+    return {spelling for value in values if (spelling := _spelling(value)) is not None}
+
+
+def _spelling(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else None
+
+
+def _read_scopes(payload: Mapping[str, Any]) -> frozenset[str]:
+    # `scope` is a string of names with spaces between them (RFC 8693, section 4.2); `scp` is some issuers' other
+    # name for it, and some write either as an array.
+    scopes: set[str] = set()
+    for claim in (payload.get("scope"), payload.get("scp")):
+        names = claim.split(" ") if isinstance(claim, str) else claim
+        if isinstance(names, list):
+            scopes.update(name for name in names if isinstance(name, str) and name)
+    return frozenset(scopes)
+
+
+def _numeric_date(payload: Mapping[str, Any], name: str) -> float | None:
+    if name not in payload:
+        return None
+    value = payload[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TokenRejected(f"its {name} is not a number")
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        raise TokenRejected(f"its {name} is not a finite number")
+    return seconds

@@ -1,0 +1,173 @@
+"""Where an issuer publishes its keys, and fetching them from there.
+
+Addresses come from the settings, or from the discovery document of the issuer that the settings name; never from a
+token (RFC 8725, section 3.10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import httpx
+
+from taskward import __version__
+from taskward.identity.encoding import parse_object
+from taskward.identity.jwks import MalformedKeySetError, PublishedKeys, read_key_set
+from taskward.identity.keys import ALGORITHMS, KeyConfigurationError
+
+_DISCOVERY = "/.well-known/openid-configuration"
+_SECONDS = 5.0  # for one document, from connecting to its last byte
+_LARGEST_DOCUMENT = 1 << 20
+_OK = 200
+_LAST_PORT = 65_535
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"taskward/{__version__}"}
+_MAX_AGE = re.compile(r"(?i)(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])")
+
+
+class FetchError(Exception):
+    """The issuer's keys could not be fetched; the message is one sentence that says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The issuer's keys cannot be fetched: {reason}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What was fetched, and the seconds for which the issuer says that it holds, if it says so."""
+
+    published: PublishedKeys
+    max_age: int | None
+
+
+class KeySource:
+    """The address of an issuer's keys.
+
+    Args:
+        issuer: TASKWARD_ISSUER, whose discovery document (OpenID Connect Discovery 1.0) has the address; used where
+            there is no other.
+        jwks_url: TASKWARD_JWKS_URL.
+        algorithms: Those that may be used.
+
+    Raises:
+        KeyConfigurationError: The address is one that nothing should be fetched from.
+    """
+
+    def __init__(self, *, issuer: str | None, jwks_url: str | None, algorithms: Collection[str] = ALGORITHMS) -> None:
+        variable, address = ("TASKWARD_ISSUER", issuer) if jwks_url is None else ("TASKWARD_JWKS_URL", jwks_url)
+        found = _parse(address or "")
+        if found is None:
+            hint = "" if variable == "TASKWARD_JWKS_URL" else "; set TASKWARD_JWKS_URL to where its keys are"
+            raise KeyConfigurationError(
+                f"{variable} must be an https address, or http on this machine, that keys can be fetched from{hint}."
+            )
+        self._issuer = issuer
+        self._jwks_url = jwks_url
+        self._is_local = _is_local(found)
+        # A proxy of the environment does not lead to this machine, which is all that http is for.
+        self._trusts_environment = found.scheme == "https"
+        self._allowed = frozenset(algorithms)
+        self._client: httpx.AsyncClient | None = None
+
+    async def fetch(self) -> Fetched:
+        """Fetch and read the keys, all of them anew.
+
+        Raises:
+            FetchError: They are out of reach, or are not keys.
+        """
+        address = self._jwks_url or await self._discover()
+        body, headers = await self._get(address)
+        try:
+            published = read_key_set(body, self._allowed)
+        except MalformedKeySetError as error:
+            raise FetchError(f"{_shown(address)} answers with something that is {error}") from None
+        age = _MAX_AGE.search(headers.get("cache-control", ""))
+        return Fetched(published, int(age[1]) if age else None)
+
+    async def close(self) -> None:
+        """Close its connections; another fetch opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _discover(self) -> str:
+        assert self._issuer is not None  # noqa: S101 - what it was made with
+        address = self._issuer.rstrip("/") + _DISCOVERY
+        body, _ = await self._get(address)
+        try:
+            document = parse_object(body)
+        except Exception:  # noqa: BLE001 - crafted input raises RecursionError, UnicodeError and more; all mean the same
+            raise FetchError(f"{_shown(address)} answers with something that is no JSON object") from None
+        name, keys = document.get("issuer"), document.get("jwks_uri")
+        if name != self._issuer:
+            raise FetchError(
+                f"{_shown(address)} is of an issuer that calls itself {json.dumps(name)[:300]}; "
+                "TASKWARD_ISSUER must be the same, character for character"
+            )
+        found = _parse(keys) if isinstance(keys, str) else None
+        if not isinstance(keys, str) or found is None or (_is_local(found) and not self._is_local):
+            raise FetchError(f"{_shown(address)} names no https address of keys")
+        return keys
+
+    async def _get(self, address: str) -> tuple[bytes, httpx.Headers]:
+        if self._client is None:
+            self._client = httpx.AsyncClient(headers=_HEADERS, timeout=_SECONDS, trust_env=self._trusts_environment)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_SECONDS), self._client.stream("GET", address) as response:
+                if response.has_redirect_location:
+                    raise FetchError(f"{_shown(address)} redirects, which is not followed; set the final address")
+                if response.status_code != _OK:
+                    raise FetchError(f"{_shown(address)} answers {response.status_code}")
+                if response.headers.get("content-encoding", "identity") != "identity":
+                    raise FetchError(f"{_shown(address)} answers with a compressed document, which was not asked for")
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > _LARGEST_DOCUMENT:
+                        raise FetchError(f"{_shown(address)} answers with more than {_LARGEST_DOCUMENT} bytes")
+        except TimeoutError:
+            raise FetchError(f"{_shown(address)} does not answer within {_SECONDS:.0f} seconds") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise FetchError(f"{_shown(address)} cannot be reached ({_reason(error)})") from None
+        return bytes(body), response.headers
+
+
+def _parse(address: str) -> httpx.URL | None:
+    """The address, if keys may be fetched from there."""
+    try:
+        url = httpx.URL(address)
+    except (httpx.InvalidURL, ValueError):
+        return None
+    if (
+        not url.host
+        or not 0 < (url.port or 443) <= _LAST_PORT
+        or url.userinfo
+        or url.fragment
+        or not address.isprintable()
+        or " " in address
+    ):
+        return None
+    return url if url.scheme == "https" or (url.scheme == "http" and _is_local(url)) else None
+
+
+def _is_local(url: httpx.URL) -> bool:
+    if url.host == "localhost":
+        return True
+    try:
+        return ip_address(url.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _shown(address: str) -> str:
+    # A query may hold a key of an API.
+    return ascii(str(httpx.URL(address).copy_with(query=None))).strip("'")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip().split("\n")[0]
+    return ascii(text)[1:-1][:200] if text else type(error).__name__

@@ -1,0 +1,415 @@
+"""Keys that an issuer publishes: how they are found, kept fresh, and what happens while they are out of reach."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from taskward.identity import FetchError, KeyConfigurationError, KeyNotFound, KeysNotFetched, TokenRejected, load_keys
+from taskward.identity import keyring as implementation
+from taskward.identity.issuer import KeySource
+from taskward.identity.keyring import FetchedKeys
+from tests.issuer import GOOD, SECRET, Issuer, issuer, new_private
+from tests.publisher import DISCOVERY, KEYS, Page, Publisher, publishing
+
+FIRST, SECOND = (Issuer("ES256", new_private("ES256")) for _ in range(2))
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    with publishing(FIRST.jwk(kid="1")) as publisher:
+        yield publisher
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def source(publisher: Publisher, **changes: Any) -> KeySource:
+    return KeySource(**{"issuer": None, "jwks_url": publisher.keys_url, **changes})
+
+
+@asynccontextmanager
+async def kept(publisher: Publisher, clock: Callable[[], float], **options: Any) -> AsyncIterator[FetchedKeys]:
+    """Keys that are kept fresh, after their first fetch has ended."""
+    keys = FetchedKeys(source(publisher), clock=clock, **options)
+    async with keys.maintained():
+        await landed(keys)
+        yield keys
+
+
+async def landed(keys: FetchedKeys) -> None:
+    await asyncio.sleep(0.001)
+    await soon(lambda: keys._flight is None)
+
+
+async def soon(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen")
+
+
+def accepts(keys: FetchedKeys, token: str) -> bool:
+    try:
+        return FIRST.verifier(keys).verify(token).user_id == "alice"
+    except TokenRejected:
+        return False
+
+
+async def failure(keys: KeySource) -> str:
+    with pytest.raises(FetchError) as failed:
+        await keys.fetch()
+    await keys.close()
+    sentence = str(failed.value)
+    assert sentence.startswith("The issuer's keys cannot be fetched: http")
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return sentence
+
+
+async def test_keys_are_found_by_discovery_and_by_their_address(publisher: Publisher):
+    for found in (source(publisher), source(publisher, issuer=publisher.url, jwks_url=None)):
+        fetched = await found.fetch()
+        await found.close()
+        assert [key.kid for key in fetched.published.keys.keys] == ["1"]
+    assert (publisher.count(), publisher.count(DISCOVERY)) == (2, 1)
+
+
+async def test_an_issuer_with_a_path_or_a_slash_at_its_end_is_discovered_below_it(publisher: Publisher):
+    for path in ("/realms/tasks", "/"):
+        name = publisher.url + path
+        publisher.pages[path.rstrip("/") + DISCOVERY] = Page({"issuer": name, "jwks_uri": publisher.keys_url})
+        found = source(publisher, issuer=name, jwks_url=None)
+        assert len((await found.fetch()).published.keys.keys) == 1
+        await found.close()
+
+
+async def test_a_discovery_document_of_another_issuer_is_refused_with_its_name(publisher: Publisher):
+    for name in (publisher.url + "/", publisher.url.upper(), "https://evil.example", None, 1, ["x"], "a\n\x1b[31m"):
+        publisher.pages[DISCOVERY] = Page({"issuer": name, "jwks_uri": publisher.keys_url})
+        sentence = await failure(source(publisher, issuer=publisher.url, jwks_url=None))
+        assert json.dumps(name) in sentence
+        assert "TASKWARD_ISSUER must be the same, character for character" in sentence
+    assert publisher.count() == 0
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        None, "", 1, ["x"], "keys", "/keys", "file:///etc/passwd", "http://10.0.0.1/keys", "ftp://127.0.0.1/",
+        "https://", "https://user:pw@id.example/keys",
+    ],
+)  # fmt: skip
+async def test_a_discovery_document_without_a_proper_address_is_refused(publisher: Publisher, uri: object):
+    publisher.pages[DISCOVERY] = Page({"issuer": publisher.url, "jwks_uri": uri})
+    assert "names no https address of keys" in await failure(source(publisher, issuer=publisher.url, jwks_url=None))
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"[]", b"null", b"<html>", b"\xff", b"[" * 50_000, b'{"issuer":1,"issuer":2}']
+)
+async def test_what_is_no_document_is_refused(publisher: Publisher, document: bytes):
+    publisher.pages[DISCOVERY] = publisher.pages[KEYS] = Page(document)
+    assert "no JSON object" in await failure(source(publisher, issuer=publisher.url, jwks_url=None))
+    assert "not a JWK Set" in await failure(source(publisher))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(publisher: Publisher, status: int):
+    publisher.pages["/elsewhere"] = publisher.pages[KEYS]
+    publisher.pages[KEYS] = Page(b"", status, {"Location": publisher.url + "/elsewhere"})
+    assert "redirects, which is not followed" in await failure(source(publisher))
+    assert publisher.count("/elsewhere") == 0
+
+
+@pytest.mark.parametrize("status", [204, 206, 304, 401, 403, 404, 429, 500, 503])
+async def test_any_other_answer_than_200_is_none(publisher: Publisher, status: int):
+    publisher.pages[KEYS].status = status
+    assert f"answers {status}." in await failure(source(publisher))
+
+
+async def test_a_document_has_a_limit_of_size_however_it_comes(publisher: Publisher):
+    publisher.pages[KEYS] = Page(b" " * ((1 << 20) + 1))
+    assert "answers with more than 1048576 bytes" in await failure(source(publisher))
+    bomb = gzip.compress(b" " * (1 << 24))
+    publisher.pages[KEYS] = Page(bomb, headers={"Content-Encoding": "gzip"})
+    assert "compressed document, which was not asked for" in await failure(source(publisher))
+
+
+async def test_a_document_has_a_limit_of_time(publisher: Publisher, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("taskward.identity.issuer._SECONDS", 0.2)
+    publisher.pages[KEYS].seconds = 0.6
+    sentence = await failure(source(publisher))
+    assert "does not answer within" in sentence or "cannot be reached" in sentence
+
+
+async def test_an_issuer_that_is_down_is_named_without_its_query(publisher: Publisher):
+    publisher.stop()
+    sentence = await failure(source(publisher, jwks_url=publisher.keys_url + "?apikey=hunter2"))
+    assert f"{publisher.keys_url} cannot be reached (" in sentence
+    assert "hunter2" not in sentence
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://id.example/keys", "http://10.0.0.1/keys", "http://localhost.evil.example/", "http://127.0.0.1.evil.example/",
+        "http://[::2]/", "ftp://id.example/", "file:///etc/passwd", "id.example", "//id.example", "https://", "https:///keys",
+        "https://user:password@id.example/keys", "https://id.example/keys#1", "https://id.example/ke ys", "https://[::1",
+        "https://id.example:99999/", "", "https://id.example/\x00", "javascript:alert(1)",
+    ],
+)  # fmt: skip
+def test_an_address_that_nothing_should_be_fetched_from_is_refused(address: str):
+    with pytest.raises(KeyConfigurationError, match=r"^TASKWARD_JWKS_URL must be an https address"):
+        load_keys(jwks_url=address)
+    with pytest.raises(KeyConfigurationError, match=r"^TASKWARD_ISSUER must be .*; set TASKWARD_JWKS_URL"):
+        load_keys(issuer=address)
+    # What an issuer is called does not matter where its keys are known.
+    assert load_keys(issuer=address, secrets=[SECRET]).current is not None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://id.example", "https://id.example:8443/a?b=c", "http://localhost:3000/", "http://127.0.0.1/",
+        "http://127.9.9.9/", "http://[::1]:3000/keys",
+    ],
+)  # fmt: skip
+def test_an_https_address_and_any_on_this_machine_are_taken(address: str):
+    assert load_keys(jwks_url=address).current is None
+    assert load_keys(issuer=address).current is None
+
+
+async def test_a_key_that_is_not_known_is_fetched_once_however_many_ask(publisher: Publisher, clock: Clock):
+    async with kept(publisher, clock) as keys:
+        assert accepts(keys, FIRST.sign(kid="1"))
+        publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"), seconds=0.1)
+        asking = [asyncio.create_task(keys.look_again()) for _ in range(50)]
+        await asyncio.sleep(0.02)
+        # Keys that are known go on meanwhile.
+        assert accepts(keys, FIRST.sign(kid="1"))
+        assert not accepts(keys, SECOND.sign(kid="2"))
+        await asyncio.gather(*asking)
+        assert accepts(keys, SECOND.sign(kid="2"))
+        assert publisher.count() == 2
+
+
+async def test_unknown_keys_cause_one_fetch_in_thirty_seconds(publisher: Publisher, clock: Clock):
+    async with kept(publisher, clock) as keys:
+        for _ in range(20):
+            await keys.look_again()
+        assert publisher.count() == 2
+        clock.time += 29.9
+        await keys.look_again()
+        assert publisher.count() == 2
+        clock.time += 0.2
+        await keys.look_again()
+        await keys.look_again()
+        assert publisher.count() == 3
+
+
+async def test_whoever_stops_waiting_does_not_stop_the_fetch(publisher: Publisher, clock: Clock):
+    async with kept(publisher, clock) as keys:
+        publisher.publish(SECOND.jwk(kid="2"), seconds=0.1)
+        impatient, patient = (asyncio.create_task(keys.look_again()) for _ in range(2))
+        await asyncio.sleep(0.02)
+        impatient.cancel()
+        await patient
+        assert impatient.cancelled()
+        assert accepts(keys, SECOND.sign(kid="2"))
+
+
+async def test_known_keys_stay_in_use_while_the_issuer_is_down(
+    publisher: Publisher, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    async with kept(publisher, clock) as keys:
+        known = keys.current
+        publisher.stop()
+        for _ in range(5):
+            clock.time += 31
+            await keys.look_again()
+            assert keys.current is known
+        for broken in (Page(b"", 500), Page(b"<html>"), Page({"keys": None})):
+            publisher.start()
+            publisher.pages[KEYS] = broken
+            clock.time += 31
+            await keys.look_again()
+            publisher.stop()
+            assert keys.current is known
+        assert accepts(keys, FIRST.sign(kid="1"))
+        assert "The known ones stay in use." in caplog.text
+        publisher.start()
+        publisher.publish(SECOND.jwk(kid="2"))
+        clock.time += 31
+        await keys.look_again()
+        assert accepts(keys, SECOND.sign(kid="2"))
+
+
+async def test_a_key_that_is_withdrawn_is_trusted_no_more_nor_what_it_verified(publisher: Publisher, clock: Clock):
+    async with kept(publisher, clock) as keys:
+        verifier = FIRST.verifier(keys)
+        token = FIRST.sign(kid="1")
+        assert verifier.verify(token).user_id == "alice"
+        assert len(verifier._verified) == 1
+        publisher.publish(SECOND.jwk(kid="2"))
+        await keys.look_again()
+        with pytest.raises(KeyNotFound):
+            verifier.verify(token)
+        assert not verifier._verified
+        # An issuer that has withdrawn every key means that, too.
+        publisher.publish()
+        clock.time += 31
+        await keys.look_again()
+        with pytest.raises(KeyNotFound):
+            verifier.verify(SECOND.sign(kid="2"))
+
+
+async def test_keys_that_are_the_same_again_forget_nothing(publisher: Publisher, clock: Clock):
+    async with kept(publisher, clock) as keys:
+        verifier = FIRST.verifier(keys)
+        token = FIRST.sign(kid="1")
+        first = verifier.verify(token)
+        await keys.look_again()
+        assert publisher.count() == 2
+        assert verifier.verify(token) is first
+
+
+async def test_until_keys_were_fetched_no_token_is_good_or_bad_unless_it_is_no_token(
+    publisher: Publisher, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    publisher.stop()
+    async with kept(publisher, clock) as keys:
+        verifier = FIRST.verifier(keys)
+        for token in (FIRST.sign(kid="1"), FIRST.sign({**GOOD, "exp": 1})):
+            with pytest.raises(KeysNotFetched):
+                verifier.verify(token)
+        for token in ("x", "a.b.c", FIRST.sign(crit=[])):
+            with pytest.raises(TokenRejected):
+                verifier.verify(token)
+        assert 1 <= keys.retry_after <= 30
+        assert "No token can be verified until then." in caplog.text
+
+
+async def test_an_issuer_that_is_down_at_the_start_is_tried_again_and_again(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(implementation, "_LONGEST_PAUSE", 0.05)
+    publisher.stop()
+    keys = FetchedKeys(source(publisher))
+    async with keys.maintained():
+        await asyncio.sleep(0.2)
+        assert keys.current is None
+        publisher.start()
+        await soon(lambda: keys.current is not None)
+        assert accepts(keys, FIRST.sign(kid="1"))
+
+
+async def test_requests_for_unknown_keys_do_not_hammer_an_issuer_that_was_never_reached(
+    publisher: Publisher, clock: Clock
+):
+    publisher.pages[KEYS].status = 500
+    async with kept(publisher, clock) as keys:
+        for _ in range(20):
+            await keys.look_again()
+        assert publisher.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "life"),
+    [
+        (None, 600), ("max-age=300", 300), ("public, max-age=900, must-revalidate", 900), ("max-age=0", 60),
+        ("max-age=5", 60), ("max-age=99999", 3600), ("no-store", 600), ("max-age=x", 600), ("s-max-age=300", 600), ("MAX-AGE=300", 300),
+    ],
+)  # fmt: skip
+async def test_keys_are_fetched_again_before_they_are_due(
+    publisher: Publisher, clock: Clock, header: str | None, life: int
+):
+    publisher.pages[KEYS].headers = {} if header is None else {"Cache-Control": header}
+    async with kept(publisher, clock) as keys:
+        assert 0.7 * life <= keys._due - clock.time <= 0.8 * life
+
+
+async def test_keys_are_refreshed_in_the_background(publisher: Publisher, monkeypatch: pytest.MonkeyPatch):
+    for name in ("_SHORTEST_LIFE", "_USUAL_LIFE", "_LONGEST_LIFE"):
+        monkeypatch.setattr(implementation, name, 0.1)
+    keys = FetchedKeys(source(publisher))
+    async with keys.maintained():
+        await landed(keys)
+        publisher.publish(SECOND.jwk(kid="2"))
+        await soon(lambda: accepts(keys, SECOND.sign(kid="2")))
+        before = publisher.count()
+    await asyncio.sleep(0.2)
+    assert publisher.count() == before
+
+
+async def test_a_key_that_is_not_used_is_reported_once(
+    publisher: Publisher, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="weak", d="AAAA"))
+    async with kept(publisher, clock) as keys:
+        clock.time += 31
+        await keys.look_again()
+        assert publisher.count() == 2
+        said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert said == ["Not used: key 'weak' is a private or symmetric key, which nobody should publish."]
+
+
+async def test_a_defect_in_fetching_leaves_the_known_keys_alone(
+    publisher: Publisher, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async with kept(publisher, clock) as keys:
+        # No input is known that causes one, so it is put there.
+        monkeypatch.setattr(keys._source, "fetch", None)
+        await keys.look_again()
+        assert accepts(keys, FIRST.sign(kid="1"))
+        assert "by a defect: TypeError. The known ones stay in use." in caplog.text
+
+
+async def test_closing_in_the_middle_of_a_fetch_leaves_nothing_running(publisher: Publisher):
+    publisher.pages[KEYS].seconds = 5
+    before = asyncio.all_tasks()
+    keys = FetchedKeys(source(publisher))
+    async with asyncio.timeout(2), keys.maintained():
+        await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() == before
+
+
+async def test_fixed_keys_have_nowhere_to_look():
+    keys = load_keys(secrets=[SECRET])
+    async with keys.maintained():
+        before = keys.current
+        await keys.look_again()
+        assert keys.current is before
+        assert await keys.load() == []
+
+
+def test_several_secrets_verify_and_the_newest_comes_first():
+    newest, oldest = "n" + SECRET, "o" + SECRET
+    keys = load_keys(secrets=[newest, oldest])
+    verifier = issuer("HS256").verifier(keys)
+    for secret in (newest, oldest):
+        assert verifier.verify(Issuer("HS256", secret.encode()).sign(kid="any")).user_id == "alice"
+    with pytest.raises(TokenRejected):
+        verifier.verify(issuer("HS256").sign())
+    assert keys.current is not None
+    assert [key.material for key in keys.current.find("any", "HS256")] == [newest, oldest]
