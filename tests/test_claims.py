@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskward.identity import ClaimRules, TokenRejected
+from taskward.identity import ClaimRules, TokenRejected, parse_conditions
 from taskward.identity import tokens as implementation
 from tests.issuer import GOOD, NOW, issuer
 
@@ -225,6 +225,83 @@ def test_a_claim_whose_own_name_has_dots_comes_first():
     rejected(GOOD, user_claim=name)
     for unusable in ("", 7, None):
         rejected({**GOOD, "user.id": unusable, "user": {"id": "carol"}}, user_claim="user.id")
+
+
+REQUIRED = {"required": parse_conditions(["azp=web", "azp=cli", "ok=true", "app.level=2", "tags=x"])}
+FITTING: dict[str, Any] = {**GOOD, "azp": "web", "ok": True, "app": {"level": 2}, "tags": ["y", "x"]}
+
+
+def test_required_claims_are_all_there_with_one_of_their_values():
+    assert accepted(FITTING, **REQUIRED) == "alice"
+    for changes in (
+        {"azp": "cli"}, {"azp": ["other", "cli"]}, {"ok": "true"}, {"ok": [True]}, {"app": {"level": "2"}},
+        {"app.level": 2, "app": None}, {"tags": "x"},
+    ):  # fmt: skip
+        assert accepted({**FITTING, **changes}, **REQUIRED) == "alice"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("azp", ["", "Web", "web ", "web,cli", None, 1, True, {}, {"web": 1}, [], ["Web"], [["web"]], [{"web": 1}]]),
+        ("ok", [False, 1, "True", "TRUE", None, [1], {}]),
+        ("app", [None, {}, {"level": 3}, {"level": 2.5}, {"level": True}, {"level": None}, [{"level": 2}], "level", 2]),
+        ("tags", [[], ["y"], "xy", {"x": True}, None]),
+    ],
+)  # fmt: skip
+def test_a_token_without_a_required_claim_is_refused(name: str, values: list[Any]):
+    rejected({claim: value for claim, value in FITTING.items() if claim != name}, **REQUIRED)
+    for value in values:
+        rejected({**FITTING, name: value}, **REQUIRED)
+
+
+def test_a_token_with_a_rejected_claim_is_refused():
+    rules = {"rejected": parse_conditions(["role=service_role", "role=anon", "app.admin=true", "level=2"])}
+    harmless: dict[str, Any]
+    unwanted: dict[str, Any]
+    for harmless in (
+        {}, {"role": "authenticated"}, {"role": ["a", "b"]}, {"role": None}, {"role": 1}, {"app": {"admin": False}},
+        {"app": "admin"}, {"level": 22}, {"level": "02"}, {"role": "Service_Role"},
+    ):  # fmt: skip
+        assert accepted({**GOOD, **harmless}, **rules) == "alice"
+    for unwanted in (
+        {"role": "service_role"}, {"role": "anon"}, {"role": ["authenticated", "anon"]}, {"app": {"admin": True}},
+        {"app": {"admin": "true"}}, {"app.admin": True}, {"level": 2}, {"level": "2"}, {"level": [1, 2]},
+        # What cannot be compared is not given the benefit of the doubt.
+        {"role": {"name": "service_role"}}, {"role": {}},
+    ):  # fmt: skip
+        rejected({**GOOD, **unwanted}, **rules)
+
+
+def test_a_claim_may_be_required_or_rejected_whatever_its_value():
+    required, rejects = ({name: parse_conditions(["client_id=*"])} for name in ("required", "rejected"))
+    present: list[Any] = ["", "x", 0, 1, False, True, [], ["x"], {}, {"x": 1}]
+    for value in present:
+        assert accepted({**GOOD, "client_id": value}, **required) == "alice"
+        rejected({**GOOD, "client_id": value}, **rejects)
+    for claims in (GOOD, {**GOOD, "client_id": None}):
+        rejected(claims, **required)
+        assert accepted(claims, **rejects) == "alice"
+
+
+def test_a_value_may_have_any_character_but_a_comma():
+    rules = parse_conditions(["https://x.example/role=a=b", "empty="])
+    assert rules == {"https://x.example/role": {"a=b"}, "empty": {""}}
+    assert accepted({**GOOD, "https://x.example/role": "a=b", "empty": ""}, required=rules) == "alice"
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({}, ""), ({"scope": "a b"}, "a b"), ({"scp": ["a", "b"]}, "a b"), ({"scp": "a b"}, "a b"),
+        ({"scope": ["a", "b"]}, "a b"), ({"scope": "a", "scp": ["b"]}, "a b"), ({"scope": " a  b "}, "a b"),
+        ({"scope": ""}, ""), ({"scope": None, "scp": None}, ""), ({"scope": 1, "scp": {"a": 1}}, ""),
+        ({"scope": ["a", 1, None, ["b"], ""]}, "a"), ({"scope": "a\tb"}, "a\tb"), ({"scope": "A"}, "A"),
+    ],
+)  # fmt: skip
+def test_scopes_are_read_from_either_claim_and_either_spelling(claims: dict[str, Any], scopes: str):
+    found = SIGNER.verifier().verify(SIGNER.sign({**GOOD, **claims})).scopes
+    assert found == frozenset(scope for scope in scopes.split(" ") if scope)
 
 
 JSON = st.recursive(

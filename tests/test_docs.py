@@ -153,7 +153,7 @@ def test_links_lead_somewhere(file: Path):
     assert dead == []
 
 
-@pytest.mark.parametrize("folder", ["docs", "docs/decisions"])
+@pytest.mark.parametrize("folder", ["docs", "docs/decisions", "docs/identity"])
 def test_every_page_is_listed_in_its_index(folder: str):
     index = page(f"{folder}/index.md")
     assert [p.name for p in (ROOT / folder).glob("*.md") if p.name != "index.md" and f"({p.name})" not in index] == []

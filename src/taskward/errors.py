@@ -269,12 +269,12 @@ class PoolExhausted(Unavailable):
 
 
 class KeysUnavailable(Unavailable):
-    """The identity provider's keys could not be fetched since the start, so that no token can be verified yet.
+    """The identity provider is out of reach, and none of its keys that are known here is the token's.
 
     The token may well be good. Nothing was written; try again after `Retry-After` seconds.
     """
 
-    slug, title = "keys-unavailable", "Tokens cannot be verified yet"
+    slug, title = "keys-unavailable", "The token cannot be verified yet"
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds

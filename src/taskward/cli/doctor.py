@@ -39,7 +39,10 @@ def doctor(token: str | None = None) -> int:
     verifier: list[Verifier] = []
     healthy = _check("keys", lambda: _keys(settings[0], verifier))
     if token is not None:
-        return 0 if verifier and _explain(settings[0], verifier[0], _read(token)) else 1
+        if not verifier:
+            _say("token", "there is no key to verify it with.", good=False)
+            return 1
+        return 0 if _explain(settings[0], verifier[0], _read(token)) else 1
     if settings[0].database_url is None and not _made(data_dir(settings[0])):
         return 0 if _check("database", lambda: _programs(settings[0])) and healthy else 1
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _LONGEST_USER_ID = 255
+_ANY = "*"
 
 Note = Callable[[str, object], None]
 """Told what was found right, as a sentence, and the value that it is about or None."""
@@ -49,7 +50,7 @@ Conditions = Mapping[str, frozenset[str]]
 
 
 def parse_conditions(pairs: Iterable[str]) -> Conditions:
-    """Conditions from `name=value` pairs; values of one name are alternatives."""
+    """Conditions from `name=value` pairs; values of one name are alternatives, and `*` is any value at all."""
     conditions: dict[str, frozenset[str]] = {}
     for pair in pairs:
         name, _, value = pair.partition("=")
@@ -129,12 +130,14 @@ class ClaimRules:
 
     def _check_conditions(self, payload: Mapping[str, Any]) -> None:
         for name, values in self.required.items():
-            if values.isdisjoint(_spellings(_find(payload, name))):
+            claim = _find(payload, name)
+            if values.isdisjoint(_spellings(claim)) and not (_ANY in values and claim is not None):
                 raise TokenRejected(f"its claim {name} is not what TASKWARD_REQUIRED_CLAIMS asks for")
         for name, values in self.rejected.items():
             claim = _find(payload, name)
             # What cannot be compared could be the very thing that is not wanted, in another dress.
-            if isinstance(claim, dict) or not values.isdisjoint(_spellings(claim)):
+            unsure = isinstance(claim, dict) or (_ANY in values and claim is not None)
+            if unsure or not values.isdisjoint(_spellings(claim)):
                 raise TokenRejected(f"its claim {name} is what TASKWARD_REJECT_CLAIMS does not want")
 
 

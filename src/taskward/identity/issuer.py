@@ -122,7 +122,8 @@ class KeySource:
                 if response.has_redirect_location:
                     raise FetchError(f"{_shown(address)} redirects, which is not followed; set the final address")
                 if response.status_code != _OK:
-                    raise FetchError(f"{_shown(address)} answers {response.status_code}")
+                    hint = "; set TASKWARD_JWKS_URL if its keys are elsewhere" if address.endswith(_DISCOVERY) else ""
+                    raise FetchError(f"{_shown(address)} answers {response.status_code}{hint}")
                 if response.headers.get("content-encoding", "identity") != "identity":
                     raise FetchError(f"{_shown(address)} answers with a compressed document, which was not asked for")
                 async for chunk in response.aiter_raw():

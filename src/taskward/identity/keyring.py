@@ -34,6 +34,10 @@ class KeyRing(Protocol):
     def retry_after(self) -> int:
         """Seconds after which there may be keys."""
 
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether the last attempt to fetch keys failed, so that there may be newer ones."""
+
     async def look_again(self) -> None:
         """A token names a key that is not known: ask the issuer, unless that was just done."""
 
@@ -55,6 +59,7 @@ class FixedKeys:
     """Keys of the settings."""
 
     retry_after = 0
+    out_of_reach = False
 
     def __init__(self, keys: KeySet) -> None:
         self.current = keys
@@ -95,6 +100,7 @@ class FetchedKeys:
         self._due = clock()
         self._failures = 0
         self._said: tuple[str, ...] = ()
+        self._changed = asyncio.Event()
 
     @property
     def current(self) -> KeySet | None:
@@ -103,6 +109,10 @@ class FetchedKeys:
     @property
     def retry_after(self) -> int:
         return max(1, math.ceil(self._due - self._clock()))
+
+    @property
+    def out_of_reach(self) -> bool:
+        return self._failures > 0
 
     async def look_again(self) -> None:
         if self._flight is None:
@@ -135,8 +145,12 @@ class FetchedKeys:
 
     async def _keep_fresh(self) -> None:
         while True:
-            await asyncio.sleep(max(0, self._due - self._clock()))
-            # A fetch for an unknown key may have put it off meanwhile.
+            self._changed.clear()
+            # A fetch for an unknown key puts off the next one, or, when it failed, brings it forward.
+            with suppress(TimeoutError):
+                # Not `wait_for`, which before Python 3.12 may lose the cancellation that ends this.
+                async with asyncio.timeout(max(0, self._due - self._clock())):
+                    await self._changed.wait()
             if self._clock() >= self._due:
                 await self._fetch_once()
 
@@ -149,6 +163,7 @@ class FetchedKeys:
 
     def _landed(self, _task: asyncio.Task[None]) -> None:
         self._flight = None
+        self._changed.set()
 
     async def _fetch(self) -> None:
         try:

@@ -92,7 +92,10 @@ async def _verify_with_newer_keys(verifier: Verifier, token: str) -> Claims:
     await verifier.keys.look_again()
     try:
         return verifier.verify(token)
-    except KeysNotFetched:
-        raise KeysUnavailable(verifier.keys.retry_after) from None
+    except (KeyNotFound, KeysNotFetched):
+        # The issuer may have made a new key while it is out of reach: whoever has a token of it should not log in anew.
+        if verifier.keys.current is None or verifier.keys.out_of_reach:
+            raise KeysUnavailable(verifier.keys.retry_after) from None
+        raise InvalidToken from None
     except TokenRejected:
         raise InvalidToken from None

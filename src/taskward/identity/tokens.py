@@ -105,7 +105,7 @@ class Verifier:
     def _verify_signed(self, token: str, note: Note) -> Claims:
         segments = token.split(".")
         if len(segments) != _SEGMENTS or not all(map(is_base64url, segments)):
-            raise TokenRejected("it is not three segments of canonical base64url", f"{len(segments)} segments")
+            raise TokenRejected("it is not three segments of canonical base64url", f"segments: {len(segments)}")
         try:
             header = parse_object(decode_base64url(segments[0]))
         except Exception:  # noqa: BLE001 - crafted input raises RecursionError, UnicodeError and more; all mean the same

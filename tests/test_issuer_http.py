@@ -1,0 +1,172 @@
+"""The service beside an issuer that publishes its keys: what clients see when keys are new or out of reach."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from taskward.app import create_app
+from tests.conftest import NO_TLS, Cluster, make_settings, serving
+from tests.issuer import Issuer, issuer, new_private
+from tests.publisher import Publisher, publishing
+from tests.services import eventually
+
+FIRST, SECOND = (Issuer("ES256", new_private("ES256")) for _ in range(2))
+TASKS = "/api/v1/tasks"
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    with publishing(FIRST.jwk(kid="1")) as publisher:
+        yield publisher
+
+
+@contextmanager
+def trusting(publisher: Publisher, url: str, **settings: Any) -> Iterator[tuple[str, FastAPI]]:
+    """The service as configured with an issuer, and its app."""
+    issued = {"issuer": publisher.url, "audience": ("tasks",), "jwt_secret": None, **settings}
+    app = create_app(make_settings(url, **issued))
+    with serving(app) as base_url:
+        yield base_url, app
+
+
+@pytest.fixture
+def database_url(cluster: Cluster, template: str) -> str:
+    return cluster.url(template)
+
+
+def token(signer: Issuer, publisher: Publisher, kid: str | None, **claims: Any) -> str:
+    now = int(time.time())
+    issued = {"sub": "alice", "iat": now, "exp": now + 600, "iss": publisher.url, "aud": "tasks", **claims}
+    return signer.sign(issued, **({} if kid is None else {"kid": kid}))
+
+
+def get(base_url: str, token: str, path: str = TASKS) -> httpx.Response:
+    return httpx.get(base_url + path, headers={"Authorization": f"Bearer {token}"}, verify=NO_TLS)
+
+
+def ready(base_url: str) -> bool:
+    return httpx.get(f"{base_url}/readyz", verify=NO_TLS).status_code == 200
+
+
+@pytest.mark.parametrize("found_by", ["issuer", "jwks_url"])
+def test_a_token_of_the_issuer_is_accepted_and_no_other(publisher: Publisher, database_url: str, found_by: str):
+    settings = {} if found_by == "issuer" else {"jwks_url": publisher.keys_url}
+    with trusting(publisher, database_url, **settings) as (url, app):
+        assert eventually(lambda: ready(url))
+        before = app.state.database.pool.acquired
+        for bad in (
+            token(SECOND, publisher, "1"), token(FIRST, publisher, "1", aud="other"),
+            token(FIRST, publisher, "1", iss="https://evil.example"), token(FIRST, publisher, "1", exp=1),
+            token(issuer("RS256"), publisher, "1"), token(FIRST, publisher, "2"),
+        ):  # fmt: skip
+            assert get(url, bad).status_code == 401
+        assert app.state.database.pool.acquired == before
+        assert get(url, token(FIRST, publisher, "1")).status_code == 200
+        assert get(url, token(FIRST, publisher, None)).status_code == 200
+
+
+def test_a_key_that_the_issuer_adds_works_at_its_first_token(publisher: Publisher, database_url: str):
+    with trusting(publisher, database_url) as (url, _):
+        assert eventually(lambda: ready(url))
+        publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"))
+        assert get(url, token(SECOND, publisher, "2")).status_code == 200
+        assert publisher.count() == 2
+        # Somebody who makes names up does not make the issuer be asked again.
+        assert [get(url, token(SECOND, publisher, str(kid))).status_code for kid in range(3, 13)] == [401] * 10
+        assert publisher.count() == 2
+        assert get(url, token(FIRST, publisher, "1")).status_code == 200
+
+
+def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publisher: Publisher, database_url: str):
+    with trusting(publisher, database_url) as (url, _):
+        assert eventually(lambda: ready(url))
+        publisher.stop()
+        for user in ("alice", "bob"):
+            assert get(url, token(FIRST, publisher, "1", sub=user)).status_code == 200
+        # Whether this one is good cannot be told; being told 401 its user would log in anew.
+        unsure = get(url, token(SECOND, publisher, "2"))
+        assert unsure.status_code == 503
+        assert unsure.json()["type"] == "/problems/keys-unavailable"
+        assert 1 <= int(unsure.headers["retry-after"]) <= 30
+        assert get(url, token(FIRST, publisher, "1", exp=1)).status_code == 401
+        assert ready(url)
+        with trusting(publisher, database_url) as (cold, app):
+            before = app.state.database.pool.acquired
+            answer = get(cold, token(FIRST, publisher, "1"))
+            assert answer.status_code == 503
+            assert answer.json()["type"] == "/problems/keys-unavailable"
+            assert 1 <= int(answer.headers["retry-after"]) <= 30
+            readiness = httpx.get(f"{cold}/readyz", verify=NO_TLS)
+            assert readiness.status_code == 503
+            assert readiness.json()["detail"] == "The issuer's keys could not be fetched yet."
+            assert int(readiness.headers["retry-after"]) >= 1
+            assert httpx.get(f"{cold}/healthz", verify=NO_TLS).status_code == 200
+            # What is no token at all is not a matter of keys.
+            assert get(cold, "x.y").status_code == 401
+            assert httpx.get(cold + TASKS, verify=NO_TLS).status_code == 401
+            assert app.state.database.pool.acquired == before
+            publisher.start()
+            assert eventually(lambda: ready(cold), 20)
+            assert get(cold, token(FIRST, publisher, "1")).status_code == 200
+
+
+def test_a_new_key_works_soon_after_an_issuer_that_was_down_is_back(publisher: Publisher, database_url: str):
+    with trusting(publisher, database_url) as (url, _):
+        assert eventually(lambda: ready(url))
+        publisher.stop()
+        bearer = token(SECOND, publisher, "2")
+        assert get(url, bearer).status_code == 503
+        publisher.publish(SECOND.jwk(kid="2"))
+        publisher.start()
+        began = time.monotonic()
+        assert eventually(lambda: get(url, bearer).status_code == 200, 10)
+        assert time.monotonic() - began < 5
+
+
+async def test_a_slow_issuer_holds_up_only_those_whose_key_is_not_known(publisher: Publisher, database_url: str):
+    with trusting(publisher, database_url) as (url, _):
+        assert await asyncio.to_thread(eventually, lambda: ready(url))
+        publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"), seconds=1.5)
+        async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as client:
+
+            async def ask(bearer: str) -> tuple[int, float]:
+                began = time.monotonic()
+                answer = await client.get(TASKS, headers={"Authorization": f"Bearer {bearer}"})
+                return answer.status_code, time.monotonic() - began
+
+            waiting = [asyncio.create_task(ask(token(SECOND, publisher, "2"))) for _ in range(20)]
+            await asyncio.sleep(0.3)
+            known = await asyncio.gather(*(ask(token(FIRST, publisher, "1", jti=str(n))) for n in range(20)))
+            assert {status for status, _ in known} == {200}
+            assert not any(task.done() for task in waiting)
+            assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
+        assert publisher.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        ({"audience": ()}, True),
+        ({}, False),
+        ({"audience": (), "public_key": issuer("ES256").public_pem}, True),
+        ({"audience": (), "jwt_secret": "a secret that is shared with nobody else"}, False),
+    ],
+)
+def test_public_keys_without_an_audience_are_warned_of_at_the_start(
+    publisher: Publisher,
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+    warned: bool,
+):
+    with caplog.at_level(logging.WARNING, "taskward"), trusting(publisher, database_url, **settings):
+        assert ("TASKWARD_AUDIENCE is not set" in caplog.text) is warned
