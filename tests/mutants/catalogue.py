@@ -16,7 +16,12 @@ IDENTITY = {
     "jwks.py": ("tests/test_key_sets.py", "tests/test_keyring.py"),
     "keyring.py": ("tests/test_keyring.py", "tests/test_keys.py", "tests/test_settings.py"),
     "issuer.py": ("tests/test_keyring.py", "tests/test_settings.py"),
-    "owner.py": ("tests/test_problems.py", "tests/test_isolation_http.py", "tests/test_scopes.py"),
+    "owner.py": (
+        "tests/test_problems.py",
+        "tests/test_isolation_http.py",
+        "tests/test_scopes.py",
+        "tests/test_keyring.py",
+    ),
 }
 # Other modules whose refusals are found, the exceptions that are refusals there, and the tests that hold them.
 REFUSING = {
@@ -374,6 +379,7 @@ def _answers() -> Iterator[Mutant]:
     walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
     for name, file, old, new, tests in (
         ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", IDENTITY["keyring.py"]),
+        ("what an older key verified stays verified", tokens, "        self._verified.clear()\n", "", IDENTITY["keyring.py"]),
         ("a key is used with any algorithm", keys, "if algorithm in key.algorithms]", "]", IDENTITY["tokens.py"]),
         ("a key is found by any key id", keys, "if kid is None or key.kid == kid]", "]", IDENTITY["keyring.py"]),
         ("of several keys the first is used", keys, "named if len(named) == 1 else []", "named[:1]", (*IDENTITY["jwks.py"], *IDENTITY["tokens.py"])),

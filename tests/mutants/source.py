@@ -132,11 +132,11 @@ class Module:
         return self._unique(self._refusals(is_refusal))
 
     def checks(self) -> Iterator[Found]:
-        """Each statement that only calls a function named `check…`, or `clear` of a cache, to be replaced by `pass`."""
+        """Each statement that only calls a function named `check…`, to be replaced by `pass`."""
         return self._unique(
             (f"{place}: {self._shown(node)}", self._span(node, "pass"))
             for place, node in self._walk()
-            if isinstance(node, ast.Expr) and _called(node.value).lstrip("_").startswith(("check", "clear"))
+            if isinstance(node, ast.Expr) and _called(node.value).lstrip("_").startswith("check")
         )
 
     def owner_predicates(self) -> Iterator[Found]:
