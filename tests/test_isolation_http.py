@@ -152,6 +152,17 @@ async def test_no_listing_shows_a_strangers_task(alice: User, bob: User, superus
     assert await rows_of(superuser, alice) == before
 
 
+async def test_a_live_task_is_restored_without_a_change_whatever_is_in_a_strangers_trash(
+    alice: User, bob: User, superuser: Superuser
+):
+    task = await alice.create("Secret past")
+    await alice.trash(task["id"])
+    his = await bob.create("His", id=task["id"])
+    before = await rows_of(superuser, alice), await rows_of(superuser, bob)
+    assert (await bob.http.post(f"{router.prefix}/{his['id']}/restore")).json() == his
+    assert (await rows_of(superuser, alice), await rows_of(superuser, bob)) == before
+
+
 @pytest.mark.parametrize(
     "user_id", ["'", "''; --", "\\", "\\'", "a'b\\'c", "$1", "%s", "é", "e\u0301", "A", "a", "用户", "🙂", " a "]
 )

@@ -164,6 +164,13 @@ async def test_two_authorization_headers_are_no_token(alice: User, bob: User, ba
         assert "invalid_token" in answer.headers["www-authenticate"]
 
 
+async def test_a_token_that_is_not_ascii_is_not_accepted(alice: User, base_url: str):
+    for token in (f"{alice.token}\xe9", "\xe9", "\xff\xfe"):
+        answer = await exchange(base_url, request("GET", TASKS, [("Authorization", f"Bearer {token}")]))
+        assert_problem(answer, 401)
+        assert "invalid_token" in answer.headers["www-authenticate"]
+
+
 async def test_every_kind_of_answer_has_the_common_headers(raising_url: str):
     token = ("Authorization", f"Bearer {make_token('carol')}")
     preflight: list[tuple[str, str | bytes]] = [("Origin", ORIGIN), ("Access-Control-Request-Method", "GET")]

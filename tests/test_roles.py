@@ -84,6 +84,14 @@ async def test_the_owner_of_one_table_does_not_serve(place: Place):
         await serves(place.url(name_of(owner), role))
 
 
+async def test_the_owner_of_the_schema_does_not_serve(place: Place):
+    owner, role = await with_dedicated_role(place)
+    superuser = place.url(name_of(owner), "", superuser=True)
+    await execute(superuser, f"ALTER SCHEMA taskward OWNER TO {role}")
+    with pytest.raises(UnsafeRoleError, match=f"role {role} owns the tables"):
+        await serves(place.url(name_of(owner), role))
+
+
 async def test_the_owner_without_a_role_to_switch_to_does_not_serve(place: Place):
     owner, _ = await with_dedicated_role(place)
     with pytest.raises(UnsafeRoleError, match="is not there to switch to"):

@@ -280,6 +280,16 @@ async def test_what_must_not_change_cannot_be_changed(database: Database, two_us
             await session._connection.execute(f"UPDATE taskward.task SET {change}")
 
 
+@pytest.mark.parametrize("table", TABLES)
+async def test_nobodys_row_can_be_made_anothers_and_only_tasks_can_be_deleted(superuser: Connection, table: str):
+    rights = await superuser.fetchrow(
+        "SELECT has_column_privilege($1, $2, 'user_id', 'UPDATE'), has_table_privilege($1, $2, 'DELETE'),"
+        " has_table_privilege($1, $2, 'TRUNCATE')", ROLES.requests, f"taskward.{table}",
+    )  # fmt: skip
+    assert rights is not None
+    assert tuple(rights) == (False, table == "task", False)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -15,7 +15,7 @@ from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.database.embedded import running
 from taskward.database.migrate import migrate
-from taskward.database.session import Session
+from taskward.database.session import Session, Transaction
 from taskward.errors import OutcomeUnknown, Unavailable
 from taskward.identity import Owner
 from taskward.tasks.models import TaskFilters
@@ -233,6 +233,38 @@ async def first_open(url: str) -> Database:
     database = Database(parse_address(url), pool_size=2)
     await database.open()
     return database
+
+
+async def test_a_connection_whose_transaction_could_not_begin_is_not_used_again(new_database: str):
+    async with opened(new_database, pool_size=1) as database:
+        with pytest.raises(asyncpg.PostgresError, match="does not exist"):
+            async with Transaction(database.pool, ALICE, '"nobody at all"'):
+                pass
+        assert (database.pool._open, database.pool._idle) == (0, [])
+        assert await titles(database) == []
+
+
+async def test_a_connection_that_is_cancelled_while_it_commits_is_not_used_again(cluster: Cluster, new_database: str):
+    await execute(
+        cluster.url(name_of(new_database), superuser=True),
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(5); RETURN NULL; END'",
+        "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON taskward.task DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION wait()",
+    )
+    async with opened(new_database, pool_size=1) as database:
+        writing = asyncio.create_task(write_task(database, "alice"))
+        async with connected(new_database) as watcher:
+            asleep = (
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event = 'PgSleep' AND pid <> pg_backend_pid()"
+            )
+            while not await watcher.fetchval(asleep):
+                pass
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert (database.pool._open, database.pool._idle) == (0, [])
+        assert await titles(database) == []
 
 
 async def test_nothing_runs_before_the_role_was_checked(cluster: Cluster, template: str):

@@ -13,6 +13,7 @@ import pytest
 from taskward.database.connections import Pool
 from taskward.database.database import Database, UnsafeRoleError
 from taskward.database.dsn import parse_address
+from taskward.database.roles import _OWNER_ONLY, RoleNames, quote_identifier
 from taskward.database.session import Transaction
 from taskward.errors import TaskForbidden
 from taskward.identity import Owner
@@ -23,6 +24,10 @@ from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, execute, name_of, opened, write_task
 
 TABLES = ("account", "task", "tombstone")
+UPDATES_ONLY = (
+    "DROP POLICY owner ON taskward.{0};"
+    f"CREATE POLICY owner ON taskward.{{0}} FOR UPDATE USING {_OWNER_ONLY} WITH CHECK {_OWNER_ONLY}"
+)
 
 
 async def test_policies_alone_keep_a_statement_that_forgot_its_owner_apart(database: Database, two_users: Any):
@@ -65,7 +70,10 @@ async def test_statements_alone_keep_users_apart_without_policies(cluster: Clust
         "ALTER POLICY owner ON taskward.{0} USING (true)",
         "ALTER POLICY owner ON taskward.{0} WITH CHECK (true)",
         "CREATE POLICY support ON taskward.{0} FOR SELECT USING (true)",
+        pytest.param(UPDATES_ONLY, id="UPDATES_ONLY"),
+        "ALTER POLICY owner ON taskward.{0} RENAME TO owners",
         "CREATE TABLE taskward.{0}_note (LIKE taskward.{0})",
+        "CREATE TABLE taskward.{0}_note (LIKE taskward.{0}) PARTITION BY LIST (user_id)",
     ],
 )
 async def test_without_its_row_security_the_service_does_not_start(new_database: str, table: str, change: str):
@@ -77,6 +85,14 @@ async def test_without_its_row_security_the_service_does_not_start(new_database:
 
 async def test_a_probe_policy_for_everybody_is_refused(new_database: str):
     await execute(new_database, "ALTER POLICY probe ON taskward.task TO PUBLIC")
+    with pytest.raises(UnsafeRoleError, match="task"):
+        async with opened(new_database):
+            pass
+
+
+async def test_a_policy_by_which_the_probe_role_could_write_is_refused(new_database: str):
+    probe = quote_identifier(RoleNames.of(name_of(new_database)).probe)
+    await execute(new_database, f"CREATE POLICY writes ON taskward.task FOR UPDATE TO {probe} USING (true)")
     with pytest.raises(UnsafeRoleError, match="task"):
         async with opened(new_database):
             pass

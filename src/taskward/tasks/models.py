@@ -98,11 +98,36 @@ def _parse_task_id(value: object) -> UUID:
     raise TaskNotFound
 
 
+# The validators, as patterns for the clients that read the schema. Around a title there may be spaces of any kind,
+# line breaks among them; within it no control characters.
+_SPACE = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
+_INK = rf"[^{_SPACE}{_CONTROL}]"
+_TITLE_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": rf"^[{_SPACE}]*{_INK}(?:[^{_CONTROL}]*{_INK})?[{_SPACE}]*$",
+}
+_DESCRIPTION_SCHEMA = {"type": "string", "maxLength": 10_000, "pattern": r"^[^\u0000]*$"}
+_UUID7_SCHEMA = {
+    "type": "string",
+    "format": "uuid",
+    "pattern": "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$",
+}
+
 Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_without_controls)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
+    AfterValidator(_without_controls),
+    WithJsonSchema(_TITLE_SCHEMA),
 ]
-Description = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_without_nul)]
-NewTaskId = Annotated[UUID, Strict(strict=False), BeforeValidator(_canonical), AfterValidator(_uuid7)]
+Description = Annotated[
+    str, StringConstraints(max_length=10_000), AfterValidator(_without_nul), WithJsonSchema(_DESCRIPTION_SCHEMA)
+]
+NewTaskId = Annotated[
+    UUID, Strict(strict=False), BeforeValidator(_canonical), AfterValidator(_uuid7), WithJsonSchema(_UUID7_SCHEMA)
+]
 TaskId = Annotated[UUID, BeforeValidator(_parse_task_id), WithJsonSchema({"type": "string", "format": "uuid"})]
 """An id in a path. What is not a UUID is the id of no task: 404, not 422."""
 
@@ -208,11 +233,14 @@ def _digits(value: object) -> object:
 class TaskFilters(SQLModel):
     """Which tasks a listing shows."""
 
-    completed: QueryBoolean | None = Field(default=None, description="Only those that are done, or only those not.")
+    # A parameter that is left out is None; none can be sent.
+    completed: Annotated[QueryBoolean | None, WithJsonSchema({"type": "boolean"})] = Field(
+        default=None, description="Only those that are done, or only those not."
+    )
     deleted: QueryBoolean = Field(default=False, description="The trash instead of the live tasks.")
     limit: Annotated[int, BeforeValidator(_digits)] = Field(
         default=50, ge=1, le=200, description="The most tasks in one answer."
     )
-    cursor: str | None = Field(
+    cursor: Annotated[str | None, WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]{32}$"})] = Field(
         default=None, max_length=200, description="Where to go on; take the whole URL from the Link header instead."
     )

@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 from fastapi import Header, Request, Response
 from pydantic import BeforeValidator
+from pydantic.json_schema import WithJsonSchema
 
 ENTITY_CACHE = "private, no-cache"
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
@@ -81,18 +82,22 @@ def _parse_entity_tags(value: object) -> object:
     )
 
 
-def _tags_schema(example: str) -> dict[str, Any]:
-    return {"type": "string", "examples": [example]}
-
+# What a client should write; what else a list may be made of is read as well.
+_TAG_PATTERN = r'(W/)?"[!#-~]*"'
+_TAGS_SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": rf"^(\*|{_TAG_PATTERN}(, ?{_TAG_PATTERN})*)$", "examples": ['"42"']}
+)
 
 IfMatch = Annotated[
     EntityTags | None,
-    BeforeValidator(_parse_entity_tags, json_schema_input_type=str | None),
+    BeforeValidator(_parse_entity_tags),
+    _TAGS_SCHEMA,
     Header(alias="If-Match", description='Write only if the task still has this ETag, such as `"42"`; else 412.'),
 ]
 IfNoneMatch = Annotated[
     EntityTags | None,
-    BeforeValidator(_parse_entity_tags, json_schema_input_type=str | None),
+    BeforeValidator(_parse_entity_tags),
+    _TAGS_SCHEMA,
     Header(alias="If-None-Match", description="Answer 304 without a body if the ETag is still this one."),
 ]
 

@@ -1,0 +1,87 @@
+"""`python -m tests.mutants`: try every mutant, or those whose names have one of the given words in them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.mutants.catalogue import EQUIVALENT, catalogue
+from tests.mutants.running import Job, job_of, run_all
+from tests.mutants.source import Mutant, MutantError, Source
+from tests.mutants.verdicts import Verdict, judge, table
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> int:
+    """Try mutants.
+
+    Returns:
+        0 where every one had the outcome that is expected of it; else 1.
+    """
+    options = _options()
+    began = time.monotonic()
+    source = Source(ROOT)
+    try:
+        chosen = _chosen(catalogue(source), options.names)
+        if options.list:
+            for mutant in chosen:
+                print(f"{mutant.name}\n    {' '.join(mutant.tests)}")
+            return 0
+        verdicts = list(_try(source, chosen))
+    except MutantError as error:
+        print(f"mutants: {error}", file=sys.stderr)
+        return 1
+    print("\n" + table(verdicts))
+    bad = [verdict for verdict in verdicts if not verdict.good]
+    print(f"\n{len(verdicts)} in {time.monotonic() - began:.0f} s, {len(bad)} not as expected")
+    for verdict in bad:
+        print(f"  {verdict.name}: {verdict.outcome}")
+    return 1 if bad else 0
+
+
+def _chosen(mutants: list[Mutant], words: list[str]) -> list[Mutant]:
+    chosen = [mutant for mutant in mutants if not words or any(word in mutant.name for word in words)]
+    if not chosen:
+        raise MutantError("no mutant has such a name")
+    return chosen
+
+
+def _try(source: Source, mutants: list[Mutant]) -> Iterator[Verdict]:
+    jobs, known = [], {mutant.name: mutant for mutant in mutants}
+    # Whatever fails without a mutant says nothing about one.
+    selections = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
+    files = sorted({test.partition("::")[0] for test in selections if "::" not in test})
+    alone = [test for test in selections if "::" in test and test.partition("::")[0] not in files]
+    for tests in filter(None, (files, alone)):
+        unchanged = Mutant(f"nothing changed, {len(tests)} files or tests", (), tuple(tests))
+        jobs += [job_of(source, unchanged)]
+    for mutant in mutants:
+        try:
+            jobs.append(job_of(source, mutant))
+        except MutantError as error:
+            raise MutantError(f"{mutant.name}: {error}") from None
+    for job, report in run_all(ROOT, jobs):
+        verdict = judge(known.get(job.name) or _unchanged(job), report, EQUIVALENT)
+        print(verdict.line, flush=True)
+        if not verdict.good:
+            print("\n".join(f"    {line}" for line in report.output.splitlines()[-12:]), flush=True)
+        yield verdict
+
+
+def _unchanged(job: Job) -> Mutant:
+    return Mutant(job.name, (), job.tests, stays_green=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("names", nargs="*", help="words in the names of the mutants to try")
+    parser.add_argument("--list", action="store_true", help="name the mutants and their tests, and try none")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

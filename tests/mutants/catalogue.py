@@ -1,0 +1,397 @@
+"""Every mutant: what is found in the source, what is listed here, and the tests that must notice each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.mutants.source import Edit, Module, Mutant, MutantError, Source, Span
+
+# Which tests hold which module of `identity/`. A module that is not listed is held by all of them; a file that does
+# not exist (yet) is left out.
+IDENTITY = {
+    "tokens.py": ("tests/test_tokens.py", "tests/test_claims.py", "tests/test_keyring.py"),
+    "claims.py": ("tests/test_claims.py", "tests/test_conditions.py", "tests/test_tokens.py", "tests/test_settings.py"),
+    "encoding.py": ("tests/test_tokens.py", "tests/test_claims.py", "tests/test_key_sets.py"),
+    "keys.py": ("tests/test_keys.py", "tests/test_settings.py", "tests/test_key_sets.py"),
+    "jwks.py": ("tests/test_key_sets.py", "tests/test_keyring.py"),
+    "keyring.py": ("tests/test_keyring.py", "tests/test_keys.py", "tests/test_settings.py"),
+    "issuer.py": ("tests/test_keyring.py", "tests/test_settings.py"),
+    "owner.py": (
+        "tests/test_problems.py",
+        "tests/test_isolation_http.py",
+        "tests/test_scopes.py",
+        "tests/test_keyring.py",
+    ),
+}
+# Other modules whose refusals are found, the exceptions that are refusals there, and the tests that hold them.
+REFUSING = {
+    "database/statements.py": ({"UnscopedStatementError"}, ("tests/test_statements.py",)),
+    "database/session.py": (
+        {"ValueError", "RuntimeError"},
+        (
+            "tests/test_sessions.py::test_a_user_id_with_nul_reaches_no_connection",
+            "tests/test_sessions.py::test_a_swallowed_error_is_not_taken_for_a_commit",
+        ),
+    ),
+    "database/database.py": (
+        {"UnsafeRoleError", "SchemaBehindError"},
+        (
+            "tests/test_migrate.py::test_an_empty_database_is_not_served",
+            "tests/test_migrate.py::test_a_newer_schema_is_left_alone",
+            "tests/test_roles.py::test_a_database_that_does_not_keep_every_character_apart_is_refused",
+        ),
+    ),
+    "database/roles.py": (
+        {"UnsafeRoleError"},
+        (
+            "tests/test_two_layers.py::test_a_probe_policy_for_everybody_is_refused",
+            "tests/test_roles.py::test_a_requests_role_that_became_powerful_does_not_serve",
+            "tests/test_roles.py::test_the_owner_without_a_role_to_switch_to_does_not_serve",
+            "tests/test_roles.py::test_a_database_that_does_not_keep_every_character_apart_is_refused",
+        ),
+    ),
+}
+# Where `OWNER` stands in a statement.
+OWNED = ("tasks/store.py", "tasks/query.py", "database/tables.py")
+
+_TABLES = "a table that has no owner to bind is refused as not bound, one of another schema as not understood"
+EQUIVALENT: dict[str, str] = {
+    "database/statements.py _check_name: {element.fullname} is not a table with an owner": _TABLES,
+    "database/statements.py _check_name: {element.fullname} is not a table with an owner, if element.schema != SCHEMA": _TABLES,
+    "database/statements.py _check_name: {element.fullname} is not a table with an owner, if _OWNER_COLUMN not in element.c": _TABLES,
+    "database/statements.py _check_insert: rows inserted into {insert.table} are not the owner's, if insert._multi_values": (
+        "several rows have no one value for the owner, so that it is not the owner's"
+    ),
+    "database/database.py _check_there: reason": "the role is chosen with the same check; without both, it is noticed",
+    "database/roles.py choose_requests_role: reason": "`open` makes the same check before; without both, it is noticed",
+    "database/database.py _check_there: The schema is not there; run: taskward migrate": (
+        "there is no role to serve as then, and no version"
+    ),
+    "tasks/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": (
+        "it stands for what is always true, to join by; the rows are limited to the owner inside"
+    ),
+    "start checks not the policy's name": "a policy of another name is one of those that may not be there",
+    "session: a closed connection is handed out": "the opening message fails on it then, and another one is made",
+}
+"""Mutants that no test can notice by themselves, and why. A mutant that is noticed after all may not be here."""
+
+# What a user's requests may do to another's rows and be told of them, as seen over HTTP.
+ISOLATION = (
+    "tests/test_isolation_http.py::test_a_strangers_task_is_403_whether_live_or_trashed_and_stays_as_it_is",
+    "tests/test_isolation_http.py::test_an_unknown_id_and_what_is_no_uuid_are_404",
+    "tests/test_isolation_http.py::test_no_listing_shows_a_strangers_task",
+    "tests/test_isolation_http.py::test_a_live_task_is_restored_without_a_change_whatever_is_in_a_strangers_trash",
+    "tests/test_isolation_http.py::test_a_user_id_is_taken_character_for_character",
+    "tests/test_listing.py::test_a_listing_shows_only_the_callers_tasks",
+    "tests/test_listing.py::test_a_walk_sees_each_task_exactly_once_while_others_are_written",
+    "tests/test_preconditions.py::test_if_none_match_of_someone_elses_task_is_403",
+    "tests/test_preconditions.py::test_an_unchanged_listing_is_304_until_any_write_of_its_owner",
+    "tests/test_preconditions.py::test_a_tag_and_a_cursor_of_one_user_give_another_no_304_and_no_row",
+    "tests/test_preconditions.py::test_users_without_an_account_have_tags_of_their_own",
+    "tests/test_tasks.py::test_versions_rise_with_every_write_and_stay_apart_per_user",
+    "tests/test_tasks.py::test_a_miss_takes_no_clock_and_makes_no_account",
+)
+
+_ROLES = "src/taskward/database/roles.py"
+_SESSION = "src/taskward/database/session.py"
+_POOL = "src/taskward/database/connections.py"
+_MIGRATE = "src/taskward/database/migrate.py"
+_STATEMENTS = "src/taskward/database/statements.py"
+_CORE = "src/taskward/database/migrations/versions/0001_core.py"
+_STORE = "src/taskward/tasks/store.py"
+_ROUTES = "src/taskward/tasks/routes.py"
+
+_CATALOG = "tests/test_row_security.py::"
+_NO_GUARD = (
+    Edit(_STATEMENTS, "if not any(_binds_owner(condition, source) for condition in conditions):", "if False:"),
+    Edit(_STATEMENTS, "if OWNER.key not in names:", "if False:"),
+)
+_NOTHING_PUT_BACK = Edit(_MIGRATE, "            await protect(raw, names)\n", "")
+_STARTS_ANYHOW = Edit(_ROLES, "if tables := await unprotected(connection, names):", "if tables := []:")
+_NO_POLICIES = (
+    Edit(_CORE, '"".join(_POLICY.format(table=table) for table in ("account", "task", "tombstone"))', '""'),
+    _NOTHING_PUT_BACK,
+    _STARTS_ANYHOW,
+)
+
+
+def _started(change: str) -> str:
+    return f"tests/test_two_layers.py::test_without_its_row_security_the_service_does_not_start[{change}-task]"
+
+
+def _drifted(change: str) -> str:
+    return f"tests/test_migrate.py::test_rights_that_drifted_are_put_right[18-{change}]"
+
+
+def catalogue(source: Source) -> list[Mutant]:
+    """All mutants.
+
+    Raises:
+        MutantError: Two have one name, or `EQUIVALENT` has one that there is not.
+    """
+    mutants = [*_refusals(source), *_owners(source), *_policies(), *_rights(), *_sessions(), *_answers()]
+    names = [mutant.name for mutant in mutants]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise MutantError(f"several mutants have these names: {sorted(doubled)}")
+    if stale := EQUIVALENT.keys() - set(names):
+        raise MutantError(f"EQUIVALENT has mutants that there are not: {sorted(stale)}")
+    return mutants
+
+
+def _refusals(source: Source) -> Iterator[Mutant]:
+    """Whatever refuses a token, a key, a statement, a role or a schema, found in the modules that do."""
+    every = tuple(dict.fromkeys(test for tests in IDENTITY.values() for test in tests))
+    for path in sorted((source.root / "src/taskward/identity").glob("*.py")):
+        module = Module(source, f"src/taskward/identity/{path.name}")
+        for name, span in (*module.refusals(), *module.checks()):
+            yield Mutant(name, (span,), IDENTITY.get(path.name, every))
+    for file, (exceptions, tests) in REFUSING.items():
+        for name, span in Module(source, f"src/taskward/{file}").refusals(exceptions.__contains__):
+            yield Mutant(name, (span,), tests)
+    database = "src/taskward/database/database.py"
+    encoding = "if reason := await foreign_encoding(connection):"
+    yield Mutant(
+        "database: the encoding is looked at nowhere",
+        (Edit(database, encoding, "if reason := None:"), Edit(_ROLES, encoding, "if reason := None:")),
+        ("tests/test_roles.py::test_a_database_that_does_not_keep_every_character_apart_is_refused",),
+    )
+
+
+def _owners(source: Source) -> Iterator[Mutant]:
+    """The owner in every statement: refused without it, and either layer alone holds."""
+    compiled = ("tests/test_statements.py::test_every_statement_of_the_store_is_compiled",)
+    every: list[Span] = []
+    for file in OWNED:
+        module = Module(source, f"src/taskward/{file}")
+        for name, span in module.owner_predicates():
+            yield Mutant(f"{name}, dropped", (span,), compiled)
+            yield Mutant(f"{name}, dropped, no guard, no row security", (span, *_NO_GUARD, *_NO_POLICIES), ISOLATION)
+            every.append(span)
+        for name, span in module.owner_values():
+            yield Mutant(f"{name}, somebody's", (span,), ("tests/test_statements.py", *ISOLATION))
+    # A use of a group of conditions goes with the condition in it.
+    compared = tuple(span for span in every if "true()" in span.new)
+    yield Mutant("either layer alone: no predicate, no guard", (*compared, *_NO_GUARD), ISOLATION, stays_green=True)
+    yield Mutant("either layer alone: no row security", _NO_POLICIES, ISOLATION, stays_green=True)
+    described = "tests/test_schemathesis.py"
+    for number, test in enumerate((*ISOLATION[:1], *ISOLATION[2:3], *ISOLATION[5:6], described), 1):
+        name = f"neither layer ({number}): no predicate, no guard, no row security"
+        yield Mutant(name, (*compared, *_NO_GUARD, *_NO_POLICIES), (test,))
+
+
+def _policies() -> Iterator[Mutant]:
+    """Row-level security as it is declared, put back, and asked for at the start."""
+    declared = (_CATALOG + "test_every_owned_table_forces_row_security_on_reads_and_writes",)
+    behaves = (
+        _CATALOG + "test_without_an_owner_no_row_is_seen",
+        _CATALOG + "test_no_row_of_another_can_be_inserted",
+        "tests/test_two_layers.py::test_policies_alone_keep_a_statement_that_forgot_its_owner_apart",
+    )
+    condition = "(user_id = nullif(current_setting('taskward.user_id', true), ''))"
+    using, check = f"    USING {condition}\n", f"    WITH CHECK {condition};"
+    for name, old, new in (
+        ("ENABLE left out", "ALTER TABLE taskward.{table} ENABLE ROW LEVEL SECURITY;\n", ""),
+        ("FORCE left out", "ALTER TABLE taskward.{table} FORCE ROW LEVEL SECURITY;\n", ""),
+        ("USING (true)", using, "    USING (true)\n"),
+        ("WITH CHECK (true)", check, "    WITH CHECK (true);"),
+        ("an owner who is not named is ''", "nullif(current_setting('taskward.user_id', true), ''))\n", "current_setting('taskward.user_id', true))\n"),
+        ("reads only", "ON taskward.{table}\n" + using + check, "ON taskward.{table} FOR SELECT\n" + using[:-1] + ";"),
+        ("no policy on account", 'in ("account", "task", "tombstone")', 'in ("task", "tombstone")'),
+        ("no policy on task", 'in ("account", "task", "tombstone")', 'in ("account", "tombstone")'),
+        ("no policy on tombstone", 'in ("account", "task", "tombstone")', 'in ("account", "task")'),
+    ):  # fmt: skip
+        edit = Edit(_CORE, old, new)
+        yield Mutant(f"policy, declared: {name}", (edit, _NOTHING_PUT_BACK), declared)
+        if name not in {"an owner who is not named is ''", "reads only"}:
+            yield Mutant(f"policy, as it works: {name}", (edit, _NOTHING_PUT_BACK, _STARTS_ANYHOW), behaves)
+    yield Mutant(
+        "policy, declared: WITH CHECK left out",
+        (Edit(_CORE, using + check, using[:-1] + ";"), _NOTHING_PUT_BACK),
+        declared,
+    )
+    for name, old, new in (
+        ("user_id is not first in a key of task", "deleted_at timestamptz,\n    PRIMARY KEY (user_id, id)", "deleted_at timestamptz,\n    PRIMARY KEY (id, user_id)"),
+        ("versions are unique across users", "task_version ON taskward.task (user_id, version)", "task_version ON taskward.task (version)"),
+        ("user ids are compared as a language does", '    user_id text COLLATE "C" PRIMARY KEY', "    user_id text PRIMARY KEY"),
+    ):  # fmt: skip
+        tests = (_CATALOG + "test_every_key_contains_the_owner", "tests/test_migrate.py", "tests/test_members.py")
+        yield Mutant(f"keys: {name}", (Edit(_CORE, old, new),), tests)
+    others = "p.polroles = ARRAY(SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1)"
+    for name, old, new, test in (
+        ("not that it is enabled", "c.relrowsecurity AND c.relforcerowsecurity", "c.relforcerowsecurity", _started("ALTER TABLE taskward.{0} DISABLE ROW LEVEL SECURITY")),
+        ("not that it is forced", "c.relrowsecurity AND c.relforcerowsecurity", "c.relrowsecurity", _started("ALTER TABLE taskward.{0} NO FORCE ROW LEVEL SECURITY")),
+        ("not the policy's name", "p.polname = 'owner' AND p.polcmd", "p.polcmd", _started("ALTER POLICY owner ON taskward.{0} RENAME TO owners")),
+        ("not what is for all commands", "p.polname = 'owner' AND p.polcmd = '*'", "p.polname = 'owner'", _started("UPDATES_ONLY")),
+        ("not what it reads", "pg_catalog.pg_get_expr(p.polqual, c.oid) = $2 AND ", "$2::text IS NOT NULL AND ", _started("ALTER POLICY owner ON taskward.{0} USING (true)")),
+        ("not what it writes", " AND pg_catalog.pg_get_expr(p.polwithcheck, c.oid) = $2)", ")", _started("ALTER POLICY owner ON taskward.{0} WITH CHECK (true)")),
+        ("not that there are others", "p.polname <> 'owner' AND p.polpermissive", "false AND p.polpermissive", _started("CREATE POLICY support ON taskward.{0} FOR SELECT USING (true)")),
+        ("not what others may", "NOT (p.polcmd = 'r' AND p.polroles", "NOT (p.polroles", "tests/test_two_layers.py::test_a_policy_by_which_the_probe_role_could_write_is_refused"),
+        ("not whom others are for", others, "$1::text IS NOT NULL", _started("CREATE POLICY support ON taskward.{0} FOR SELECT USING (true)")),
+        ("not those that only take away", "AND p.polpermissive", "", "tests/test_two_layers.py::test_a_policy_that_only_takes_away_is_fine"),
+        ("ordinary tables only", "c.relkind IN ('r', 'p')\n  AND NOT (c.relrow", "c.relkind IN ('r')\n  AND NOT (c.relrow", _started("CREATE TABLE taskward.{0}_note (LIKE taskward.{0}) PARTITION BY LIST (user_id)")),
+        ("no table", 'return [row["relname"] for row in rows]', "return []", _started("DROP POLICY owner ON taskward.{0}")),
+    ):  # fmt: skip
+        yield Mutant(f"start checks {name}", (Edit(_ROLES, old, new),), (test,))
+    disabled = "ALTER TABLE taskward.tombstone DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
+    both = "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+    for name, edit, drift in (
+        ("anything", _NOTHING_PUT_BACK, "DROP POLICY owner ON taskward.account"),
+        ("policies beside others", Edit(_ROLES, 'await connection.execute(f"DROP POLICY {quote_identifier(policy)} ON {table}")', "pass"), "CREATE POLICY support ON taskward.task USING (true)"),
+        ("what is disabled", Edit(_ROLES, both, "FORCE ROW LEVEL SECURITY"), disabled),
+        ("what is not forced", Edit(_ROLES, both, "ENABLE ROW LEVEL SECURITY"), disabled),
+    ):  # fmt: skip
+        yield Mutant(f"migration does not put back {name}", (edit,), (_drifted(drift),))
+
+
+def _rights() -> Iterator[Mutant]:
+    """Roles and what each may do."""
+    catalog = tuple(
+        _CATALOG + test
+        for test in (
+            "test_the_requests_role_has_exactly_its_grants",
+            "test_nobodys_row_can_be_made_anothers_and_only_tasks_can_be_deleted",
+            "test_the_probe_role_may_read_ids_and_run_its_function_only",
+            "test_everybody_else_has_nothing",
+            "test_the_probe_function_is_fixed_and_belongs_to_the_probe_role",
+            "test_both_roles_have_no_attribute_and_are_member_of_nothing",
+            "test_what_must_not_change_cannot_be_changed",
+            "test_the_requests_role_may_not",
+            "test_the_probe_role_sees_ids_only",
+            "test_the_login_role_keeps_no_way_into_the_probe_role",
+        )
+    )
+    rights = (*catalog, "tests/test_members.py")
+    for name, old, new in (
+        ("the owner of a task may be changed", '"version", "updated_at", "deleted_at"),', '"version", "updated_at", "deleted_at", "user_id"),'),
+        ("the id of a task may be changed", '"version", "updated_at", "deleted_at"),', '"version", "updated_at", "deleted_at", "id"),'),
+        ("when a task was made may be changed", '"version", "updated_at", "deleted_at"),', '"version", "updated_at", "deleted_at", "created_at"),'),
+        ("the owner of an account may be changed", '"UPDATE": ("clock",)', '"UPDATE": ("clock", "user_id")'),
+        ("the owner of a tombstone may be changed", '"UPDATE": ("version",)', '"UPDATE": ("version", "user_id")'),
+        ("accounts may be deleted", '"UPDATE": ("clock",),', '"UPDATE": ("clock",), "DELETE": (),'),
+        ("tombstones may be deleted", '"UPDATE": ("version",),', '"UPDATE": ("version",), "DELETE": (),'),
+        ("versions of the schema may be written", '{"SELECT": ("version_num",)}', '{"SELECT": ("version_num",), "UPDATE": ()}'),
+        ("everything on a table", "listed = \", \".join(f\"{verb} ({', '.join(cols)})\" if cols else verb for verb, cols in privileges.items())", 'listed = "ALL"'),
+        ("the probe role reads whole tasks", "GRANT SELECT (id) ON {SCHEMA}.task TO {probe}", "GRANT SELECT ON {SCHEMA}.task TO {probe}"),
+        ("the function stays the owner's", '        f"ALTER FUNCTION {_PROBE_FUNCTION} OWNER TO {probe}",\n        f"SET LOCAL ROLE {probe}",\n', ""),
+        ("anybody may run the function", '        f"REVOKE ALL ON FUNCTION {_PROBE_FUNCTION} FROM PUBLIC",\n', ""),
+        ("the probe role may make tables", '        f"REVOKE CREATE ON SCHEMA {SCHEMA} FROM {probe}",\n', ""),
+        ("the login role stays in the probe role", '        f"REVOKE {probe} FROM CURRENT_USER",\n', ""),
+        ("the requests role inherits", 'f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT', 'f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE'),
+        ("the requests role may log in", 'f"CREATE ROLE {requests} NOLOGIN', 'f"CREATE ROLE {requests} LOGIN'),
+        ("the probe role may log in", 'f"CREATE ROLE {probe} NOLOGIN', 'f"CREATE ROLE {probe} LOGIN'),
+    ):  # fmt: skip
+        yield Mutant(f"rights: {name}", (Edit(_ROLES, old, new),), rights)
+    for name, old, drift in (
+        ("on tables", '        f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",\n', "GRANT UPDATE ON taskward.task TO {requests}"),
+        ("on the schema", '        f"REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",\n', "GRANT CREATE ON SCHEMA taskward TO PUBLIC"),
+    ):  # fmt: skip
+        yield Mutant(f"rights {name} that somebody gave stay", (Edit(_ROLES, old, ""),), (_drifted(drift),))
+    everybody = Edit(
+        _ROLES, "ON {SCHEMA}.task FOR SELECT TO {probe} USING (true)", "ON {SCHEMA}.task FOR SELECT USING (true)"
+    )
+    seen = (_CATALOG + "test_without_an_owner_no_row_is_seen",)
+    starts = ("tests/test_two_layers.py::test_a_policy_that_only_takes_away_is_fine",)
+    yield Mutant("rights: the probe's policy is for everybody, seen at the start", (everybody,), starts)
+    yield Mutant("rights: the probe's policy is for everybody, no check", (everybody, _STARTS_ANYHOW), seen)
+    function = (*catalog, *ISOLATION[:2])
+    for name, old, new in (
+        ("runs as whoever calls it", "STABLE SECURITY DEFINER PARALLEL", "STABLE PARALLEL"),
+        ("has the caller's search path", "    SET search_path = pg_catalog, pg_temp\n", ""),
+        ("says yes to everything", "WHERE t.id = $1)", ")"),
+    ):
+        yield Mutant(f"probe function: {name}", (Edit(_CORE, old, new),), function)
+    unsafe = "AND (r.rolsuper OR r.rolbypassrls OR r.rolreplication OR r.rolcreaterole\n"
+    roles = "tests/test_roles.py::test_"
+    around, group = (
+        roles + "a_role_that_could_get_around_policies_does_not_serve",
+        roles + "a_member_of_a_powerful_group_does_not_serve",
+    )
+    for name, old, new, test in (
+        ("superusers", unsafe, unsafe.replace("r.rolsuper OR ", ""), around),
+        ("BYPASSRLS", unsafe, unsafe.replace("r.rolbypassrls OR ", ""), around + "[18-itself-BYPASSRLS-bypasses row-level security]"),
+        ("REPLICATION", unsafe, unsafe.replace("r.rolreplication OR ", ""), around + "[18-itself-REPLICATION-may replicate the whole cluster]"),
+        ("CREATEROLE", unsafe, unsafe.replace(" OR r.rolcreaterole", ""), around + "[18-itself-CREATEROLE-may make roles]"),
+        ("pg_execute_server_program", "OR r.rolname IN ('pg_execute_server_program', ", "OR r.rolname IN (", group + "[18-pg_execute_server_program]"),
+        ("pg_write_server_files", "OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files', ", "OR r.rolname IN ('pg_execute_server_program', ", group + "[18-pg_write_server_files]"),
+        ("pg_read_server_files", "'pg_read_server_files', $2)\n       OR", "$2)\n       OR", group + "[18-pg_read_server_files]"),
+        ("the probe role", "'pg_read_server_files', $2)\n       OR", "'pg_read_server_files')\n       OR", group + "[18-probe]"),
+        ("owners of tables", "OR r.oid IN (SELECT c.relowner FROM", "OR r.oid IN (SELECT 0::oid FROM", roles + "the_owner_of_one_table_does_not_serve"),
+        ("the owner of the schema", "OR r.oid IN (SELECT n.nspowner FROM", "OR r.oid IN (SELECT 0::oid FROM", roles + "the_owner_of_the_schema_does_not_serve"),
+        ("what is not inherited", "pg_has_role($1::pg_catalog.name, r.oid, 'MEMBER')", "pg_has_role($1::pg_catalog.name, r.oid, 'USAGE')", group),
+        ("the role to switch to", "if reason := await why_unsafe(connection, names.requests, names):", "if reason := None:", roles + "a_requests_role_that_became_powerful_does_not_serve"),
+    ):  # fmt: skip
+        yield Mutant(f"roles that may serve: not refused: {name}", (Edit(_ROLES, old, new),), (test,))
+
+
+def _sessions() -> Iterator[Mutant]:
+    """A transaction's opening message, its end, and the connection that is handed on."""
+    sessions = "tests/test_sessions.py::test_"
+    left = (sessions + "nothing_is_left_for_the_next_user_of_a_connection",)
+    ids = (sessions + "any_user_id_is_itself_and_nobody_else",)
+    behaves = (sessions + "a_session_is_committed_before_it_ends", *ISOLATION[:1])
+    ended = (
+        sessions + "a_session_is_rolled_back_on_any_error",
+        sessions + "a_swallowed_error_is_not_taken_for_a_commit",
+        sessions + "a_connection_whose_transaction_could_not_begin_is_not_used_again",
+        sessions + "a_connection_that_is_cancelled_while_it_commits_is_not_used_again",
+        "tests/test_pool.py::test_who_waits_may_make_one_in_place_of_a_discarded_one",
+    )
+    cut = (sessions + "idle_connections_that_were_cut_are_replaced_unnoticed",)
+    unopened = (sessions + "nothing_runs_before_the_role_was_checked",)
+    linger = ("tests/test_lingering.py",)
+    take_role = 'take_role = f"SET LOCAL ROLE {role};" if role else ""'
+    for name, file, old, new, tests in (
+        ("no role", _SESSION, take_role, 'take_role = ""', left),
+        ("the role stays", _SESSION, take_role, take_role.replace("SET LOCAL", "SET"), left),
+        ("no owner", _SESSION, "{quote_literal(owner.user_id)}", "''", left),
+        ("the owner is somebody else", _SESSION, "{quote_literal(owner.user_id)}", "'mallory'", left),
+        ("the owner stays", _SESSION, ",{quote_literal(owner.user_id)},true)", ",{quote_literal(owner.user_id)},false)", left),
+        ("a read may write", _SESSION, 'access = " READ ONLY" if read_only else ""', 'access = ""', linger),
+        ("quotes end the owner's name", _SESSION, 'text.replace("\'", "\'\'")', "text", ids),
+        ("backslashes mean something", _SESSION, 'return f"\'{quoted}\'" if', 'return f"\'{quoted}\'" if True or', ids),
+        ("statements run as somebody else", _SESSION, "self._user_id = owner.user_id", 'self._user_id = "mallory"', behaves),
+        ("what lingers is not ended", _SESSION, 'f"COMMIT;{opening}" if lease.lingering else opening', "opening", linger),
+        ("nobody is told of what lingers", _SESSION, "self._pool.release(self._lease, lingering=True)", "self._pool.release(self._lease)", linger),
+        ("a failure is not rolled back", _SESSION, 'await lease.connection.execute("ROLLBACK", timeout=ENDING_TIMEOUT)', "pass", ended),
+        ("a failure is committed", _SESSION, 'await lease.connection.execute("ROLLBACK"', 'await lease.connection.execute("COMMIT"', ended),
+        ("a cancelled one's connection is used again", _SESSION, "self._pool.discard(self._lease)", "self._pool.release(self._lease)", ended),
+        ("nobody asks how it ended", _SESSION, 'if tag != "COMMIT":', "if False:", ended),
+        ("a failed commit's connection is used again", _SESSION, "    except BaseException as error:\n        pool.discard(lease)\n        if isinstance(error, LOST):\n            raise Outcome", "    except BaseException as error:\n        pool.release(lease)\n        if isinstance(error, LOST):\n            raise Outcome", ended),
+        ("a connection whose opening failed is used again", _SESSION, "        except BaseException:\n            pool.discard(lease)\n", "        except BaseException:\n            pool.release(lease)\n", ended),
+        ("a closed connection is handed out", _POOL, "            if not lease.connection.is_closed():\n                return lease\n", "            return lease\n", cut),
+        ("a discarded connection is used again", _POOL, "        lease.connection.terminate()\n        self._pass_on(None)\n", "        self._pass_on(lease)\n", ended),
+        ("what lingers is forgotten", _POOL, "lease.lingering = lingering", "lease.lingering = False", linger),
+        ("nobody ends what lingers", _POOL, 'await lease.connection.execute("COMMIT", timeout=ENDING_TIMEOUT)', "pass", linger),
+        ("it serves before it has looked", "src/taskward/database/database.py", "if not self._opened:", "if False:", unopened),
+    ):  # fmt: skip
+        yield Mutant(f"session: {name}", (Edit(file, old, new),), tests)
+
+
+def _answers() -> Iterator[Mutant]:
+    """Who is asking, and what answers give away."""
+    dependencies = "src/taskward/web/dependencies.py"
+    middleware = "src/taskward/web/middleware.py"
+    routing = "src/taskward/web/routing.py"
+    keys = "src/taskward/identity/keys.py"
+    tokens, owner = "src/taskward/identity/tokens.py", "src/taskward/identity/owner.py"
+    mallory = '__import__("taskward").identity.Owner("mallory")'
+    why = 'return TaskForbidden() if row["exists"] else TaskNotFound()'
+    walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
+    for name, file, old, new, tests in (
+        ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", IDENTITY["keyring.py"]),
+        ("what an older key verified stays verified", tokens, "        self._verified.clear()\n", "", IDENTITY["keyring.py"]),
+        ("a key is used with any algorithm", keys, "if algorithm in key.algorithms]", "]", IDENTITY["tokens.py"]),
+        ("a key is found by any key id", keys, "if kid is None or key.kid == kid]", "]", IDENTITY["keyring.py"]),
+        ("of several keys the first is used", keys, "named if len(named) == 1 else []", "named[:1]", (*IDENTITY["jwks.py"], *IDENTITY["tokens.py"])),
+        ("a refused token is somebody's", owner, "    except TokenRejected:\n        raise InvalidToken from None\n    if request", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if request", walk),
+        ("every request is somebody's", dependencies, "caller.owner,", f"{mallory},", walk),
+        ("a body is read before the token", routing, "if not (step.parameters or step.is_generator) and all(", "if False and all(", ("tests/test_problems.py", "tests/test_routing.py")),
+        ("a stranger's task is not there", _STORE, why, "return TaskNotFound()", walk),
+        ("an unknown task is a stranger's", _STORE, why, "return TaskForbidden()", walk),
+        ("my trash is a stranger's", _STORE, "            return TaskNotFound()\n", "            return TaskForbidden()\n", ("tests/test_tasks.py",)),
+        ("a listing's tag is the same for all", _ROUTES, 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
+        ("a listing's tag has no epoch", _ROUTES, '(rows[0]["epoch"], rows[0]["clock"])', '(None, rows[0]["clock"])', ("tests/test_preconditions.py",)),
+        ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),
+        ("a cache may keep it", middleware, 'headers.append((b"cache-control", b"private, no-cache" if b"etag" in names else b"no-store"))', "pass", ("tests/test_problems.py",)),
+    ):  # fmt: skip
+        yield Mutant(f"answers: {name}", (Edit(file, old, new),), tests)
