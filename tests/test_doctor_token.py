@@ -88,10 +88,15 @@ def test_each_reason_is_named(run: Run):
     [
         ("", 'it is not three segments of canonical base64url; it has "segments: 1".'),
         ("a.b", 'it is not three segments of canonical base64url; it has "segments: 2".'),
+        ("aaaa.bbbb", 'it is not three segments of canonical base64url; it has "segments: 2".'),
         ("aaaa..bbbb.cccc.dddd", 'it is not three segments of canonical base64url; it has "segments: 5".'),
         ("x" * 9000, 'it is longer than 8 KiB; it has "9000 characters".'),
         (f"{encode(b'[]')}.{encode(b'{}')}.AAAA", "its header is not a JSON object without duplicates."),
         (f"{encode(b'{}')}.{encode(b'{}')}.AAAA", "its header names no algorithm."),
+        (
+            issuer("HS256").sign_bytes(b'{"alg":"HS256"}', b"[]"),
+            "its payload is not a JSON object without duplicates.",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_no_token_is_told_apart(run: Run, token: str, reason: str):

@@ -86,6 +86,16 @@ def test_a_key_that_the_issuer_adds_works_at_its_first_token(publisher: Publishe
         assert get(url, token(FIRST, publisher, "1")).status_code == 200
 
 
+def test_the_first_token_of_a_new_key_is_checked_like_any_other(publisher: Publisher, database_url: str):
+    with trusting(publisher, database_url) as (url, _):
+        assert eventually(lambda: ready(url))
+        publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"))
+        assert get(url, token(FIRST, publisher, "2")).status_code == 401
+        assert publisher.count() == 2
+        assert get(url, token(SECOND, publisher, "2", exp=1)).status_code == 401
+        assert get(url, token(SECOND, publisher, "2")).status_code == 200
+
+
 def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publisher: Publisher, database_url: str):
     with trusting(publisher, database_url) as (url, _):
         assert eventually(lambda: ready(url))

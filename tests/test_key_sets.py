@@ -155,6 +155,11 @@ def test_a_malformed_key_is_not_used_and_spoils_no_other(key: Any):
     assert skipped(key)
 
 
+def test_a_key_of_an_unknown_kind_is_told_from_one_that_is_weak():
+    for key in (corrupted(OKP, crv="X25519"), {**EC, "kty": "ec"}, corrupted(EC, x=encode(POINT.x.to_bytes(33, "big")))):
+        assert skipped(key) == "key 'a' is malformed, or of a kind that is not supported"
+
+
 def test_a_key_that_is_labelled_with_what_it_cannot_do_is_not_used():
     for algorithm in ALGORITHMS:
         for label in (*ALGORITHMS, "none", "ES256K", "dir", ""):

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from taskward.errors import KeysUnavailable
 from taskward.identity import FetchError, KeyConfigurationError, KeyNotFound, KeysNotFetched, TokenRejected, load_keys
 from taskward.identity import keyring as implementation
 from taskward.identity.issuer import KeySource
 from taskward.identity.keyring import FetchedKeys
+from taskward.identity.owner import _verify_with_newer_keys
 from tests.issuer import GOOD, SECRET, Issuer, issuer, new_private
 from tests.publisher import DISCOVERY, KEYS, Page, Publisher, publishing
 
@@ -57,8 +59,7 @@ async def kept(publisher: Publisher, clock: Callable[[], float], **options: Any)
 
 
 async def landed(keys: FetchedKeys) -> None:
-    await asyncio.sleep(0.001)
-    await soon(lambda: keys._flight is None)
+    await soon(lambda: keys._flight is None and (keys.current is not None or keys.out_of_reach))
 
 
 async def soon(condition: Callable[[], bool]) -> None:
@@ -123,6 +124,17 @@ async def test_a_discovery_document_of_another_issuer_is_refused_with_its_name(p
 async def test_a_discovery_document_without_a_proper_address_is_refused(publisher: Publisher, uri: object):
     publisher.pages[DISCOVERY] = Page({"issuer": publisher.url, "jwks_uri": uri})
     assert "names no https address of keys" in await failure(source(publisher, issuer=publisher.url, jwks_url=None))
+
+
+async def test_an_issuer_elsewhere_cannot_point_to_this_machine(publisher: Publisher):
+    elsewhere = KeySource(issuer="https://id.example", jwks_url=None)
+    here = source(publisher, issuer=publisher.url, jwks_url=None)
+    # Nothing answers at that name, so that what is here is taken for it.
+    here._is_local = elsewhere._is_local
+    for uri in (publisher.keys_url, publisher.keys_url.replace("http:", "https:"), "http://localhost/", "http://[::1]/"):
+        publisher.pages[DISCOVERY] = Page({"issuer": publisher.url, "jwks_uri": uri})
+        assert "names no https address of keys" in await failure(here)
+    assert publisher.count() == 0
 
 
 @pytest.mark.parametrize(
@@ -308,6 +320,13 @@ async def test_until_keys_were_fetched_no_token_is_good_or_bad_unless_it_is_no_t
                 verifier.verify(token)
         assert 1 <= keys.retry_after <= 30
         assert "No token can be verified until then." in caplog.text
+
+
+async def test_before_anything_was_fetched_no_token_is_told_to_be_bad(publisher: Publisher):
+    keys = FetchedKeys(source(publisher))
+    assert not keys.out_of_reach
+    with pytest.raises(KeysUnavailable):
+        await _verify_with_newer_keys(FIRST.verifier(keys), FIRST.sign(kid="1"))
 
 
 async def test_an_issuer_that_is_down_at_the_start_is_tried_again_and_again(

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jose import jwk
+from jose.exceptions import JWKError
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
@@ -82,6 +84,15 @@ def test_the_algorithm_of_another_kind_of_key_is_refused(signer: Issuer):
             rejected(signer, signer.sign(alg=other))
             rejected(signer, issuer(other).sign())
             rejected(signer, issuer(other).sign(alg=signer.algorithm))
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "Ed25519", "PS256", "PS384", "PS512"])
+def test_an_algorithm_that_python_jose_lacks_takes_no_key_of_another_kind(algorithm: str):
+    # Anything in the process that uses python-jose has these algorithms with it.
+    others = {"RS256", "ES256", "EdDSA"} - ({"RS256"} if algorithm.startswith("PS") else {"EdDSA"})
+    for material in (SECRET, *(issuer(other).private.public_key() for other in others)):
+        with pytest.raises(JWKError):
+            jwk.construct(material, algorithm)
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)

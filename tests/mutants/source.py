@@ -211,7 +211,7 @@ class Module:
 
     def _message(self, node: ast.Raise) -> str:
         argument = next(iter(node.exc.args), None) if isinstance(node.exc, ast.Call) else None
-        if argument is None:
+        if argument is None or isinstance(argument, ast.Name | ast.Attribute):
             return _raised(node)
         shown = argument.value if isinstance(argument, ast.Constant) else self._shown(argument)
         return textwrap.shorten(str(shown).removeprefix('f"').removeprefix("f'").strip("\"'"), 60, placeholder="…")

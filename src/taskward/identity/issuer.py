@@ -109,9 +109,9 @@ class KeySource:
                 "TASKWARD_ISSUER must be the same, character for character"
             )
         found = _parse(keys) if isinstance(keys, str) else None
-        if not isinstance(keys, str) or found is None or (_is_local(found) and not self._is_local):
+        if found is None or (_is_local(found) and not self._is_local):
             raise FetchError(f"{_shown(address)} names no https address of keys")
-        return keys
+        return str(found)
 
     async def _get(self, address: str) -> tuple[bytes, httpx.Headers]:
         if self._client is None:
