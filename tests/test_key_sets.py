@@ -156,7 +156,11 @@ def test_a_malformed_key_is_not_used_and_spoils_no_other(key: Any):
 
 
 def test_a_key_of_an_unknown_kind_is_told_from_one_that_is_weak():
-    for key in (corrupted(OKP, crv="X25519"), {**EC, "kty": "ec"}, corrupted(EC, x=encode(POINT.x.to_bytes(33, "big")))):
+    for key in (
+        corrupted(OKP, crv="X25519"),
+        {**EC, "kty": "ec"},
+        corrupted(EC, x=encode(POINT.x.to_bytes(33, "big"))),
+    ):
         assert skipped(key) == "key 'a' is malformed, or of a kind that is not supported"
 
 

@@ -131,7 +131,12 @@ async def test_an_issuer_elsewhere_cannot_point_to_this_machine(publisher: Publi
     here = source(publisher, issuer=publisher.url, jwks_url=None)
     # Nothing answers at that name, so that what is here is taken for it.
     here._is_local = elsewhere._is_local
-    for uri in (publisher.keys_url, publisher.keys_url.replace("http:", "https:"), "http://localhost/", "http://[::1]/"):
+    for uri in (
+        publisher.keys_url,
+        publisher.keys_url.replace("http:", "https:"),
+        "http://localhost/",
+        "http://[::1]/",
+    ):
         publisher.pages[DISCOVERY] = Page({"issuer": publisher.url, "jwks_uri": uri})
         assert "names no https address of keys" in await failure(here)
     assert publisher.count() == 0

@@ -53,12 +53,11 @@ def _chosen(mutants: list[Mutant], words: list[str]) -> list[Mutant]:
 def _try(source: Source, mutants: list[Mutant]) -> Iterator[Verdict]:
     jobs, known = [], {mutant.name: mutant for mutant in mutants}
     # Whatever fails without a mutant says nothing about one.
-    selections = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
-    files = sorted({test.partition("::")[0] for test in selections if "::" not in test})
-    alone = [test for test in selections if "::" in test and test.partition("::")[0] not in files]
-    for tests in filter(None, (files, alone)):
-        unchanged = Mutant(f"nothing changed, {len(tests)} files or tests", (), tuple(tests))
-        jobs += [job_of(source, unchanged)]
+    files: dict[str, list[str]] = {}
+    for test in dict.fromkeys(test for mutant in mutants for test in mutant.tests):
+        files.setdefault(test.partition("::")[0], []).append(test)
+    for file, tests in files.items():
+        jobs.append(job_of(source, Mutant(f"nothing changed: {file}", (), (file,) if file in tests else tuple(tests))))
     for mutant in mutants:
         try:
             jobs.append(job_of(source, mutant))
