@@ -17,6 +17,7 @@ IDENTITY = {
     "keyring.py": ("tests/test_keyring.py", "tests/test_keys.py", "tests/test_settings.py"),
     "issuer.py": ("tests/test_keyring.py", "tests/test_settings.py"),
     "owner.py": (
+        "tests/test_bearer.py",
         "tests/test_problems.py",
         "tests/test_isolation_http.py",
         "tests/test_scopes.py",
