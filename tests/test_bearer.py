@@ -127,7 +127,7 @@ async def test_another_scheme_is_no_token(alice: User, base_url: str):
     [
         "Bearer", "Bearer ", "bearer    ", "Bearer .", "Bearer ..", "Bearer null", "Bearer undefined", "Bearer Bearer",
         "Bearer {}.", 'Bearer "{}"', "Bearer <{}>", "Bearer token={}", "Bearer {}=", "Bearer \t{}",
-        "Bearer {}\x01", "Bearer \x7f{}", "Bearer \x1b[2J{}", "Bearer {}\u00e9", "Bearer {}\U0001f648", "Bearer %20{}",
+        "Bearer {}\u00e9", "Bearer {}\U0001f648", "Bearer %20{}",
         "Bearer {},", "Bearer Bearer {}", "Bearer {} {}",
     ],
     ids=ascii,
@@ -139,7 +139,8 @@ async def test_a_bearer_that_is_no_token_is_refused(alice: User, base_url: str, 
 
 
 async def test_what_no_header_may_have_reaches_no_user(alice: User, base_url: str):
-    for inside in (b"\0", b"\r", b"\n", b"\r\n ", b"\x0b", b"\x0c"):
+    # The server may refuse these itself, before the app is asked.
+    for inside in (b"\0", b"\r", b"\n", b"\r\n ", b"\x0b", b"\x0c", b"\x01", b"\x1b[2J", b"\x7f"):
         value = b"Bearer " + alice.token[:9].encode() + inside + alice.token[9:].encode()
         answer = await me(base_url, value)
         assert answer.status in {400, 401}, inside
