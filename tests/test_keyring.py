@@ -399,6 +399,15 @@ async def test_a_key_that_is_not_used_is_reported_once(
         assert said == ["Not used: key 'weak' is a private or symmetric key, which nobody should publish."]
 
 
+async def test_an_issuer_without_any_key_is_warned_of(
+    publisher: Publisher, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    publisher.publish()
+    async with kept(publisher, clock) as keys:
+        assert not accepts(keys, FIRST.sign(kid="1"))
+        assert "publishes no key that could verify a token" in caplog.text
+
+
 async def test_a_defect_in_fetching_leaves_the_known_keys_alone(
     publisher: Publisher, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
