@@ -234,7 +234,8 @@ FITTING: dict[str, Any] = {**GOOD, "azp": "web", "ok": True, "app": {"level": 2}
 def test_required_claims_are_all_there_with_one_of_their_values():
     assert accepted(FITTING, **REQUIRED) == "alice"
     for changes in (
-        {"azp": "cli"}, {"azp": ["other", "cli"]}, {"ok": "true"}, {"ok": [True]}, {"app": {"level": "2"}},
+        {"app": {"level": 2.0}}, {"azp": "cli"}, {"azp": ["other", "cli"]}, {"ok": "true"}, {"ok": [True]},
+        {"app": {"level": "2"}},
         {"app.level": 2, "app": None}, {"tags": "x"},
     ):  # fmt: skip
         assert accepted({**FITTING, **changes}, **REQUIRED) == "alice"
@@ -268,7 +269,8 @@ def test_a_token_with_a_rejected_claim_is_refused():
         {"role": "service_role"}, {"role": "anon"}, {"role": ["authenticated", "anon"]}, {"app": {"admin": True}},
         {"app": {"admin": "true"}}, {"app.admin": True}, {"level": 2}, {"level": "2"}, {"level": [1, 2]},
         # What cannot be compared is not given the benefit of the doubt.
-        {"role": {"name": "service_role"}}, {"role": {}},
+        {"role": {"name": "service_role"}}, {"role": {}}, {"role": ["a", {"name": "service_role"}]}, {"level": 2.0},
+        {"role": [["anon"]]},
     ):  # fmt: skip
         rejected({**GOOD, **unwanted}, **rules)
 

@@ -163,6 +163,30 @@ async def test_a_document_has_a_limit_of_time(publisher: Publisher, monkeypatch:
     assert "does not answer within" in sentence or "cannot be reached" in sentence
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", "ftp://user:hunter2@127.0.0.1"), ("HTTPS_PROXY", "socks5://user:hunter2@127.0.0.1"),
+        ("SSL_CERT_FILE", "/nowhere/hunter2"),
+    ],
+)  # fmt: skip
+async def test_an_environment_that_cannot_be_used_is_told(name: str, value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, value)
+    keys = KeySource(issuer=None, jwks_url="https://127.0.0.1:1/keys")
+    with pytest.raises(FetchError) as failed:
+        await keys.fetch()
+    assert name in str(failed.value)
+    assert "hunter2" not in str(failed.value)
+
+
+async def test_a_proxy_of_the_environment_is_not_asked_for_what_is_on_this_machine(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    fetched = await source(publisher).fetch()
+    assert len(fetched.published.keys.keys) == 1
+
+
 async def test_an_issuer_that_is_down_is_named_without_its_query(publisher: Publisher):
     publisher.stop()
     sentence = await failure(source(publisher, jwks_url=publisher.keys_url + "?apikey=hunter2"))
@@ -373,6 +397,15 @@ async def test_a_key_that_is_not_used_is_reported_once(
         assert publisher.count() == 2
         said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert said == ["Not used: key 'weak' is a private or symmetric key, which nobody should publish."]
+
+
+async def test_an_issuer_without_any_key_is_warned_of(
+    publisher: Publisher, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    publisher.publish()
+    async with kept(publisher, clock) as keys:
+        assert not accepts(keys, FIRST.sign(kid="1"))
+        assert "publishes no key that could verify a token" in caplog.text
 
 
 async def test_a_defect_in_fetching_leaves_the_known_keys_alone(

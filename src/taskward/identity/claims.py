@@ -136,7 +136,8 @@ class ClaimRules:
         for name, values in self.rejected.items():
             claim = _find(payload, name)
             # What cannot be compared could be the very thing that is not wanted, in another dress.
-            unsure = isinstance(claim, dict) or (_ANY in values and claim is not None)
+            parts = claim if isinstance(claim, list) else [claim]
+            unsure = any(isinstance(part, dict | list) for part in parts) or (_ANY in values and claim is not None)
             if unsure or not values.isdisjoint(_spellings(claim)):
                 raise TokenRejected(f"its claim {name} is what TASKWARD_REJECT_CLAIMS does not want")
 
@@ -170,6 +171,8 @@ def _spelling(value: object) -> str | None:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # to JSON, 1.0 is 1
     return str(value) if isinstance(value, int | float) else None
 
 

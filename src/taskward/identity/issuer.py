@@ -113,12 +113,20 @@ class KeySource:
             raise FetchError(f"{_shown(address)} names no https address of keys")
         return keys
 
-    async def _get(self, address: str) -> tuple[bytes, httpx.Headers]:
+    def _connect(self) -> httpx.AsyncClient:
         if self._client is None:
-            self._client = httpx.AsyncClient(headers=_HEADERS, timeout=_SECONDS, trust_env=self._trusts_environment)
+            try:
+                self._client = httpx.AsyncClient(headers=_HEADERS, timeout=_SECONDS, trust_env=self._trusts_environment)
+            except (ImportError, OSError, ValueError):
+                # What is wrong with them is not repeated: a proxy's address may hold a password.
+                raise FetchError("the environment's HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE cannot be used") from None
+        return self._client
+
+    async def _get(self, address: str) -> tuple[bytes, httpx.Headers]:
+        client = self._connect()
         body = bytearray()
         try:
-            async with asyncio.timeout(_SECONDS), self._client.stream("GET", address) as response:
+            async with asyncio.timeout(_SECONDS), client.stream("GET", address) as response:
                 if response.has_redirect_location:
                     raise FetchError(f"{_shown(address)} redirects, which is not followed; set the final address")
                 if response.status_code != _OK:
