@@ -267,6 +267,7 @@ def test_a_token_with_a_rejected_claim_is_refused():
         assert accepted({**GOOD, **harmless}, **rules) == "alice"
     for unwanted in (
         {"role": "service_role"}, {"role": "anon"}, {"role": ["authenticated", "anon"]}, {"app": {"admin": True}},
+        {"app": {"admin": True}, "app.admin": False}, {"app.admin": True, "app": {"admin": False}},
         {"app": {"admin": "true"}}, {"app.admin": True}, {"level": 2}, {"level": "2"}, {"level": [1, 2]},
         # What cannot be compared is not given the benefit of the doubt.
         {"role": {"name": "service_role"}}, {"role": {}}, {"role": ["a", {"name": "service_role"}]}, {"level": 2.0},
@@ -298,7 +299,9 @@ def test_a_value_may_have_any_character_but_a_comma():
         ({}, ""), ({"scope": "a b"}, "a b"), ({"scp": ["a", "b"]}, "a b"), ({"scp": "a b"}, "a b"),
         ({"scope": ["a", "b"]}, "a b"), ({"scope": "a", "scp": ["b"]}, "a b"), ({"scope": " a  b "}, "a b"),
         ({"scope": ""}, ""), ({"scope": None, "scp": None}, ""), ({"scope": 1, "scp": {"a": 1}}, ""),
-        ({"scope": ["a", 1, None, ["b"], ""]}, "a"), ({"scope": "a\tb"}, "a\tb"), ({"scope": "A"}, "A"),
+        ({"scope": ["a", 1, None, ["b"], ""]}, "a"), ({"scope": "a\tb"}, ""),
+        ({"scope": 'é \x7f " \\ a'}, "a"), ({"scp": ["\ud800", "a b", "a\nb", "~!#[]"]}, "~!#[]"),
+        ({"scope": "A"}, "A"),
     ],
 )  # fmt: skip
 def test_scopes_are_read_from_either_claim_and_either_spelling(claims: dict[str, Any], scopes: str):
