@@ -234,7 +234,8 @@ FITTING: dict[str, Any] = {**GOOD, "azp": "web", "ok": True, "app": {"level": 2}
 def test_required_claims_are_all_there_with_one_of_their_values():
     assert accepted(FITTING, **REQUIRED) == "alice"
     for changes in (
-        {"azp": "cli"}, {"azp": ["other", "cli"]}, {"ok": "true"}, {"ok": [True]}, {"app": {"level": "2"}},
+        {"app": {"level": 2.0}}, {"azp": "cli"}, {"azp": ["other", "cli"]}, {"ok": "true"}, {"ok": [True]},
+        {"app": {"level": "2"}},
         {"app.level": 2, "app": None}, {"tags": "x"},
     ):  # fmt: skip
         assert accepted({**FITTING, **changes}, **REQUIRED) == "alice"
@@ -266,9 +267,11 @@ def test_a_token_with_a_rejected_claim_is_refused():
         assert accepted({**GOOD, **harmless}, **rules) == "alice"
     for unwanted in (
         {"role": "service_role"}, {"role": "anon"}, {"role": ["authenticated", "anon"]}, {"app": {"admin": True}},
+        {"app": {"admin": True}, "app.admin": False}, {"app.admin": True, "app": {"admin": False}},
         {"app": {"admin": "true"}}, {"app.admin": True}, {"level": 2}, {"level": "2"}, {"level": [1, 2]},
         # What cannot be compared is not given the benefit of the doubt.
-        {"role": {"name": "service_role"}}, {"role": {}},
+        {"role": {"name": "service_role"}}, {"role": {}}, {"role": ["a", {"name": "service_role"}]}, {"level": 2.0},
+        {"role": [["anon"]]},
     ):  # fmt: skip
         rejected({**GOOD, **unwanted}, **rules)
 
@@ -296,7 +299,9 @@ def test_a_value_may_have_any_character_but_a_comma():
         ({}, ""), ({"scope": "a b"}, "a b"), ({"scp": ["a", "b"]}, "a b"), ({"scp": "a b"}, "a b"),
         ({"scope": ["a", "b"]}, "a b"), ({"scope": "a", "scp": ["b"]}, "a b"), ({"scope": " a  b "}, "a b"),
         ({"scope": ""}, ""), ({"scope": None, "scp": None}, ""), ({"scope": 1, "scp": {"a": 1}}, ""),
-        ({"scope": ["a", 1, None, ["b"], ""]}, "a"), ({"scope": "a\tb"}, "a\tb"), ({"scope": "A"}, "A"),
+        ({"scope": ["a", 1, None, ["b"], ""]}, "a"), ({"scope": "a\tb"}, ""),
+        ({"scope": 'é \x7f " \\ a'}, "a"), ({"scp": ["\ud800", "a b", "a\nb", "~!#[]"]}, "~!#[]"),
+        ({"scope": "A"}, "A"),
     ],
 )  # fmt: skip
 def test_scopes_are_read_from_either_claim_and_either_spelling(claims: dict[str, Any], scopes: str):

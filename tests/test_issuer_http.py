@@ -86,14 +86,27 @@ def test_a_key_that_the_issuer_adds_works_at_its_first_token(publisher: Publishe
         assert get(url, token(FIRST, publisher, "1")).status_code == 200
 
 
-def test_the_first_token_of_a_new_key_is_checked_like_any_other(publisher: Publisher, database_url: str):
-    with trusting(publisher, database_url) as (url, _):
-        assert eventually(lambda: ready(url))
-        publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"))
-        assert get(url, token(FIRST, publisher, "2")).status_code == 401
-        assert publisher.count() == 2
-        assert get(url, token(SECOND, publisher, "2", exp=1)).status_code == 401
-        assert get(url, token(SECOND, publisher, "2")).status_code == 200
+def test_a_key_that_is_new_verifies_nothing_but_what_it_signed(publisher: Publisher, database_url: str):
+    for forged in ({"signer": FIRST}, {"aud": "other"}, {"exp": 1}):
+        publisher.publish(FIRST.jwk(kid="1"))
+        with trusting(publisher, database_url) as (url, _):
+            assert eventually(lambda: ready(url))
+            publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"))
+            claims: dict[str, Any] = {"signer": SECOND, **forged}
+            answer = get(url, token(claims.pop("signer"), publisher, "2", **claims))
+            assert (answer.status_code, answer.json()["type"]) == (401, "/problems/invalid-token")
+            assert get(url, token(SECOND, publisher, "2")).status_code == 200
+
+
+async def test_before_any_key_was_asked_for_no_token_is_called_bad(publisher: Publisher, database_url: str):
+    # As in an app that mounts this one and has not entered its lifespan.
+    app = create_app(make_settings(database_url, issuer=publisher.url, jwt_secret=None))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", verify=NO_TLS) as client:
+        headers = {"Authorization": f"Bearer {token(FIRST, publisher, '1')}"}
+        answer = await client.get(TASKS, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/keys-unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert publisher.count() == 0
 
 
 def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publisher: Publisher, database_url: str):

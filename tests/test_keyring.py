@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 
-from taskward.errors import KeysUnavailable
 from taskward.identity import FetchError, KeyConfigurationError, KeyNotFound, KeysNotFetched, TokenRejected, load_keys
 from taskward.identity import keyring as implementation
 from taskward.identity.issuer import KeySource
 from taskward.identity.keyring import FetchedKeys
-from taskward.identity.owner import _verify_with_newer_keys
 from tests.issuer import GOOD, SECRET, Issuer, issuer, new_private
 from tests.publisher import DISCOVERY, KEYS, Page, Publisher, publishing
 
@@ -351,13 +349,6 @@ async def test_until_keys_were_fetched_no_token_is_good_or_bad_unless_it_is_no_t
         assert "No token can be verified until then." in caplog.text
 
 
-async def test_before_anything_was_fetched_no_token_is_told_to_be_bad(publisher: Publisher):
-    keys = FetchedKeys(source(publisher))
-    assert not keys.out_of_reach
-    with pytest.raises(KeysUnavailable):
-        await _verify_with_newer_keys(FIRST.verifier(keys), FIRST.sign(kid="1"))
-
-
 async def test_an_issuer_that_is_down_at_the_start_is_tried_again_and_again(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ):
@@ -421,6 +412,15 @@ async def test_a_key_that_is_not_used_is_reported_once(
         assert publisher.count() == 2
         said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert said == ["Not used: key 'weak' is a private or symmetric key, which nobody should publish."]
+
+
+async def test_an_issuer_without_any_key_is_warned_of(
+    publisher: Publisher, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    publisher.publish()
+    async with kept(publisher, clock) as keys:
+        assert not accepts(keys, FIRST.sign(kid="1"))
+        assert "publishes no key that could verify a token" in caplog.text
 
 
 async def test_a_defect_in_fetching_leaves_the_known_keys_alone(

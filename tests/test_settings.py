@@ -172,6 +172,25 @@ def test_both_names_may_hold_the_same_secret_only(monkeypatch: pytest.MonkeyPatc
     assert refusal() == "TASKWARD_JWT_SECRET and BETTER_AUTH_SECRET differ; set one of them."
 
 
+def test_several_secrets_have_commas_between_them_under_our_own_name_only(monkeypatch: pytest.MonkeyPatch):
+    newest, oldest = f"n{SECRET}", f"o{SECRET}"
+    monkeypatch.setenv("BETTER_AUTH_SECRET", f"{newest},{oldest}")
+    assert load_settings().secrets == (f"{newest},{oldest}",)
+    # Each would read the same value in its own way.
+    monkeypatch.setenv("TASKWARD_JWT_SECRET", f"{newest},{oldest}")
+    assert refusal() == "TASKWARD_JWT_SECRET and BETTER_AUTH_SECRET differ; set one of them."
+    monkeypatch.delenv("BETTER_AUTH_SECRET")
+    assert load_settings().secrets == (newest, oldest)
+    for wrong, reason in {
+        f"{newest}, {oldest}": "must have no spaces around its commas",
+        f"{newest},": "must have at least 32 bytes; a comma separates two secrets",
+        f"{newest},{'a' * 64}": "is one that anybody can guess",
+        f"{newest},{issuer('ES256').public_pem.strip()}": "is a key of another kind",
+    }.items():
+        monkeypatch.setenv("TASKWARD_JWT_SECRET", wrong)
+        assert refusal().startswith(f"TASKWARD_JWT_SECRET {reason}")
+
+
 @pytest.mark.parametrize("name", ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"])
 def test_a_secret_and_a_public_key_exclude_each_other(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(name, SECRET)

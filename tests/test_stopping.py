@@ -62,7 +62,7 @@ class SlowRequest:
         with self._service.client() as client:
             self.status = client.post(TASKS, json={"title": "Buy milk"}).status_code
 
-    async def run_while(self, act: Callable[[], None]) -> None:
+    async def run_while(self, act: Callable[[], None], seconds: float) -> None:
         connection = await asyncpg.connect(read_dsn(self._service.data))
         try:
             async with connection.transaction():
@@ -72,7 +72,7 @@ class SlowRequest:
                 while not await connection.fetchval(waiting):  # noqa: ASYNC110 - PostgreSQL has no such event
                     await asyncio.sleep(0.01)
                 act()
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(seconds)
                 assert self._service.process.poll() is None
         finally:
             await connection.close()
@@ -80,14 +80,15 @@ class SlowRequest:
 
 
 @pytest.mark.parametrize(
-    ("signals", "group", "workers"),
+    ("signals", "group", "workers", "seconds"),
     [
-        ([signal.SIGTERM], False, 1),
-        ([signal.SIGINT, signal.SIGINT, signal.SIGTERM], True, 2),
+        # A worker is told again and again meanwhile.
+        ([signal.SIGTERM], False, 1, 2.5),
+        ([signal.SIGINT, signal.SIGINT, signal.SIGTERM], True, 2, 0.3),
     ],
 )
 def test_a_running_request_is_answered_before_the_service_ends(
-    start: Callable[..., Service], signals: list[int], group: bool, workers: int
+    start: Callable[..., Service], signals: list[int], group: bool, workers: int, seconds: float
 ):
     service = start("--workers", str(workers)).announced()
     request = SlowRequest(service)
@@ -97,7 +98,7 @@ def test_a_running_request_is_answered_before_the_service_ends(
             service.send(signum, group=group)
             time.sleep(0.05)
 
-    asyncio.run(request.run_while(tell))
+    asyncio.run(request.run_while(tell, seconds))
     assert request.status == 201
     assert service.process.wait(10) == 0
     assert service.gone(1)

@@ -188,8 +188,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_kind_of_key(self) -> Self:
-        if self.jwt_secret and self.better_auth_secret and self.jwt_secret != self.better_auth_secret:
-            raise ValueError("TASKWARD_JWT_SECRET and BETTER_AUTH_SECRET differ; set one of them")
         secrets = {
             name: value
             for name, value in (
@@ -198,12 +196,16 @@ class Settings(BaseSettings):
             )
             if value
         }
+        if len(set(secrets.values())) > 1:
+            raise ValueError("TASKWARD_JWT_SECRET and BETTER_AUTH_SECRET differ; set one of them")
         others = {"TASKWARD_PUBLIC_KEY": self.public_key, "TASKWARD_JWKS_URL": self.jwks_url}
         given = [*(name for name, value in others.items() if value is not None), *secrets]
         if len(given) > 1 and given != ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"]:
             raise ValueError(f"{given[0]} and {given[1]} exclude each other; set one of them")
         for name, values in secrets.items():
             for secret in values:
+                if len(values) > 1 and secret != secret.strip():
+                    raise ValueError(f"{name} must have no spaces around its commas")
                 _check_secret(name, secret)
         return self
 

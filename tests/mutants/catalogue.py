@@ -23,7 +23,7 @@ _SHAPES = (
     _CLAIMS + "a_payload_that_is_not_one_plain_object_is_refused",
 )
 _LOOKED_AGAIN = (
-    _HTTP + "the_first_token_of_a_new_key_is_checked_like_any_other",
+    _HTTP + "a_key_that_is_new_verifies_nothing_but_what_it_signed",
     _HTTP + "a_key_that_the_issuer_adds_works_at_its_first_token",
 )
 _WITHDRAWN = (_RING + "a_key_that_is_withdrawn_is_trusted_no_more_nor_what_it_verified",)
@@ -73,7 +73,7 @@ IDENTITY = {
     "owner.py identity: InsufficientScope": ("tests/test_scopes.py::test_every_route_needs_its_scope",),
     "owner.py _verify_with_newer_keys: InvalidToken": _LOOKED_AGAIN,
     "owner.py _verify_with_newer_keys: KeysUnavailable": (
-        _RING + "before_anything_was_fetched_no_token_is_told_to_be_bad",
+        _HTTP + "before_any_key_was_asked_for_no_token_is_called_bad",
         _HTTP + "an_issuer_that_is_down_matters_only_to_who_was_not_there_before",
     ),
     "tokens.py Verifier.verify: it is longer": (_TOKENS + "a_token_longer_than_8_kib_is_refused",),
@@ -268,7 +268,10 @@ def _owners(source: Source) -> Iterator[Mutant]:
 
 def _policies() -> Iterator[Mutant]:
     """Row-level security as it is declared, put back, and asked for at the start."""
-    declared = (_CATALOG + "test_every_owned_table_forces_row_security_on_reads_and_writes",)
+    declared = (
+        _CATALOG + "test_every_owned_table_forces_row_security",
+        _CATALOG + "test_every_owned_table_has_the_owners_policy_and_no_other_save_the_probes",
+    )
     behaves = (
         _CATALOG + "test_without_an_owner_no_row_is_seen",
         _CATALOG + "test_no_row_of_another_can_be_inserted",
@@ -301,7 +304,13 @@ def _policies() -> Iterator[Mutant]:
         ("versions are unique across users", "task_version ON taskward.task (user_id, version)", "task_version ON taskward.task (version)"),
         ("user ids are compared as a language does", '    user_id text COLLATE "C" PRIMARY KEY', "    user_id text PRIMARY KEY"),
     ):  # fmt: skip
-        tests = (_CATALOG + "test_every_key_contains_the_owner", "tests/test_migrate.py", "tests/test_members.py")
+        tests = (
+            _CATALOG + "test_every_key_begins_with_the_owner_and_every_table_has_one",
+            _CATALOG + "test_every_constraint_that_spans_rows_contains_the_owner_on_both_its_sides",
+            _CATALOG + "test_the_owners_column_is_compared_byte_by_byte_and_is_never_empty",
+            "tests/test_migrate.py",
+            "tests/test_members.py",
+        )
         yield Mutant(f"keys: {name}", (Edit(_CORE, old, new),), tests)
     others = "p.polroles = ARRAY(SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1)"
     for name, old, new, test in (
@@ -335,12 +344,12 @@ def _rights() -> Iterator[Mutant]:
     catalog = tuple(
         _CATALOG + test
         for test in (
-            "test_the_requests_role_has_exactly_its_grants",
+            "test_the_requests_role_has_exactly_its_grants_in_the_whole_database",
             "test_nobodys_row_can_be_made_anothers_and_only_tasks_can_be_deleted",
             "test_the_probe_role_may_read_ids_and_run_its_function_only",
-            "test_everybody_else_has_nothing",
-            "test_the_probe_function_is_fixed_and_belongs_to_the_probe_role",
-            "test_both_roles_have_no_attribute_and_are_member_of_nothing",
+            "test_nobody_else_has_anything_in_the_schema",
+            "test_the_only_function_is_the_probes_which_is_fixed_and_belongs_to_the_probe_role",
+            "test_both_roles_have_no_attribute_own_nothing_more_and_are_member_of_nothing",
             "test_what_must_not_change_cannot_be_changed",
             "test_the_requests_role_may_not",
             "test_the_probe_role_sees_ids_only",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import contextlib
 import ctypes
 import multiprocessing
@@ -16,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from granian import _signals
+from granian._granian import WorkerSignal
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
@@ -141,9 +144,28 @@ def _load_app(settings: Settings, parent: int) -> FastAPI:
     _die_with(parent)
     # Ctrl-C reaches a whole process group. Only the parent may hear it: it stops its workers, once and in order.
     os.setsid()
+    _signals.set_loop_signals = _hear_once
     from taskward.app import create_app  # noqa: PLC0415 - in the worker, so that a reload loads it anew
 
     return create_app(settings)
+
+
+def _hear_once(loop: asyncio.AbstractEventLoop) -> WorkerSignal:
+    """Granian's, but for signals that come again: its event has room for one, and setting it while it is full blocks
+    the loop, for as long as a worker is starting or lets its last requests finish.
+    """
+    event = WorkerSignal()
+    told = False
+
+    def hear() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            event.set()
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, hear)
+    return event
 
 
 def _die_with(parent: int) -> None:

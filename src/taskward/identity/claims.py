@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 _LONGEST_USER_ID = 255
 _ANY = "*"
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
 
 Note = Callable[[str, object], None]
 """Told what was found right, as a sentence, and the value that it is about or None."""
@@ -134,10 +136,8 @@ class ClaimRules:
             if values.isdisjoint(_spellings(claim)) and not (_ANY in values and claim is not None):
                 raise TokenRejected(f"its claim {name} is not what TASKWARD_REQUIRED_CLAIMS asks for")
         for name, values in self.rejected.items():
-            claim = _find(payload, name)
-            # What cannot be compared could be the very thing that is not wanted, in another dress.
-            unsure = isinstance(claim, dict) or (_ANY in values and claim is not None)
-            if unsure or not values.isdisjoint(_spellings(claim)):
+            # Both, where there are both: a claim of the whole name must not hide what is inside of an object.
+            if any(_is_unwanted(claim, values) for claim in (payload.get(name), _find_inside(payload, name))):
                 raise TokenRejected(f"its claim {name} is what TASKWARD_REJECT_CLAIMS does not want")
 
 
@@ -152,12 +152,21 @@ def _is_unsafe(character: str) -> bool:
 
 
 def _find(payload: Mapping[str, Any], name: str) -> object:
-    if name in payload:
-        return payload[name]
+    return payload[name] if name in payload else _find_inside(payload, name)
+
+
+def _find_inside(payload: Mapping[str, Any], name: str) -> object:
     value: object = payload
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
+
+
+def _is_unwanted(claim: object, values: frozenset[str]) -> bool:
+    # What cannot be compared could be the very thing that is not wanted, in another dress.
+    parts = claim if isinstance(claim, list) else [claim]
+    unsure = any(isinstance(part, dict | list) for part in parts) or (_ANY in values and claim is not None)
+    return unsure or not values.isdisjoint(_spellings(claim))
 
 
 def _spellings(claim: object) -> set[str]:
@@ -170,6 +179,8 @@ def _spelling(value: object) -> str | None:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # to JSON, 1.0 is 1
     return str(value) if isinstance(value, int | float) else None
 
 
@@ -180,7 +191,7 @@ def _read_scopes(payload: Mapping[str, Any]) -> frozenset[str]:
     for claim in (payload.get("scope"), payload.get("scp")):
         names = claim.split(" ") if isinstance(claim, str) else claim
         if isinstance(names, list):
-            scopes.update(name for name in names if isinstance(name, str) and name)
+            scopes.update(name for name in names if isinstance(name, str) and _SCOPE.fullmatch(name))
     return frozenset(scopes)
 
 

@@ -181,9 +181,11 @@ class FetchedKeys:
         self._failures = 0
         published = fetched.published
         if published.keys != self._current:
-            count = len(published.keys.keys)
-            _log.info("The issuer's keys were fetched: %d of them verify tokens.", count)
             self._current = published.keys
+            if published.keys.keys:
+                _log.info("The issuer's keys were fetched: %d of them verify tokens.", len(published.keys.keys))
+            else:
+                _log.warning("The issuer publishes no key that could verify a token, so every one is refused.")
         if published.skipped != self._said:
             self._said = published.skipped
             for sentence in published.skipped:
