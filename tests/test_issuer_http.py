@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,10 +44,11 @@ def database_url(cluster: Cluster, template: str) -> str:
     return cluster.url(template)
 
 
-def token(signer: Issuer, publisher: Publisher, kid: str | None, **claims: Any) -> str:
+def token(signer: Issuer, publisher: Publisher, kid: str | None, alg: str | None = None, **claims: Any) -> str:
     now = int(time.time())
     issued = {"sub": "alice", "iat": now, "exp": now + 600, "iss": publisher.url, "aud": "tasks", **claims}
-    return signer.sign(issued, **({} if kid is None else {"kid": kid}))
+    header = {"kid": kid, "alg": alg}
+    return signer.sign(issued, **{name: value for name, value in header.items() if value is not None})
 
 
 def get(base_url: str, token: str, path: str = TASKS) -> httpx.Response:
@@ -121,6 +123,8 @@ def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publish
         assert unsure.json()["type"] == "/problems/keys-unavailable"
         assert 1 <= int(unsure.headers["retry-after"]) <= 30
         assert get(url, token(FIRST, publisher, "1", exp=1)).status_code == 401
+        for algorithm in ("none", "HS256", "ES256K", ""):
+            assert get(url, token(SECOND, publisher, "2", alg=algorithm)).status_code == 401
         assert ready(url)
         with trusting(publisher, database_url) as (cold, app):
             before = app.state.database.pool.acquired
@@ -143,8 +147,9 @@ def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publish
 
 
 def test_a_new_key_works_soon_after_an_issuer_that_was_down_is_back(publisher: Publisher, database_url: str):
-    with trusting(publisher, database_url) as (url, _):
+    with trusting(publisher, database_url) as (url, app):
         assert eventually(lambda: ready(url))
+        app.state.verifier.keys._cooldown = 1  # instead of 30 seconds
         publisher.stop()
         bearer = token(SECOND, publisher, "2")
         assert get(url, bearer).status_code == 503
@@ -153,6 +158,36 @@ def test_a_new_key_works_soon_after_an_issuer_that_was_down_is_back(publisher: P
         began = time.monotonic()
         assert eventually(lambda: get(url, bearer).status_code == 200, 10)
         assert time.monotonic() - began < 5
+
+
+async def test_a_crowd_without_good_tokens_does_not_wait_for_a_slow_issuer_all_at_once(
+    publisher: Publisher, database_url: str
+):
+    with trusting(publisher, database_url) as (url, _):
+        assert await asyncio.to_thread(eventually, lambda: ready(url))
+        publisher.publish(FIRST.jwk(kid="1"), seconds=2)
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20, limits=limits) as client:
+            headers = {"Authorization": f"Bearer {token(SECOND, publisher, '2')}"}
+            crowd = [asyncio.create_task(client.get(TASKS, headers=headers)) for _ in range(300)]
+            done, waiting = await asyncio.wait(crowd, timeout=1.5)
+            assert len(waiting) == 100
+            assert {task.result().status_code for task in done} == {503}
+            assert {(await task).status_code for task in waiting} == {401}
+
+
+def test_whoever_waits_for_a_key_is_answered_when_the_service_stops(publisher: Publisher, database_url: str):
+    answers: list[int] = []
+    with trusting(publisher, database_url) as (url, app):
+        assert eventually(lambda: ready(url))
+        publisher.publish(FIRST.jwk(kid="1"), seconds=4)
+        asking = threading.Thread(target=lambda: answers.append(get(url, token(SECOND, publisher, "2")).status_code))
+        asking.start()
+        assert eventually(lambda: app.state.verifier.keys._waiting == 1)
+        # As a server does that stops its parts before its last requests have ended.
+        app.state.verifier.keys._flight.get_loop().call_soon_threadsafe(app.state.verifier.keys._flight.cancel)
+        asking.join(3)
+        assert answers == [503]
 
 
 async def test_a_slow_issuer_holds_up_only_those_whose_key_is_not_known(publisher: Publisher, database_url: str):

@@ -128,6 +128,16 @@ def test_an_rsa_key_that_would_be_slow_is_not_used():
     assert "slow" in skipped({"kty": "RSA", "n": encode_integer(modulus), "e": encode_integer((1 << 64) + 1)})
 
 
+@pytest.mark.parametrize("sign_bit", [0, 1])
+@pytest.mark.parametrize("y", range(7))
+def test_an_ed25519_key_for_which_anybody_can_sign_is_not_used(y: int, sign_bit: int):
+    p = 2**255 - 19
+    order_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+    point = (0, 1, p - 1, order_8, p - order_8, p, p + 1)[y]
+    key = {"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": encode((point | sign_bit << 255).to_bytes(32, "little"))}
+    assert "small order, for which anybody can sign" in skipped(key)
+
+
 def corrupted(key: dict[str, Any], **members: Any) -> dict[str, Any]:
     changed = {**key, **members}
     return {name: value for name, value in changed.items() if value != "absent"}

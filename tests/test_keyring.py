@@ -57,7 +57,7 @@ async def kept(publisher: Publisher, clock: Callable[[], float], **options: Any)
 
 
 async def landed(keys: FetchedKeys) -> None:
-    await soon(lambda: keys._flight is None and (keys.current is not None or keys.out_of_reach))
+    await soon(lambda: keys._flight is None and (keys.current is not None or keys._failures > 0))
 
 
 async def soon(condition: Callable[[], bool]) -> None:
@@ -202,6 +202,15 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_what_is_on_this_machi
     assert len(fetched.published.keys.keys) == 1
 
 
+async def test_an_issuer_gets_none_of_its_cookies_back(publisher: Publisher):
+    publisher.pages[KEYS].headers = {"Set-Cookie": "session=1; Path=/"}
+    found = source(publisher)
+    await found.fetch()
+    assert found._client is not None
+    assert not found._client.cookies
+    await found.close()
+
+
 async def test_an_issuer_that_is_down_is_named_without_its_query(publisher: Publisher):
     publisher.stop()
     sentence = await failure(source(publisher, jwks_url=publisher.keys_url + "?apikey=hunter2"))
@@ -215,7 +224,7 @@ async def test_an_issuer_that_is_down_is_named_without_its_query(publisher: Publ
         "http://id.example/keys", "http://10.0.0.1/keys", "http://localhost.evil.example/", "http://127.0.0.1.evil.example/",
         "http://[::2]/", "ftp://id.example/", "file:///etc/passwd", "id.example", "//id.example", "https://", "https:///keys",
         "https://user:password@id.example/keys", "https://id.example/keys#1", "https://id.example/ke ys", "https://[::1",
-        "https://id.example:99999/", "", "https://id.example/\x00", "javascript:alert(1)",
+        "https://id.example:99999/", "https://xn--/", "", "https://id.example/\x00", "javascript:alert(1)",
     ],
 )  # fmt: skip
 def test_an_address_that_nothing_should_be_fetched_from_is_refused(address: str):

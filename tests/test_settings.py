@@ -130,6 +130,7 @@ def test_an_unknown_variable_is_refused_wherever_it_is(name: str, suggestion: st
     [
         ("short-secret", "must have at least 32 bytes"),
         ("x7" + "é" * 14, "must have at least 32 bytes"),
+        ("a-string-secret-at-least-256-bits-long\n", "is one that anybody can guess"),
         (" " * 40, "is one that anybody can guess"),
         ("a" * 64, "is one that anybody can guess"),
         ("changeme" * 4, "is one that anybody can guess"),
@@ -214,7 +215,8 @@ def test_a_secret_and_a_public_key_exclude_each_other(name: str, monkeypatch: py
         ("TASKWARD_ROOT_PATH", "confidential"),
         ("TASKWARD_REQUIRED_CLAIMS", "confidential"), ("TASKWARD_REQUIRED_CLAIMS", "=confidential"),
         ("TASKWARD_REJECT_CLAIMS", "role=x,confidential"), ("TASKWARD_REJECT_CLAIMS", ","),
-        ("TASKWARD_SCOPES", "confidential"),
+        ("TASKWARD_SCOPES", "confidential"), ("TASKWARD_REJECT_CLAIMS", "role = confidential"),
+        ("TASKWARD_USER_CLAIM", "azp"), ("TASKWARD_USER_CLAIM", "client_id"),
         ("TASKWARD_USER_CLAIM", "iss"), ("TASKWARD_USER_CLAIM", "aud.0"), ("TASKWARD_USER_CLAIM", "exp"),
     ],
 )  # fmt: skip

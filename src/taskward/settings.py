@@ -50,8 +50,8 @@ _KNOWN_SECRETS = frozenset(
 # What python-jose takes for an asymmetric key; it would refuse to make a secret of it.
 _ASYMMETRIC = re.compile(r"----[- ]BEGIN |ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@openssh\.com")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-# Claims that are the same for every user of an issuer, or change with every token.
-_NOT_USERS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti"})
+# Claims that are the same for every user of an issuer or an app, or change with every token.
+_NOT_USERS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "azp", "client_id", "scope", "scp"})
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
@@ -147,8 +147,8 @@ class Settings(BaseSettings):
     @classmethod
     def _conditions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for pair in value:
-            name, separator, _ = pair.partition("=")
-            if not name or not separator:
+            name, separator, wanted = pair.partition("=")
+            if not name or not separator or name != name.strip() or wanted != wanted.strip():
                 raise ValueError("must be pairs such as azp=https://app.example.com, separated by commas")
         return value
 
@@ -282,7 +282,7 @@ def _check_secret(name: str, secret: str) -> None:
     if len(secret.encode()) < _MINIMUM_SECRET_BYTES:
         several = "; a comma separates two secrets" if name == "TASKWARD_JWT_SECRET" else ""
         raise ValueError(f"{name} must have at least {_MINIMUM_SECRET_BYTES} bytes{several}")
-    if secret in _KNOWN_SECRETS or _repeats_itself(secret):
+    if secret.strip() in _KNOWN_SECRETS or _repeats_itself(secret) or _repeats_itself(secret.strip()):
         raise ValueError(f"{name} is one that anybody can guess; make one with: openssl rand -hex 32")
 
 

@@ -18,7 +18,7 @@ import httpx
 from taskward import __version__
 from taskward.identity.encoding import parse_object
 from taskward.identity.jwks import MalformedKeySetError, PublishedKeys, read_key_set
-from taskward.identity.keys import ALGORITHMS, KeyConfigurationError
+from taskward.identity.keys import ASYMMETRIC, KeyConfigurationError
 
 _DISCOVERY = "/.well-known/openid-configuration"
 _SECONDS = 5.0  # for one document, from connecting to its last byte
@@ -57,7 +57,7 @@ class KeySource:
         KeyConfigurationError: The address is one that nothing should be fetched from.
     """
 
-    def __init__(self, *, issuer: str | None, jwks_url: str | None, algorithms: Collection[str] = ALGORITHMS) -> None:
+    def __init__(self, *, issuer: str | None, jwks_url: str | None, algorithms: Collection[str] = ASYMMETRIC) -> None:
         variable, address = ("TASKWARD_ISSUER", issuer) if jwks_url is None else ("TASKWARD_JWKS_URL", jwks_url)
         found = _parse(address or "")
         if found is None:
@@ -70,7 +70,7 @@ class KeySource:
         self._is_local = _is_local(found)
         # A proxy of the environment does not lead to this machine, which is all that http is for.
         self._trusts_environment = found.scheme == "https"
-        self._allowed = frozenset(algorithms)
+        self.algorithms = ASYMMETRIC.intersection(algorithms)
         self._client: httpx.AsyncClient | None = None
 
     async def fetch(self) -> Fetched:
@@ -82,7 +82,7 @@ class KeySource:
         address = self._jwks_url or await self._discover()
         body, headers = await self._get(address)
         try:
-            published = read_key_set(body, self._allowed)
+            published = read_key_set(body, self.algorithms)
         except MalformedKeySetError as error:
             raise FetchError(f"{_shown(address)} answers with something that is {error}") from None
         age = _MAX_AGE.search(headers.get("cache-control", ""))
@@ -109,7 +109,8 @@ class KeySource:
                 "TASKWARD_ISSUER must be the same, character for character"
             )
         found = _parse(keys) if isinstance(keys, str) else None
-        if found is None or (_is_local(found) and not self._is_local):
+        downward = found is not None and found.scheme == "http" and self._trusts_environment
+        if found is None or downward or (_is_local(found) and not self._is_local):
             raise FetchError(f"{_shown(address)} names no https address of keys")
         return str(found)
 
@@ -142,6 +143,8 @@ class KeySource:
             raise FetchError(f"{_shown(address)} does not answer within {_SECONDS:.0f} seconds") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise FetchError(f"{_shown(address)} cannot be reached ({_reason(error)})") from None
+        finally:
+            client.cookies.clear()  # no session of anybody is continued here
         return bytes(body), response.headers
 
 
@@ -149,16 +152,12 @@ def _parse(address: str) -> httpx.URL | None:
     """The address, if keys may be fetched from there."""
     try:
         url = httpx.URL(address)
+        host = url.host  # which may be malformed in a way that the address is not
     except (httpx.InvalidURL, ValueError):
         return None
-    if (
-        not url.host
-        or not 0 < (url.port or 443) <= _LAST_PORT
-        or url.userinfo
-        or url.fragment
-        or not address.isprintable()
-        or " " in address
-    ):
+    if not host or not 0 < (url.port or 443) <= _LAST_PORT:
+        return None
+    if url.userinfo or url.fragment or not address.isprintable() or " " in address:
         return None
     return url if url.scheme == "https" or (url.scheme == "http" and _is_local(url)) else None
 

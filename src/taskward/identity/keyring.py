@@ -20,7 +20,8 @@ _COOLDOWN = 30.0  # between two fetches that tokens with an unknown key ask for
 # Seconds for which fetched keys hold: what the issuer says, within these limits. A key that is withdrawn should not
 # be trusted for long, nor an issuer be asked all the time.
 _SHORTEST_LIFE, _USUAL_LIFE, _LONGEST_LIFE = 60, 600, 3600
-_LONGEST_PAUSE = 30.0  # between two attempts to reach an issuer that is down
+_LONGEST_PAUSE = 30.0  # between two attempts to reach an issuer of which no key is known yet
+_MOST_WAITING = 100  # requests that wait for a fetch; each occupies a connection
 
 
 class KeyRing(Protocol):
@@ -35,11 +36,15 @@ class KeyRing(Protocol):
         """Seconds after which there may be keys."""
 
     @property
-    def out_of_reach(self) -> bool:
-        """Whether the last attempt to fetch keys failed, so that there may be newer ones."""
+    def algorithms(self) -> frozenset[str]:
+        """What a key may be used with, now or later."""
 
-    async def look_again(self) -> None:
-        """A token names a key that is not known: ask the issuer, unless that was just done."""
+    async def look_again(self) -> bool:
+        """A token names a key that is not known: ask the issuer, unless that was just done.
+
+        Returns:
+            Whether a key that is still not known is none of the issuer's. Else it cannot be told at the moment.
+        """
 
     def maintained(self) -> AbstractAsyncContextManager[None]:
         """Keep the keys fresh for as long as the context lasts."""
@@ -59,13 +64,14 @@ class FixedKeys:
     """Keys of the settings."""
 
     retry_after = 0
-    out_of_reach = False
 
     def __init__(self, keys: KeySet) -> None:
         self.current = keys
+        self.algorithms = frozenset(name for key in keys.keys for name in key.algorithms)
 
-    async def look_again(self) -> None:
+    async def look_again(self) -> bool:
         """There is nowhere to look."""
+        return True
 
     @asynccontextmanager
     async def maintained(self) -> AsyncIterator[None]:
@@ -80,7 +86,8 @@ class FetchedKeys:
     """Keys that an issuer publishes.
 
     They are fetched again before they are due, and when a token names one that is not known. There is never more
-    than one fetch under way. Once fetched they stay in use while the issuer is out of reach.
+    than one fetch under way, and it keeps only so many requests waiting. Once fetched they stay in use while the
+    issuer is out of reach.
 
     Args:
         source: Where they come from.
@@ -95,7 +102,10 @@ class FetchedKeys:
         self._cooldown = cooldown
         self._clock = clock
         self._current: KeySet | None = None
+        self.algorithms = source.algorithms
         self._flight: asyncio.Task[None] | None = None
+        self._waiting = 0
+        self._closed = False
         self._looked = -math.inf
         self._due = clock()
         self._failures = 0
@@ -110,17 +120,20 @@ class FetchedKeys:
     def retry_after(self) -> int:
         return max(1, math.ceil(self._due - self._clock()))
 
-    @property
-    def out_of_reach(self) -> bool:
-        return self._failures > 0
-
-    async def look_again(self) -> None:
+    async def look_again(self) -> bool:
+        if self._closed or self._waiting >= _MOST_WAITING:
+            return False
         if self._flight is None:
-            # Without any keys the next attempt is due soon; an issuer that is down is not helped by more of them.
             if self._current is None or self._clock() < self._looked + self._cooldown:
-                return
+                return self._current is not None and not self._failures
             self._looked = self._clock()
-        await self._fetch_once()
+        elif self._failures:
+            return False  # nobody is kept waiting for an issuer that was out of reach just now
+        self._waiting += 1
+        try:
+            return await self._fetch_once()
+        finally:
+            self._waiting -= 1
 
     @asynccontextmanager
     async def maintained(self) -> AsyncIterator[None]:
@@ -128,6 +141,7 @@ class FetchedKeys:
         try:
             yield
         finally:
+            self._closed = True
             for task in (keeper, self._flight):
                 if task is not None:
                     task.cancel()
@@ -154,12 +168,19 @@ class FetchedKeys:
             if self._clock() >= self._due:
                 await self._fetch_once()
 
-    async def _fetch_once(self) -> None:
-        """Fetch, or wait for the fetch that is under way. Whoever stops waiting does not stop it for the others."""
+    async def _fetch_once(self) -> bool:
+        """Fetch, or wait for the fetch that is under way. Whoever stops waiting does not stop it for the others.
+
+        Returns:
+            Whether it came to an end with the issuer's keys.
+        """
         if self._flight is None:
             self._flight = asyncio.create_task(self._fetch())
             self._flight.add_done_callback(self._landed)
-        await asyncio.shield(self._flight)
+        flight = self._flight
+        # Unlike `shield`, this does not pass on that the fetch itself was cancelled, as it is at the end.
+        await asyncio.wait({flight})
+        return not flight.cancelled() and not self._failures
 
     def _landed(self, _task: asyncio.Task[None]) -> None:
         self._flight = None
@@ -192,7 +213,8 @@ class FetchedKeys:
                 _log.warning("Not used: %s.", sentence)
 
     def _failed(self, sentence: str) -> None:
-        pause = min(2.0**self._failures, _LONGEST_PAUSE)
+        # Nobody can be served without any keys; with some there is no hurry.
+        pause = min(2.0**self._failures, _LONGEST_PAUSE) if self._current is None else self._cooldown
         self._failures = min(self._failures + 1, 10)
         self._due = self._clock() + pause * random.uniform(0.8, 1)  # noqa: S311 - guards nothing
         state = "No token can be verified until then." if self._current is None else "The known ones stay in use."

@@ -24,12 +24,19 @@ _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 # By the curve's name (RFC 7518, section 3.4).
 _ECDSA = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _ED25519 = ("EdDSA", "Ed25519")  # the second name is RFC 9864's for the same thing
-ALGORITHMS = frozenset({*_HMAC, *_RSA, *_ECDSA.values(), *_ED25519})
+ASYMMETRIC = frozenset({*_RSA, *_ECDSA.values(), *_ED25519})
+ALGORITHMS = ASYMMETRIC.union(_HMAC)
 
 _SMALLEST_RSA_BITS = 2048  # RFC 7518, section 3.3
 _LARGEST_RSA_BITS = 16_384  # beyond, one signature costs milliseconds
 _LARGEST_RSA_EXPONENT_BITS = 64
 _LONGEST_PEM = 65_536  # a certificate with its chain; what is longer is some other file
+
+# Points of small order: with one as its key, Ed25519 accepts signatures that anybody can make. These are all of their
+# y coordinates modulo 2^255 - 19, and those of them that fit into 255 bits once more unreduced.
+_P = 2**255 - 19
+_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_SMALL_ORDER = frozenset({0, 1, _P - 1, _Y8, _P - _Y8, _P, _P + 1})
 
 PublicKey = RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey
 
@@ -127,6 +134,9 @@ def algorithms_of(key: object) -> tuple[str, ...]:
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _ECDSA:
         return (_ECDSA[key.curve.name],)
     if isinstance(key, Ed25519PublicKey):
+        y = int.from_bytes(key.public_bytes_raw(), "little") & ((1 << 255) - 1)
+        if y in _SMALL_ORDER:
+            raise UnusableKeyError("an Ed25519 key of small order, for which anybody can sign")
         return _ED25519
     raise UnusableKeyError("not an RSA, P-256, P-384, P-521 or Ed25519 key")
 

@@ -89,12 +89,12 @@ async def identity(request: Request, token: Annotated[str, Security(BearerToken(
 
 
 async def _verify_with_newer_keys(verifier: Verifier, token: str) -> Claims:
-    await verifier.keys.look_again()
+    certain = await verifier.keys.look_again()
     try:
         return verifier.verify(token)
-    except (KeyNotFound, KeysNotFetched):
+    except (KeyNotFound, KeysNotFetched) as error:
         # The issuer may have made a new key while it is out of reach: whoever has a token of it should not log in anew.
-        if verifier.keys.current is None or verifier.keys.out_of_reach:
+        if isinstance(error, KeysNotFetched) or not certain:
             raise KeysUnavailable(verifier.keys.retry_after) from None
         raise InvalidToken from None
     except TokenRejected:

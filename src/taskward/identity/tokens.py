@@ -119,9 +119,11 @@ class Verifier:
         return claims
 
     def _check_signature(self, token: str, header: Mapping[str, Any], note: Note) -> Mapping[str, Any]:
+        algorithm: str = header["alg"]
+        if algorithm not in self.keys.algorithms:
+            raise TokenRejected("it is signed with an algorithm that no key may be used with", algorithm)
         if self._key_set is None:
             raise KeysNotFetched
-        algorithm: str = header["alg"]
         candidates = self._key_set.find(header.get("kid"), algorithm)
         if not candidates:
             raise KeyNotFound("none of the keys has its key id and algorithm", header.get("kid"))
