@@ -124,6 +124,13 @@ async def test_a_discovery_document_without_a_proper_address_is_refused(publishe
     assert "names no https address of keys" in await failure(source(publisher, issuer=publisher.url, jwks_url=None))
 
 
+async def test_an_issuer_that_speaks_https_cannot_point_to_http(publisher: Publisher):
+    secure = source(publisher, issuer=publisher.url, jwks_url=None)
+    # As of an https issuer on this machine, for which no certificate is at hand.
+    secure._trusts_environment = True
+    assert "names no https address of keys" in await failure(secure)
+
+
 async def test_an_issuer_elsewhere_cannot_point_to_this_machine(publisher: Publisher):
     elsewhere = KeySource(issuer="https://id.example", jwks_url=None)
     here = source(publisher, issuer=publisher.url, jwks_url=None)
