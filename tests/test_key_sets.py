@@ -80,6 +80,16 @@ def test_a_token_is_verified_with_the_key_that_it_names():
     assert accepts(read(first.jwk(kid="a"), issuer("RS256").jwk(kid="b")), first.sign())
 
 
+def test_a_key_is_not_used_with_the_algorithm_of_the_one_beside_it():
+    first, second = issuer("RS256"), issuer("PS256")
+    published = read(first.jwk(kid="a", alg="RS256"), second.jwk(kid="b", alg="PS256"))
+    assert accepts(published, first.sign(kid="a"))
+    assert accepts(published, second.sign(kid="b"))
+    # Both are signed by the one that they name, in a way that only the other one may be used.
+    assert not accepts(published, second.sign(kid="a"))
+    assert not accepts(published, first.sign(kid="b"))
+
+
 def test_a_key_without_a_name_is_for_tokens_that_name_none():
     assert accepts(read(ES256.jwk()), ES256.sign())
     assert not accepts(read(ES256.jwk()), ES256.sign(kid="a"))

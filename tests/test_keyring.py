@@ -358,7 +358,8 @@ async def test_until_keys_were_fetched_no_token_is_good_or_bad_unless_it_is_no_t
         for token in (FIRST.sign(kid="1"), FIRST.sign({**GOOD, "exp": 1})):
             with pytest.raises(KeysNotFetched):
                 verifier.verify(token)
-        for token in ("x", "a.b.c", FIRST.sign(crit=[])):
+        strange = [FIRST.sign(kid="1", alg=algorithm) for algorithm in ("none", "HS256", "ES256K", "")]
+        for token in ("x", "a.b.c", FIRST.sign(crit=[]), *strange):
             with pytest.raises(TokenRejected):
                 verifier.verify(token)
         assert 1 <= keys.retry_after <= 30

@@ -51,6 +51,7 @@ IDENTITY = {
         _RING + "a_discovery_document_of_another_issuer_is_refused_with_its_name",
         _RING + "a_discovery_document_without_a_proper_address_is_refused",
         _RING + "an_issuer_elsewhere_cannot_point_to_this_machine",
+        _RING + "an_issuer_that_speaks_https_cannot_point_to_http",
     ),
     "issuer.py": ("tests/test_keyring.py",),
     "jwks.py _public_key": (_KEY_SETS + "a_key_of_an_unknown_kind_is_told_from_one_that_is_weak",),
@@ -60,6 +61,9 @@ IDENTITY = {
         _KEYS + "an_algorithm_that_is_not_known_is_refused_by_a_sentence_with_those_that_are",
     ),
     "keys.py algorithms_of: an RSA key so large": (_KEY_SETS + "an_rsa_key_that_would_be_slow_is_not_used",),
+    "keys.py algorithms_of: an Ed25519 key of small": (
+        _KEY_SETS + "an_ed25519_key_for_which_anybody_can_sign_is_not_used",
+    ),
     "keys.py": ("tests/test_keys.py",),
     "owner.py BearerToken": (
         _PROBLEMS + "of_several_mistakes_the_first_in_order_is_told",
@@ -90,6 +94,9 @@ IDENTITY = {
     ),
     "tokens.py Verifier._verify_signed: its header is not": _SHAPES,
     "tokens.py Verifier._check_signature: KeysNotFetched": (
+        _RING + "until_keys_were_fetched_no_token_is_good_or_bad_unless_it_is_no_token",
+    ),
+    "tokens.py Verifier._check_signature: it is signed with": (
         _RING + "until_keys_were_fetched_no_token_is_good_or_bad_unless_it_is_no_token",
     ),
     "tokens.py Verifier._check_signature: none of the keys": _WITHDRAWN,
@@ -476,7 +483,7 @@ def _answers() -> Iterator[Mutant]:
     for name, file, old, new, tests in (
         ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", _WITHDRAWN),
         ("what an older key verified stays verified", tokens, "        self._verified.clear()\n", "", _WITHDRAWN),
-        ("a key is used with any algorithm", keys, "if algorithm in key.algorithms]", "]", (_TOKENS + "the_algorithm_of_another_kind_of_key_is_refused",)),
+        ("a key is used with any algorithm", keys, "if algorithm in key.algorithms]", "]", (_KEY_SETS + "a_key_is_not_used_with_the_algorithm_of_the_one_beside_it",)),
         ("a key is found by any key id", keys, "if kid is None or key.kid == kid]", "]", (_KEY_SETS + "a_key_without_a_name_is_for_tokens_that_name_none",)),
         ("of several keys the first is used", keys, "named if len(named) == 1 else []", "named[:1]", (_KEY_SETS + "a_token_is_verified_with_the_key_that_it_names",)),
         ("a refused token is somebody's", owner, "    except TokenRejected:\n        raise InvalidToken from None\n    if request", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if request", walk),

@@ -92,10 +92,10 @@ async def _verify_with_newer_keys(verifier: Verifier, token: str) -> Claims:
     certain = await verifier.keys.look_again()
     try:
         return verifier.verify(token)
-    except (KeyNotFound, KeysNotFetched) as error:
+    except (KeyNotFound, KeysNotFetched):
+        if certain:
+            raise InvalidToken from None
         # The issuer may have made a new key while it is out of reach: whoever has a token of it should not log in anew.
-        if isinstance(error, KeysNotFetched) or not certain:
-            raise KeysUnavailable(verifier.keys.retry_after) from None
-        raise InvalidToken from None
+        raise KeysUnavailable(verifier.keys.retry_after) from None
     except TokenRejected:
         raise InvalidToken from None
