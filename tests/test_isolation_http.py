@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from taskward.app import create_app
 from taskward.tasks.routes import router
 from taskward.web.middleware import BASE_PATH
 from taskward.web.routing import SessionRoute
-from tests.conftest import NO_TLS, SECRET, Superuser, User, make_settings, make_token
+from tests.conftest import NO_TLS, SECRET, Cluster, Superuser, User, make_settings, make_token, serving
 
 ROUTES = sorted(
     (method, route.path)
@@ -99,6 +100,32 @@ async def test_without_a_good_token_it_is_401_and_no_database(
         assert (response.status_code, response.headers["www-authenticate"]) == (401, INVALID), name
     assert app.state.database.pool.acquired == before
     assert (await alice.http.get(f"/api/v1/tasks/{task['id']}")).json() == task
+
+
+@pytest.fixture(scope="module")
+def strict(cluster: Cluster, template: str) -> Iterator[tuple[str, FastAPI]]:
+    """The service for one audience of one issuer, and its app."""
+    app = create_app(make_settings(cluster.url(template), issuer="https://id.example", audience=("tasks",)))
+    with serving(app) as url:
+        yield url, app
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_token_for_another_audience_or_of_another_issuer_is_401(strict: tuple[str, FastAPI], method: str, path: str):
+    url, app = strict
+    good = {"iss": "https://id.example", "aud": "tasks"}
+
+    def send(claims: dict[str, Any]) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {make_token('alice', **claims)}"}
+        target = url + re.sub(r"\{\w+\}", str(uuid7()), path)
+        return httpx.request(method, target, headers=headers, json=body_of(method, path), verify=NO_TLS)
+
+    before = app.state.database.pool.acquired
+    for wrong in ({"aud": "other"}, {"aud": ["other"]}, {"aud": None}, {"iss": "https://id.example/"}, {"iss": None}):
+        response = send({**good, **wrong})
+        assert (response.status_code, response.headers["www-authenticate"]) == (401, INVALID), wrong
+    assert app.state.database.pool.acquired == before
+    assert send(good).status_code in {200, 201, 204, 404}
 
 
 async def rows_of(superuser: Superuser, user: User) -> list[Any]:
