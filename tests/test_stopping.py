@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -179,6 +180,38 @@ def test_workers_that_have_just_been_started_are_stopped_as_well(
     service.send(signum, group=group)
     assert service.process.wait(10) == 0
     assert service.gone(1)
+
+
+# Python drops what is raised in a destructor, and imports have such places, too short to be hit on purpose.
+TOLD_IN_A_DESTRUCTOR = """
+import os, signal, sys
+
+class Told:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        sum(range(1000))
+
+told = []
+
+def tell_once(event, _):
+    if event == "subprocess.Popen" and not told:
+        told.append(event)
+        Told()
+
+sys.addaudithook(tell_once)
+from taskward.cli import main
+sys.exit(main())
+"""
+
+
+def test_a_signal_whose_interrupt_is_dropped_ends_the_start_all_the_same(data: Path):
+    service = Service(data, command=[sys.executable, "-c", TOLD_IN_A_DESTRUCTOR, "serve"])
+    try:
+        assert service.process.wait(20) == 0
+        assert "Exception ignored in: <function Told.__del__" in service.stderr
+        assert service.gone(1)
+    finally:
+        service.end()
 
 
 def test_a_start_may_be_interrupted_at_any_moment(start: Callable[..., Service]):

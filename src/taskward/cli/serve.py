@@ -35,6 +35,7 @@ from taskward.database.migrate import migrate
 from taskward.settings import Settings, load_settings
 
 _DAY = 86_400
+_told = threading.Event()
 _ANNOUNCE_SECONDS = 60
 _LOGGING: dict[str, Any] = {
     "version": 1,
@@ -107,6 +108,10 @@ def _run(
     server: EmbeddedServer | None = None,
 ) -> int:
     def watch() -> None:
+        # Told before, and yet here: Python drops an exception that is raised in a destructor or a weak reference's
+        # callback, as the one that ends each import has.
+        if _told.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
         threading.Thread(target=_announce, args=(settings, token, directory), daemon=True).start()
         if server is not None:
             threading.Thread(target=_stop_without, args=(server,), daemon=True).start()
@@ -174,4 +179,5 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
     # Once is enough: what is being stopped now should not be left half stopped.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
+    _told.set()
     raise KeyboardInterrupt
