@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -110,7 +111,13 @@ class Service:
     @property
     def workers(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "postgres" not in child.name()]
+        found = []
+        for child in children:
+            # A program that only tells its version may have ended since.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "postgres" not in child.name():
+                    found.append(child)
+        return found
 
     def family(self) -> list[psutil.Process]:
         """Every process of the service, orphans too: found by what it was started with and where it is."""
