@@ -35,7 +35,7 @@ from taskward.database.migrate import migrate
 from taskward.settings import Settings, load_settings
 
 _DAY = 86_400
-_told = threading.Event()
+_told = False
 _ANNOUNCE_SECONDS = 60
 _LOGGING: dict[str, Any] = {
     "version": 1,
@@ -110,7 +110,7 @@ def _run(
     def watch() -> None:
         # Told before, and yet here: Python drops an exception that is raised in a destructor or a weak reference's
         # callback, as the one that ends each import has.
-        if _told.is_set():
+        if _told:
             os.kill(os.getpid(), signal.SIGTERM)
         threading.Thread(target=_announce, args=(settings, token, directory), daemon=True).start()
         if server is not None:
@@ -176,8 +176,9 @@ def _numeric_host(settings: Settings) -> str:
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    global _told  # noqa: PLW0603 - a signal is told to the whole process
     # Once is enough: what is being stopped now should not be left half stopped.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
-    _told.set()
+    _told = True
     raise KeyboardInterrupt
