@@ -104,12 +104,22 @@ def test_what_is_no_token_is_told_apart(run: Run, token: str, reason: str):
 
 
 def test_what_a_token_says_cannot_command_a_terminal(run: Run):
-    token = bearer(iss="\x1b[31m\n\u202eok   token: it is accepted.")
+    token = bearer(iss="\x1b[31m\n\u202eok   token: it is accepted.\x7f")
     done = run("doctor", "--token", token, TASKWARD_JWT_SECRET=SECRET, TASKWARD_ISSUER="https://id.example")
     assert "\\u001b[31m\\n\\u202eok" in explained(done, token)
-    assert done.stdout.isascii()
+    assert done.stdout.replace("\n", "").isascii()
+    assert done.stdout.replace("\n", "").isprintable()
     long = bearer(iss="x" * 3000)
     assert len(explained(run("doctor", "--token", long, TASKWARD_JWT_SECRET=SECRET, TASKWARD_ISSUER="a"), long)) < 400
+
+
+@pytest.mark.parametrize("depth", [400, 900, 960])
+def test_a_claim_that_is_deeply_nested_is_told_of_all_the_same(run: Run, depth: int):
+    payload = json.dumps({"sub": CANARY, "exp": int(time.time()) + 60})[:-1] + f', "aud": {"[" * depth}{"]" * depth}}}'
+    token = issuer("HS256").sign_bytes(b'{"alg":"HS256"}', payload.encode())
+    said = explained(run("doctor", "--token", token, TASKWARD_JWT_SECRET=SECRET, TASKWARD_AUDIENCE="tasks"), token)
+    assert said.startswith(("its audience is missing or malformed; it has ", "its payload is not a JSON object"))
+    assert len(said) < 400
 
 
 def test_the_keys_of_the_issuer_are_fetched_and_named(run: Run):

@@ -64,7 +64,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.database = Database(address, pool_size=settings.pool_size)
     app.state.verifier = make_verifier(settings)
     app.state.scopes_enforced = settings.scopes == "enforced"
-    app.state.any_audience = accepts_any_audience(settings)
+    if accepts_any_audience(settings):
+        _log.warning(
+            "TASKWARD_AUDIENCE is not set: tokens that the issuer made for other services are accepted here, too."
+        )
     _add_middleware(app, settings)
     # The routers are complete as they stand; `include_router` would only match each request's path twice.
     for router in (tasks_router, account_router, health_router):
@@ -109,10 +112,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Connect, check schema and role, serve; at the end let running requests finish and disconnect."""
     database: Database = app.state.database
     verifier: Verifier = app.state.verifier
-    if app.state.any_audience:
-        _log.warning(
-            "TASKWARD_AUDIENCE is not set: tokens that the issuer made for other services are accepted here, too."
-        )
     async with verifier.keys.maintained():
         await database.open()
         try:

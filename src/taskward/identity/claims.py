@@ -65,8 +65,8 @@ class ClaimRules:
     """What the claims of every token must say.
 
     Names of claims may have dots: `user.id` is the claim of that name if there is one, else member `id` of the claim
-    `user`. Values of conditions are compared with strings as they are, with numbers and booleans as JSON writes them,
-    and with each element of an array.
+    `user`; to be rejected either is enough. Values of conditions are compared with strings as they are, with numbers
+    and booleans as JSON writes them, and with each element of an array.
 
     Attributes:
         issuer: The exact `iss` that is required, or None.

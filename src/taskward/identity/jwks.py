@@ -37,13 +37,12 @@ class PublishedKeys:
 
     Attributes:
         keys: Those that verify tokens.
-        skipped: For each other key, a sentence that says which one it is and why it is not used.
-        other: How many keys are meant for something else, such as encryption.
+        skipped: Of each that cannot be used, a sentence that says which one it is and why. A key that is meant for
+            something else, such as encryption, is nothing to speak of.
     """
 
     keys: KeySet
     skipped: tuple[str, ...]
-    other: int
 
 
 def read_key_set(document: bytes, allowed: frozenset[str] = ALGORITHMS) -> PublishedKeys:
@@ -60,20 +59,17 @@ def read_key_set(document: bytes, allowed: frozenset[str] = ALGORITHMS) -> Publi
         raise MalformedKeySetError("not a JWK Set")
     keys: list[VerificationKey] = []
     skipped: list[str] = []
-    other = 0
     for position, member in enumerate(members[:_MOST_KEYS]):
         try:
             key = _read_key(member, allowed)
         except UnusableKeyError as error:
             skipped.append(f"{_name(member, position)} is {error}")
             continue
-        if key is None:
-            other += 1
-        elif key not in keys:
+        if key is not None and key not in keys:
             keys.append(key)
     if len(members) > _MOST_KEYS:
         skipped.append(f"all keys behind the first {_MOST_KEYS} are too many")
-    return PublishedKeys(_without_ambiguity(keys, skipped), tuple(skipped), other)
+    return PublishedKeys(_without_ambiguity(keys, skipped), tuple(skipped))
 
 
 def _without_ambiguity(keys: list[VerificationKey], skipped: list[str]) -> KeySet:

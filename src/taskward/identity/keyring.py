@@ -21,6 +21,7 @@ _COOLDOWN = 30.0  # between two fetches that tokens with an unknown key ask for
 # be trusted for long, nor an issuer be asked all the time.
 _SHORTEST_LIFE, _USUAL_LIFE, _LONGEST_LIFE = 60, 600, 3600
 _LONGEST_PAUSE = 30.0  # between two attempts to reach an issuer of which no key is known yet
+_LONGEST_WAIT = 30  # that anybody is told to wait before asking again
 _MOST_WAITING = 100  # requests that wait for a fetch; each occupies a connection
 
 
@@ -101,7 +102,7 @@ class FetchedKeys:
         self._source = source
         self._cooldown = cooldown
         self._clock = clock
-        self._current: KeySet | None = None
+        self.current: KeySet | None = None
         self.algorithms = source.algorithms
         self._flight: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -113,19 +114,16 @@ class FetchedKeys:
         self._changed = asyncio.Event()
 
     @property
-    def current(self) -> KeySet | None:
-        return self._current
-
-    @property
     def retry_after(self) -> int:
-        return max(1, math.ceil(self._due - self._clock()))
+        # Whoever is told to come back waits for the fetch under way, or for the next attempt; never for keys to be due.
+        return 1 if self._flight is not None else max(1, min(math.ceil(self._due - self._clock()), _LONGEST_WAIT))
 
     async def look_again(self) -> bool:
         if self._closed or self._waiting >= _MOST_WAITING:
             return False
         if self._flight is None:
-            if self._current is None or self._clock() < self._looked + self._cooldown:
-                return self._current is not None and not self._failures
+            if self.current is None or self._clock() < self._looked + self._cooldown:
+                return self.current is not None and not self._failures
             self._looked = self._clock()
         elif self._failures:
             return False  # nobody is kept waiting for an issuer that was out of reach just now
@@ -154,7 +152,7 @@ class FetchedKeys:
             fetched = await self._source.fetch()
         finally:
             await self._source.close()
-        self._current = fetched.published.keys
+        self.current = fetched.published.keys
         return list(fetched.published.skipped)
 
     async def _keep_fresh(self) -> None:
@@ -201,8 +199,8 @@ class FetchedKeys:
         self._due = self._clock() + life * random.uniform(0.7, 0.8)  # noqa: S311 - guards nothing
         self._failures = 0
         published = fetched.published
-        if published.keys != self._current:
-            self._current = published.keys
+        if published.keys != self.current:
+            self.current = published.keys
             if published.keys.keys:
                 _log.info("The issuer's keys were fetched: %d of them verify tokens.", len(published.keys.keys))
             else:
@@ -214,10 +212,10 @@ class FetchedKeys:
 
     def _failed(self, sentence: str) -> None:
         # Nobody can be served without any keys; with some there is no hurry.
-        pause = min(2.0**self._failures, _LONGEST_PAUSE) if self._current is None else self._cooldown
+        pause = min(2.0**self._failures, _LONGEST_PAUSE) if self.current is None else self._cooldown
         self._failures = min(self._failures + 1, 10)
         self._due = self._clock() + pause * random.uniform(0.8, 1)  # noqa: S311 - guards nothing
-        state = "No token can be verified until then." if self._current is None else "The known ones stay in use."
+        state = "No token can be verified until then." if self.current is None else "The known ones stay in use."
         _log.warning("%s %s", sentence, state)
 
 

@@ -89,13 +89,14 @@ async def identity(request: Request, token: Annotated[str, Security(BearerToken(
 
 
 async def _verify_with_newer_keys(verifier: Verifier, token: str) -> Claims:
+    known = verifier.keys.current
     certain = await verifier.keys.look_again()
-    try:
-        return verifier.verify(token)
-    except (KeyNotFound, KeysNotFetched):
-        if certain:
+    if verifier.keys.current is not known:
+        try:
+            return verifier.verify(token)
+        except TokenRejected:
             raise InvalidToken from None
-        # The issuer may have made a new key while it is out of reach: whoever has a token of it should not log in anew.
-        raise KeysUnavailable(verifier.keys.retry_after) from None
-    except TokenRejected:
-        raise InvalidToken from None
+    if certain:
+        raise InvalidToken
+    # The issuer may have made a new key while it is out of reach: whoever has a token of it should not log in anew.
+    raise KeysUnavailable(verifier.keys.retry_after)
