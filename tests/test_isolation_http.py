@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -19,7 +20,18 @@ from taskward.app import create_app
 from taskward.tasks.routes import router
 from taskward.web.middleware import BASE_PATH
 from taskward.web.routing import SessionRoute
-from tests.conftest import NO_TLS, SECRET, Cluster, Superuser, User, make_settings, make_token, serving
+from tests.conftest import (
+    NO_TLS,
+    SECRET,
+    Cluster,
+    Superuser,
+    User,
+    connected,
+    make_settings,
+    make_token,
+    name_of,
+    serving,
+)
 
 ROUTES = sorted(
     (method, route.path)
@@ -126,6 +138,45 @@ def test_a_token_for_another_audience_or_of_another_issuer_is_401(strict: tuple[
         assert (response.status_code, response.headers["www-authenticate"]) == (401, INVALID), wrong
     assert app.state.database.pool.acquired == before
     assert send(good).status_code in {200, 201, 204, 404}
+
+
+async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluster: Cluster, new_database: str):
+    size = 3
+    app = create_app(make_settings(new_database, pool_size=size))
+    pool = app.state.database.pool
+    good = {"Authorization": f"Bearer {make_token('alice')}"}
+    with serving(app) as url:
+        async with (
+            connected(cluster.url(name_of(new_database), superuser=True)) as superuser,
+            httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client,
+        ):
+            async with superuser.transaction():
+                await superuser.execute("LOCK TABLE taskward.account IN ACCESS EXCLUSIVE MODE")
+                waiting = [asyncio.create_task(client.get(router.prefix, headers=good)) for _ in range(size + 1)]
+                async with asyncio.timeout(5):
+                    while pool.acquired < size + 1 or pool._open < size:  # noqa: ASYNC110 - it is another thread's
+                        await asyncio.sleep(0.01)
+                tokens = [None, *bad_tokens("alice").values()]
+                began, taken = time.monotonic(), pool.acquired
+                refused = await asyncio.gather(
+                    *(
+                        client.request(
+                            method,
+                            path.replace("{task_id}", str(uuid7())),
+                            headers={"Authorization": f"Bearer {token}"} if token else {},
+                            json=body_of(method, path),
+                        )
+                        for method, path in ROUTES
+                        for token in tokens
+                    )
+                )
+                seconds = time.monotonic() - began
+                assert not any(task.done() for task in waiting)
+                assert pool.acquired == taken
+            assert {answer.status_code for answer in refused} == {401}
+            assert len(refused) > 100
+            assert seconds < 4  # less than the fifth request waits for a connection before it is told 503
+            assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
 
 
 async def rows_of(superuser: Superuser, user: User) -> list[Any]:

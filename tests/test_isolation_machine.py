@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from taskward.app import create_app
-from tests import oracle
+from tests import asks, oracle
+from tests.asks import MAKERS, Chooser
 from tests.conftest import NO_TLS, Cluster, make_settings, name_of, serving
-from tests.oracle import TASK, TASKS, Ask, Chooser, User, World
+from tests.oracle import TASK, TASKS, Ask, User, World
 from tests.sizes import sized
 from tests.test_isolation_http import ROUTES
 
@@ -97,14 +98,14 @@ def _rule(make: Callable[[Chooser], Ask]) -> Any:
 
 
 def machine(**members: Any) -> type[_Machine]:
-    rules = {f"rule_{number}": _rule(make) for number, make in enumerate(oracle.MAKERS)}
+    rules = {f"rule_{number}": _rule(make) for number, make in enumerate(MAKERS)}
     return type("Machine", (_Machine,), {**rules, **members})
 
 
 def missed(seen: Counter[oracle.Seen], *of_every_route: int) -> list[oracle.Seen]:
     """What must come about for the rest to have meant something, and did not."""
     wanted: list[oracle.Seen] = [(("GET", TASKS), "own page"), (("GET", TASKS), "page of another")]
-    for route in oracle.ROUTES:
+    for route in ROUTES:
         wanted += [(route, "done"), *((route, status) for status in of_every_route)]
         if "{" in route[1]:
             wanted += [(route, 403), (route, 404), (route, 412 if route[0] != "GET" else 304)]
@@ -112,7 +113,7 @@ def missed(seen: Counter[oracle.Seen], *of_every_route: int) -> list[oracle.Seen
 
 
 def test_the_oracle_knows_every_route():
-    assert oracle.ROUTES == ROUTES
+    assert asks.ROUTES == ROUTES
 
 
 def test_whatever_users_do_each_answer_is_expected_and_nobody_elses_rows_move(cluster: Cluster, new_database: str):
@@ -167,5 +168,5 @@ async def live(client: httpx.AsyncClient, user: User, seed: int, requests: int) 
         user.kept.add(user.ever[-1])
     of = Chooser(chance.choice, user.world, user)
     for _ in range(requests):
-        ask = chance.choice(oracle.MAKERS)(of)
+        ask = chance.choice(MAKERS)(of)
         user.check(ask, await client.request(**ask.sending(user)))

@@ -1,151 +1,12 @@
-"""Every mutant: what is found in the source, what is listed here, and the tests that must notice each."""
+"""Every mutant: what is found in the source, and what is listed here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests.mutants.nearest import IDENTITY, ISOLATION, KEY_SETS, REFUSING, WITHDRAWN
 from tests.mutants.source import Edit, Module, Mutant, MutantError, Source, Span
 
-_CLAIMS, _TOKENS, _KEYS = "tests/test_claims.py::test_", "tests/test_tokens.py::test_", "tests/test_keys.py::test_"
-_KEY_SETS, _RING, _HTTP = (
-    "tests/test_key_sets.py::test_",
-    "tests/test_keyring.py::test_",
-    "tests/test_issuer_http.py::test_",
-)
-_DOCTOR, _PROBLEMS = "tests/test_doctor_token.py::test_", "tests/test_problems.py::test_"
-_CONDITIONS = (
-    _CLAIMS + "a_token_without_a_required_claim_is_refused",
-    _CLAIMS + "a_token_with_a_rejected_claim_is_refused",
-    _CLAIMS + "a_claim_may_be_required_or_rejected_whatever_its_value",
-)
-_SHAPES = (
-    _TOKENS + "a_header_that_is_not_one_plain_object_is_refused",
-    _CLAIMS + "a_payload_that_is_not_one_plain_object_is_refused",
-)
-_LOOKED_AGAIN = (
-    _HTTP + "a_key_that_is_new_verifies_nothing_but_what_it_signed",
-    _HTTP + "a_key_that_the_issuer_adds_works_at_its_first_token",
-)
-_WITHDRAWN = (_RING + "a_key_that_is_withdrawn_is_trusted_no_more_nor_what_it_verified",)
-# Which tests hold what of `identity/`: those of the first entry whose text is in a mutant's name. They are the nearest
-# and fastest, so that trying them all takes minutes; many more hold the same.
-IDENTITY = {
-    "claims.py ClaimRules._check_conditions": _CONDITIONS,
-    "claims.py ClaimRules.read: self._check_conditions": _CONDITIONS,
-    "claims.py ClaimRules.read: it has no expiry": (_CLAIMS + "a_token_without_an_expiry_is_refused",),
-    "claims.py ClaimRules.read: it is from another": (_CLAIMS + "the_issuer_is_compared_exactly",),
-    "claims.py ClaimRules.read: its user claim": (_CLAIMS + "a_user_that_is_no_plain_string_is_refused",),
-    "claims.py ClaimRules.read: self._check_audience": (_CLAIMS + "another_audience_is_refused",),
-    "claims.py ClaimRules._check_audience": (_CLAIMS + "another_audience_is_refused",),
-    "claims.py ClaimRules.check_times": (
-        _CLAIMS + "a_token_expires_leeway_seconds_after_its_expiry",
-        _CLAIMS + "a_token_begins_leeway_seconds_before_it_says",
-    ),
-    "claims.py _numeric_date": (_CLAIMS + "a_time_that_is_no_finite_number_is_refused",),
-    "encoding.py decode_base64url": (_KEY_SETS + "a_malformed_key_is_not_used_and_spoils_no_other",),
-    "encoding.py": _SHAPES,
-    "issuer.py KeySource.__init__": (_RING + "an_address_that_nothing_should_be_fetched_from_is_refused",),
-    "issuer.py KeySource.fetch": (_RING + "what_is_no_document_is_refused",),
-    "issuer.py KeySource._discover": (
-        _RING + "what_is_no_document_is_refused",
-        _RING + "a_discovery_document_of_another_issuer_is_refused_with_its_name",
-        _RING + "a_discovery_document_without_a_proper_address_is_refused",
-        _RING + "an_issuer_elsewhere_cannot_point_to_this_machine",
-        _RING + "an_issuer_that_speaks_https_cannot_point_to_http",
-    ),
-    "issuer.py": ("tests/test_keyring.py",),
-    "jwks.py _public_key": (_KEY_SETS + "a_key_of_an_unknown_kind_is_told_from_one_that_is_weak",),
-    "jwks.py": ("tests/test_key_sets.py",),
-    "keyring.py load_keys": (
-        _KEYS + "without_any_key_the_sentence_names_all_ways_to_give_one",
-        _KEYS + "an_algorithm_that_is_not_known_is_refused_by_a_sentence_with_those_that_are",
-    ),
-    "keys.py algorithms_of: an RSA key so large": (_KEY_SETS + "an_rsa_key_that_would_be_slow_is_not_used",),
-    "keys.py algorithms_of: an Ed25519 key of small": (
-        _KEY_SETS + "an_ed25519_key_for_which_anybody_can_sign_is_not_used",
-    ),
-    "keys.py": ("tests/test_keys.py",),
-    "owner.py BearerToken": (
-        _PROBLEMS + "of_several_mistakes_the_first_in_order_is_told",
-        _PROBLEMS + "two_authorization_headers_are_no_token",
-        _PROBLEMS + "a_token_that_is_not_ascii_is_not_accepted",
-        "tests/test_isolation_http.py::test_without_a_good_token_it_is_401_and_no_database",
-    ),
-    "owner.py identity: InvalidToken": (
-        "tests/test_isolation_http.py::test_without_a_good_token_it_is_401_and_no_database",
-    ),
-    "owner.py identity: InsufficientScope": ("tests/test_scopes.py::test_every_route_needs_its_scope",),
-    "owner.py _verify_with_newer_keys: InvalidToken": _LOOKED_AGAIN,
-    "owner.py _verify_with_newer_keys: KeysUnavailable": (
-        _HTTP + "before_any_key_was_asked_for_no_token_is_called_bad",
-        _HTTP + "an_issuer_that_is_down_matters_only_to_who_was_not_there_before",
-    ),
-    "tokens.py Verifier.verify: it is longer": (_TOKENS + "a_token_longer_than_8_kib_is_refused",),
-    "tokens.py Verifier.verify: self._rules.check_times": (
-        _CLAIMS + "a_verified_token_is_not_verified_again_but_for_its_times",
-    ),
-    "tokens.py Verifier._verify_signed: self._rules.check_times": (
-        _CLAIMS + "a_token_expires_leeway_seconds_after_its_expiry",
-    ),
-    "tokens.py Verifier.explain": (_DOCTOR + "what_is_no_token_is_told_apart",),
-    "tokens.py Verifier._verify_signed: it is not three": (
-        _DOCTOR + "what_is_no_token_is_told_apart",
-        _TOKENS + "a_token_is_written_in_one_way_only",
-    ),
-    "tokens.py Verifier._verify_signed: its header is not": _SHAPES,
-    "tokens.py Verifier._check_signature: KeysNotFetched": (
-        _RING + "until_keys_were_fetched_no_token_is_good_or_bad_unless_it_is_no_token",
-    ),
-    "tokens.py Verifier._check_signature: it is signed with": (
-        _RING + "until_keys_were_fetched_no_token_is_good_or_bad_unless_it_is_no_token",
-    ),
-    "tokens.py Verifier._check_signature: none of the keys": _WITHDRAWN,
-    "tokens.py Verifier._check_signature: its payload": (_DOCTOR + "what_is_no_token_is_told_apart",),
-    "tokens.py Verifier._check_signature: its signature": (_TOKENS + "a_signature_of_anything_else_is_refused",),
-    "tokens.py _check_header: its header names no": (_DOCTOR + "what_is_no_token_is_told_apart",),
-    "tokens.py _check_header": (_TOKENS + "a_header_that_asks_for_more_than_is_understood_is_refused",),
-    "tokens.py Verifier._verify_signed: _check_header": (
-        _TOKENS + "a_header_that_asks_for_more_than_is_understood_is_refused",
-    ),
-    "tokens.py _Ed25519Key": (_TOKENS + "an_algorithm_that_python_jose_lacks_takes_no_key_of_another_kind",),
-    "tokens.py _PssKey": (_TOKENS + "an_algorithm_that_python_jose_lacks_takes_no_key_of_another_kind",),
-    # What is new is held by something below, or needs an entry.
-    "": (
-        "tests/test_tokens.py",
-        "tests/test_claims.py",
-        "tests/test_key_sets.py",
-        "tests/test_keyring.py",
-        "tests/test_keys.py",
-    ),
-}
-# Other modules whose refusals are found, the exceptions that are refusals there, and the tests that hold them.
-REFUSING = {
-    "database/statements.py": ({"UnscopedStatementError"}, ("tests/test_statements.py",)),
-    "database/session.py": (
-        {"ValueError", "RuntimeError"},
-        (
-            "tests/test_sessions.py::test_a_user_id_with_nul_reaches_no_connection",
-            "tests/test_sessions.py::test_a_swallowed_error_is_not_taken_for_a_commit",
-        ),
-    ),
-    "database/database.py": (
-        {"UnsafeRoleError", "SchemaBehindError"},
-        (
-            "tests/test_migrate.py::test_an_empty_database_is_not_served",
-            "tests/test_migrate.py::test_a_newer_schema_is_left_alone",
-            "tests/test_roles.py::test_a_database_that_does_not_keep_every_character_apart_is_refused",
-        ),
-    ),
-    "database/roles.py": (
-        {"UnsafeRoleError"},
-        (
-            "tests/test_two_layers.py::test_a_probe_policy_for_everybody_is_refused",
-            "tests/test_roles.py::test_a_requests_role_that_became_powerful_does_not_serve",
-            "tests/test_roles.py::test_the_owner_without_a_role_to_switch_to_does_not_serve",
-            "tests/test_roles.py::test_a_database_that_does_not_keep_every_character_apart_is_refused",
-        ),
-    ),
-}
 # Where `OWNER` stands in a statement.
 OWNED = ("tasks/store.py", "tasks/query.py", "database/tables.py")
 
@@ -169,23 +30,6 @@ EQUIVALENT: dict[str, str] = {
     "session: a closed connection is handed out": "the opening message fails on it then, and another one is made",
 }
 """Mutants that no test can notice by themselves, and why. A mutant that is noticed after all may not be here."""
-
-# What a user's requests may do to another's rows and be told of them, as seen over HTTP.
-ISOLATION = (
-    "tests/test_isolation_http.py::test_a_strangers_task_is_403_whether_live_or_trashed_and_stays_as_it_is",
-    "tests/test_isolation_http.py::test_an_unknown_id_and_what_is_no_uuid_are_404",
-    "tests/test_isolation_http.py::test_no_listing_shows_a_strangers_task",
-    "tests/test_isolation_http.py::test_a_live_task_is_restored_without_a_change_whatever_is_in_a_strangers_trash",
-    "tests/test_isolation_http.py::test_a_user_id_is_taken_character_for_character",
-    "tests/test_listing.py::test_a_listing_shows_only_the_callers_tasks",
-    "tests/test_listing.py::test_a_walk_sees_each_task_exactly_once_while_others_are_written",
-    "tests/test_preconditions.py::test_if_none_match_of_someone_elses_task_is_403",
-    "tests/test_preconditions.py::test_an_unchanged_listing_is_304_until_any_write_of_its_owner",
-    "tests/test_preconditions.py::test_a_tag_and_a_cursor_of_one_user_give_another_no_304_and_no_row",
-    "tests/test_preconditions.py::test_users_without_an_account_have_tags_of_their_own",
-    "tests/test_tasks.py::test_versions_rise_with_every_write_and_stay_apart_per_user",
-    "tests/test_tasks.py::test_a_miss_takes_no_clock_and_makes_no_account",
-)
 
 _ROLES = "src/taskward/database/roles.py"
 _SESSION = "src/taskward/database/session.py"
@@ -481,11 +325,11 @@ def _answers() -> Iterator[Mutant]:
     why = 'return TaskForbidden() if row["exists"] else TaskNotFound()'
     walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
     for name, file, old, new, tests in (
-        ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", _WITHDRAWN),
-        ("what an older key verified stays verified", tokens, "        self._verified.clear()\n", "", _WITHDRAWN),
-        ("a key is used with any algorithm", keys, "if algorithm in key.algorithms]", "]", (_KEY_SETS + "a_key_is_not_used_with_the_algorithm_of_the_one_beside_it",)),
-        ("a key is found by any key id", keys, "if kid is None or key.kid == kid]", "]", (_KEY_SETS + "a_key_without_a_name_is_for_tokens_that_name_none",)),
-        ("of several keys the first is used", keys, "named if len(named) == 1 else []", "named[:1]", (_KEY_SETS + "a_token_is_verified_with_the_key_that_it_names",)),
+        ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", WITHDRAWN),
+        ("what an older key verified stays verified", tokens, "        self._verified.clear()\n", "", WITHDRAWN),
+        ("a key is used with any algorithm", keys, "if algorithm in key.algorithms]", "]", (KEY_SETS + "a_key_is_not_used_with_the_algorithm_of_the_one_beside_it",)),
+        ("a key is found by any key id", keys, "if kid is None or key.kid == kid]", "]", (KEY_SETS + "a_key_without_a_name_is_for_tokens_that_name_none",)),
+        ("of several keys the first is used", keys, "named if len(named) == 1 else []", "named[:1]", (KEY_SETS + "a_token_is_verified_with_the_key_that_it_names",)),
         ("a refused token is somebody's", owner, "    except TokenRejected:\n        raise InvalidToken from None\n    if request", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if request", walk),
         ("every request is somebody's", dependencies, "caller.owner,", f"{mallory},", walk),
         ("a body is read before the token", routing, "if not (step.parameters or step.is_generator) and all(", "if False and all(", ("tests/test_problems.py", "tests/test_routing.py")),
