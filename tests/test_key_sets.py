@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from typing import Any
 
 import pytest
@@ -251,6 +252,23 @@ def test_a_curve_of_another_size_cannot_be_mistaken():
         published = read(signer.jwk(kid="a"))
         assert accepts(published, signer.sign(kid="a"))
         assert not accepts(published, signer.sign(kid="a", alg="ES256"))
+
+
+def test_an_rsa_key_that_can_be_factored_is_not_used():
+    """Its modulus looks like those of CVE-2017-15361: a power of 65537 modulo the product of the small primes."""
+    product = prod(prime for prime in range(2, 168) if all(prime % factor for factor in range(2, prime)))
+    for exponent in (2, 3, 1234, product // 7):
+        modulus = pow(65537, exponent, product) + (product << (2048 - product.bit_length()))
+        sentence = skipped({"kty": "RSA", "kid": "a", "n": encode_integer(modulus), "e": "AQAB"})
+        assert sentence == "key 'a' is an RSA key that can be factored (CVE-2017-15361)"
+        assert read({"kty": "RSA", "kid": "a", "n": encode_integer(modulus + 2), "e": "AQAB"}).skipped == ()
+
+
+def test_an_rsa_key_with_an_exponent_that_hides_nothing_is_not_used():
+    numbers = issuer("RS256").private.public_key().public_numbers()
+    for exponent in (0, 1, 2, 4, 65536):
+        jwk = {"kty": "RSA", "kid": "a", "n": encode_integer(numbers.n), "e": encode_integer(exponent) or "AA"}
+        assert skipped(jwk) == "key 'a' is malformed, or of a kind that is not supported"
 
 
 def test_an_rsa_key_with_a_small_but_proper_exponent_is_used():

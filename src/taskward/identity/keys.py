@@ -30,6 +30,12 @@ ALGORITHMS = ASYMMETRIC.union(_HMAC)
 _SMALLEST_RSA_BITS = 2048  # RFC 7518, section 3.3
 _LARGEST_RSA_BITS = 16_384  # beyond, one signature costs milliseconds
 _LARGEST_RSA_EXPONENT_BITS = 64
+# Primes modulo which the powers of 65537 are few. Chips with the flaw of CVE-2017-15361 made moduli that are such a
+# power modulo every small prime, and can be factored; of all others one in 2^27 is.
+_FACTORABLE = {
+    prime: frozenset(pow(65_537, exponent, prime) for exponent in range(prime))
+    for prime in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+}
 _LONGEST_PEM = 65_536  # a certificate with its chain; what is longer is some other file
 
 # Points of small order: with one as its key, Ed25519 accepts signatures that anybody can make. These are all of their
@@ -128,8 +134,11 @@ def algorithms_of(key: object) -> tuple[str, ...]:
     if isinstance(key, RSAPublicKey):
         if key.key_size < _SMALLEST_RSA_BITS:
             raise UnusableKeyError(f"an RSA key of {key.key_size} bits; at least {_SMALLEST_RSA_BITS} are needed")
-        if key.key_size > _LARGEST_RSA_BITS or key.public_numbers().e.bit_length() > _LARGEST_RSA_EXPONENT_BITS:
+        numbers = key.public_numbers()
+        if key.key_size > _LARGEST_RSA_BITS or numbers.e.bit_length() > _LARGEST_RSA_EXPONENT_BITS:
             raise UnusableKeyError("an RSA key so large that verifying with it would be slow")
+        if all(numbers.n % prime in powers for prime, powers in _FACTORABLE.items()):
+            raise UnusableKeyError("an RSA key that can be factored (CVE-2017-15361)")
         return _RSA
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _ECDSA:
         return (_ECDSA[key.curve.name],)
