@@ -14,7 +14,7 @@ from uuid import UUID
 
 import schemathesis
 from schemathesis import Case, HookContext, Response
-from schemathesis.core.failures import AcceptedNegativeData, Failure
+from schemathesis.core.failures import Failure
 from schemathesis.engine import events, from_schema
 from schemathesis.engine.events import StatefulPhasePayload
 from schemathesis.engine.run import PhaseName
@@ -110,13 +110,7 @@ class Run:
         return body
 
     def filter_failure(self, _context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
-        """What a valid value may rightly meet: 412 for an If-Match, 422 for a cursor of another listing.
-
-        And what a value that is not may: a title is described by its longest length, and taken without the spaces
-        around it.
-        """
-        if isinstance(failure, AcceptedNegativeData):
-            return not _is_longer_by_spaces_only(case, response)
+        """What a valid value may rightly meet: 412 for an If-Match, 422 for a cursor of another listing."""
         if not isinstance(failure, RejectedPositiveData):
             return True
         operation = case.operation.definition.raw
@@ -141,13 +135,6 @@ class Run:
         shown = response.text + json.dumps(dict(response.headers))
         if self._secret in shown:
             self.leaks.append(f"{case.method} {case.path}")
-
-
-def _is_longer_by_spaces_only(case: Case[Any], response: Response) -> bool:
-    title = case.body.get("title") if isinstance(case.body, dict) else None
-    return (
-        isinstance(title, str) and len(title) > 255 >= len(title.strip()) and title.strip() == response.json()["title"]
-    )
 
 
 def _function(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ from taskward.errors import TaskNotFound
 
 _DAY = 86_400
 _CANONICAL_UUID_LENGTH = 36
+_LONGEST_TITLE = 255
 EXAMPLE: dict[str, Any] = {
     "id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c",
     "user_id": "alice",
@@ -98,16 +99,15 @@ def _parse_task_id(value: object) -> UUID:
     raise TaskNotFound
 
 
-# The validators, as patterns for the clients that read the schema. Around a title there may be spaces of any kind,
-# line breaks among them; within it no control characters.
+# The validators, as patterns for the clients that read the schema. Around a title there may be spaces of any kind and
+# number, line breaks among them, which is why its length is part of the pattern; within it no control characters.
 _SPACE = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _INK = rf"[^{_SPACE}{_CONTROL}]"
 _TITLE_SCHEMA: dict[str, Any] = {
     "type": "string",
     "minLength": 1,
-    "maxLength": 255,
-    "pattern": rf"^[{_SPACE}]*{_INK}(?:[^{_CONTROL}]*{_INK})?[{_SPACE}]*$",
+    "pattern": rf"^[{_SPACE}]*{_INK}(?:[^{_CONTROL}]{{0,{_LONGEST_TITLE - 2}}}{_INK})?[{_SPACE}]*$",
 }
 _DESCRIPTION_SCHEMA = {"type": "string", "maxLength": 10_000, "pattern": r"^[^\u0000]*$"}
 _UUID7_SCHEMA = {
@@ -118,7 +118,7 @@ _UUID7_SCHEMA = {
 
 Title = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=_LONGEST_TITLE),
     AfterValidator(_without_controls),
     WithJsonSchema(_TITLE_SCHEMA),
 ]
