@@ -261,7 +261,13 @@ def test_an_rsa_key_that_can_be_factored_is_not_used():
         modulus = pow(65537, exponent, product) + (product << (2048 - product.bit_length()))
         sentence = skipped({"kty": "RSA", "kid": "a", "n": encode_integer(modulus), "e": "AQAB"})
         assert sentence == "key 'a' is an RSA key that can be factored (CVE-2017-15361)"
-        assert read({"kty": "RSA", "kid": "a", "n": encode_integer(modulus + 2), "e": "AQAB"}).skipped == ()
+
+
+def test_an_rsa_key_with_a_small_factor_is_not_used():
+    modulus = issuer("RS256").private.public_key().public_numbers().n
+    for factor in (2, 3, 997):
+        jwk = {"kty": "RSA", "kid": "a", "n": encode_integer(modulus // factor * factor), "e": "AQAB"}
+        assert skipped(jwk) == "key 'a' is an RSA key with a small factor, so that anybody can find the others"
 
 
 def test_an_rsa_key_with_an_exponent_that_hides_nothing_is_not_used():

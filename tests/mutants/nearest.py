@@ -57,6 +57,7 @@ IDENTITY = {
         _KEYS + "an_algorithm_that_is_not_known_is_refused_by_a_sentence_with_those_that_are",
     ),
     "keys.py algorithms_of: an RSA key so large": (KEY_SETS + "an_rsa_key_that_would_be_slow_is_not_used",),
+    "keys.py algorithms_of: an RSA key with a small": (KEY_SETS + "an_rsa_key_with_a_small_factor_is_not_used",),
     "keys.py algorithms_of: an RSA key that can be": (KEY_SETS + "an_rsa_key_that_can_be_factored_is_not_used",),
     "keys.py algorithms_of: an Ed25519 key of small": (
         KEY_SETS + "an_ed25519_key_for_which_anybody_can_sign_is_not_used",

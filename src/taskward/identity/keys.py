@@ -7,6 +7,7 @@ a token's `alg` only chooses among that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,10 +33,11 @@ _LARGEST_RSA_BITS = 16_384  # beyond, one signature costs milliseconds
 _LARGEST_RSA_EXPONENT_BITS = 64
 # Primes modulo which the powers of 65537 are few. Chips with the flaw of CVE-2017-15361 made moduli that are such a
 # power modulo every small prime, and can be factored; of all others one in 2^27 is.
-_FACTORABLE = {
+_FEW_POWERS = {
     prime: frozenset(pow(65_537, exponent, prime) for exponent in range(prime))
     for prime in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 }
+_SMALL_FACTORS = math.lcm(*range(1, 1000))
 _LONGEST_PEM = 65_536  # a certificate with its chain; what is longer is some other file
 
 # Points of small order: with one as its key, Ed25519 accepts signatures that anybody can make. These are all of their
@@ -137,8 +139,10 @@ def algorithms_of(key: object) -> tuple[str, ...]:
         numbers = key.public_numbers()
         if key.key_size > _LARGEST_RSA_BITS or numbers.e.bit_length() > _LARGEST_RSA_EXPONENT_BITS:
             raise UnusableKeyError("an RSA key so large that verifying with it would be slow")
-        if all(numbers.n % prime in powers for prime, powers in _FACTORABLE.items()):
+        if all(numbers.n % prime in powers for prime, powers in _FEW_POWERS.items()):
             raise UnusableKeyError("an RSA key that can be factored (CVE-2017-15361)")
+        if math.gcd(numbers.n, _SMALL_FACTORS) != 1:
+            raise UnusableKeyError("an RSA key with a small factor, so that anybody can find the others")
         return _RSA
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _ECDSA:
         return (_ECDSA[key.curve.name],)
