@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -50,6 +51,19 @@ def test_a_second_start_is_refused_in_one_sentence_that_names_the_first(starter:
     first.stop()
     with serving(starter, made):
         pass
+
+
+HOLD = "import fcntl, sys, time; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); time.sleep(0.3)"
+
+
+def test_a_lock_that_is_about_to_be_given_up_is_waited_for(starter: Starter, made: Path) -> None:
+    """As a child has it that was forked just before its parent was killed."""
+    command = [sys.executable, "-c", HOLD, str(made / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with serving(starter, made) as server:
+            assert query(server["dsn"], "SELECT 1") == 1
 
 
 @only_linux

@@ -184,17 +184,19 @@ def test_workers_that_have_just_been_started_are_stopped_as_well(
 
 # Python drops what is raised in a destructor, and imports have such places, too short to be hit on purpose.
 TOLD_IN_A_DESTRUCTOR = """
-import os, signal, sys
+import os, sys
+
+event, first_argument, signum = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
 
 class Told:
     def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signum)
         sum(range(1000))
 
 told = []
 
-def tell_once(event, _):
-    if event == "subprocess.Popen" and not told:
+def tell_once(happened, arguments):
+    if happened == event and first_argument in ("", arguments[0]) and not told:
         told.append(event)
         Told()
 
@@ -204,11 +206,23 @@ sys.exit(main())
 """
 
 
-def test_a_signal_whose_interrupt_is_dropped_ends_the_start_all_the_same(data: Path):
-    service = Service(data, command=[sys.executable, "-c", TOLD_IN_A_DESTRUCTOR, "serve"])
+@pytest.mark.parametrize(
+    ("event", "argument", "signum", "code"),
+    [
+        ("import", "fastapi", signal.SIGINT, -signal.SIGINT),
+        ("import", "fastapi", signal.SIGTERM, -signal.SIGTERM),
+        ("subprocess.Popen", "", signal.SIGINT, 0),
+        ("subprocess.Popen", "", signal.SIGTERM, 0),
+    ],
+)
+def test_a_signal_whose_interrupt_would_be_dropped_ends_the_start_all_the_same(
+    data: Path, event: str, argument: str, signum: int, code: int
+):
+    command = [sys.executable, "-c", TOLD_IN_A_DESTRUCTOR, event, argument, str(int(signum)), "serve"]
+    service = Service(data, command=command)
     try:
-        assert service.process.wait(20) == 0
-        assert "Exception ignored in: <function Told.__del__" in service.stderr
+        assert service.process.wait(20) == code
+        assert ("Exception ignored in: <function Told.__del__" in service.stderr) == (code == 0)
         assert service.gone(1)
     finally:
         service.end()

@@ -56,10 +56,10 @@ def serve(overrides: dict[str, Any], *, reload: bool) -> int:
     Returns:
         0 when it was told to stop, 1 when its workers could not go on.
     """
-    settings = load_settings(**overrides)
-    settings = settings.model_copy(update={"host": _numeric_host(settings)})
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _interrupt)
+    settings = load_settings(**overrides)
+    settings = settings.model_copy(update={"host": _numeric_host(settings)})
     logging.config.dictConfig(_LOGGING)
     invented = uses_development_secret(settings)
     if not invented:

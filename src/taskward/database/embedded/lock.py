@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# Seconds for which whoever holds the lock may still be ending: a program that a Taskward was about to start when it
+# was killed has the lock until it notices.
+_PATIENCE = 1.0
 # Windows locks bytes against reading too, so the locked one lies beyond the pid.
 _WINDOWS_OFFSET = 1 << 20
 
@@ -31,10 +35,10 @@ def held(data_dir: Path) -> Iterator[None]:
         OSError: The file cannot be written.
     """
     path = data_dir / "lock"
-    # Python's descriptors are not inherited by exec, so the server never keeps the lock of a dead parent.
+    # Python's descriptors are not inherited by exec, so the server does not keep the lock of a dead parent.
     fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
-        if not _try_lock(fd):
+        if not _lock(fd):
             holder = os.read(fd, 32).decode("utf-8", "replace").strip() or "unknown"
             msg = (
                 f"Another taskward serve (pid {holder}) uses the data directory {data_dir}: "
@@ -46,6 +50,15 @@ def held(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _lock(fd: int) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while not _try_lock(fd):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _try_lock(fd: int) -> bool:
