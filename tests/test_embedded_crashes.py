@@ -53,7 +53,13 @@ def test_a_second_start_is_refused_in_one_sentence_that_names_the_first(starter:
         pass
 
 
-HOLD = "import fcntl, sys, time; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); time.sleep(0.3)"
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1])
+fcntl.flock(file, fcntl.LOCK_EX)
+print(flush=True)
+time.sleep(0.3)
+"""
 
 
 def test_a_lock_that_is_about_to_be_given_up_is_waited_for(starter: Starter, made: Path) -> None:
