@@ -276,6 +276,30 @@ def test_a_token_with_a_rejected_claim_is_refused():
         rejected({**GOOD, **unwanted}, **rules)
 
 
+@pytest.mark.parametrize(
+    "unwanted",
+    [
+        {"https://a.example/b": {"c.d": "x"}}, {"https://a.example/b": {"c": {"d": "x"}}},
+        {"https://a": {"example/b.c": {"d": ["y", "x"]}}}, {"https://a.example/b": [{"c": {"d": "y"}}, {"c.d": "x"}]},
+        {"https://a.example/b": {"c": [[{"d": "x"}]]}}, {"https://a.example/b.c": {"d": {}}},
+        {"https://a": {"example/b": {"c": {"d": "x"}}}, "https://a.example/b.c.d": "harmless"},
+    ],
+)  # fmt: skip
+def test_a_rejected_claim_is_found_wherever_its_name_may_lead(unwanted: dict[str, Any]):
+    for name in ("https://a.example/b.c.d=x", "https://a.example/b.c.d=*"):
+        rejected({**GOOD, **unwanted}, rejected=parse_conditions([name]))
+    others = parse_conditions(["https://a.example/b.c.e=x", "https://a.example/b.c.d.e=z", "c.d=x", "b.c.d=x"])
+    assert accepted({**GOOD, **unwanted}, rejected=others) == "alice"
+
+
+def test_arrays_as_deep_as_a_token_may_have_them_are_looked_through():
+    deep: Any = "x"
+    for _ in range(400):
+        deep = [deep]
+    assert accepted({**GOOD, "a": deep}, rejected=parse_conditions(["a.b=x"])) == "alice"
+    rejected({**GOOD, "a": deep}, rejected=parse_conditions(["a=x"]))
+
+
 def test_a_claim_may_be_required_or_rejected_whatever_its_value():
     required, rejects = ({name: parse_conditions(["client_id=*"])} for name in ("required", "rejected"))
     present: list[Any] = ["", "x", 0, 1, False, True, [], ["x"], {}, {"x": 1}]
@@ -365,6 +389,14 @@ def test_only_verified_tokens_are_remembered_and_no_more_than_a_bound(monkeypatc
         verifier.verify(token)
     assert [claims.user_id for claims in verifier._verified.values()] == ["user2", "user3", "user4"]
     assert len(verifier._verified) == 3
+
+
+def test_a_token_of_thousands_of_scopes_is_good_and_not_remembered():
+    verifier = SIGNER.verifier()
+    few, many = ({**GOOD, "scope": " ".join(map(str, range(count)))} for count in (50, 1000))
+    for payload, remembered in ((many, 0), (few, 1)):
+        assert len(verifier.verify(SIGNER.sign(payload)).scopes) in {50, 1000}
+        assert len(verifier._verified) == remembered
 
 
 def test_a_token_of_one_verifier_is_unknown_to_another():

@@ -321,6 +321,8 @@ def _answers() -> Iterator[Mutant]:
     routing = "src/taskward/web/routing.py"
     keys = "src/taskward/identity/keys.py"
     tokens, owner = "src/taskward/identity/tokens.py", "src/taskward/identity/owner.py"
+    claims = "src/taskward/identity/claims.py"
+    hidden = ("tests/test_claims.py::test_a_rejected_claim_is_found_wherever_its_name_may_lead",)
     mallory = '__import__("taskward").identity.Owner("mallory")'
     why = 'return TaskForbidden() if row["exists"] else TaskNotFound()'
     walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
@@ -330,6 +332,8 @@ def _answers() -> Iterator[Mutant]:
         ("a key is used with any algorithm", keys, "if algorithm in key.algorithms]", "]", (KEY_SETS + "a_key_is_not_used_with_the_algorithm_of_the_one_beside_it",)),
         ("a key is found by any key id", keys, "if kid is None or key.kid == kid]", "]", (KEY_SETS + "a_key_without_a_name_is_for_tokens_that_name_none",)),
         ("of several keys the first is used", keys, "named if len(named) == 1 else []", "named[:1]", (KEY_SETS + "a_token_is_verified_with_the_key_that_it_names",)),
+        ("a rejected claim hides behind a dot", claims, "pending.append((inner, rest[len(key) + 1 :]))", "pass", hidden),
+        ("a rejected claim hides in an array", claims, "pending += [(element, rest) for element in value]", "pass", hidden),
         ("a refused token is somebody's", owner, "    except TokenRejected:\n        raise InvalidToken from None\n    if request", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if request", walk),
         ("every request is somebody's", dependencies, "caller.owner,", f"{mallory},", walk),
         ("a body is read before the token", routing, "if not (step.parameters or step.is_generator) and all(", "if False and all(", ("tests/test_problems.py", "tests/test_routing.py")),

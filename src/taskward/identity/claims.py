@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,9 +64,9 @@ def parse_conditions(pairs: Iterable[str]) -> Conditions:
 class ClaimRules:
     """What the claims of every token must say.
 
-    Names of claims may have dots: `user.id` is the claim of that name if there is one, else member `id` of the claim
-    `user`; to be rejected either is enough. Values of conditions are compared with strings as they are, with numbers
-    and booleans as JSON writes them, and with each element of an array.
+    Names of claims may have dots: `user.id` is the claim of that name if there is one, else member `id` of the
+    claim `user`; to be rejected, anything that the name may mean is enough. Values of conditions are compared with
+    strings as they are, with numbers and booleans as JSON writes them, and with each element of an array.
 
     Attributes:
         issuer: The exact `iss` that is required, or None.
@@ -136,8 +136,7 @@ class ClaimRules:
             if values.isdisjoint(_spellings(claim)) and not (_ANY in values and claim is not None):
                 raise TokenRejected(f"its claim {name} is not what TASKWARD_REQUIRED_CLAIMS asks for")
         for name, values in self.rejected.items():
-            # Both, where there are both: a claim of the whole name must not hide what is inside of an object.
-            if any(_is_unwanted(claim, values) for claim in (payload.get(name), _find_inside(payload, name))):
+            if any(_is_unwanted(claim, values) for claim in _meanings(payload, name)):
                 raise TokenRejected(f"its claim {name} is what TASKWARD_REJECT_CLAIMS does not want")
 
 
@@ -160,6 +159,24 @@ def _find_inside(payload: Mapping[str, Any], name: str) -> object:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
+
+
+def _meanings(payload: Mapping[str, Any], name: str) -> Iterator[object]:
+    """All that a name may mean, whichever of its dots go into an object, or into the objects of an array.
+
+    What is not wanted must not be hidden by a claim of another name, nor because names such as addresses have dots.
+    """
+    pending: list[tuple[object, str]] = [(payload, name)]
+    while pending:
+        value, rest = pending.pop()
+        if isinstance(value, list):
+            pending += [(element, rest) for element in value]
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if key == rest:
+                    yield inner
+                elif rest.startswith(f"{key}."):
+                    pending.append((inner, rest[len(key) + 1 :]))
 
 
 def _is_unwanted(claim: object, values: frozenset[str]) -> bool:
