@@ -30,11 +30,12 @@ class Page:
 
 
 class Publisher:
-    """Pages by their path, and how often each was asked for."""
+    """Pages by their path, how often each was asked for, and from where."""
 
     def __init__(self, port: int = 0) -> None:
         self.pages: dict[str, Page] = {}
         self.asked: list[str] = []
+        self.connections: set[tuple[str, int]] = set()
         self._port = port
         self._server: ThreadingHTTPServer | None = None
         self.start()
@@ -60,8 +61,11 @@ class Publisher:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
+                outer.connections.add(self.client_address)
                 page = outer.pages.get(self.path, Page(b"", 404))
                 time.sleep(page.seconds)
                 try:

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from taskward.identity import FetchError, KeyConfigurationError, KeyNotFound, KeysNotFetched, TokenRejected, load_keys
 from taskward.identity import keyring as implementation
 from taskward.identity.issuer import KeySource
 from taskward.identity.keyring import FetchedKeys
+from tests.conftest import NO_TLS
 from tests.issuer import GOOD, SECRET, Issuer, issuer, new_private
 from tests.publisher import DISCOVERY, KEYS, Page, Publisher, publishing
 
@@ -449,6 +451,32 @@ async def test_a_defect_in_fetching_leaves_the_known_keys_alone(
         await keys.look_again()
         assert accepts(keys, FIRST.sign(kid="1"))
         assert "by a defect: TypeError. The known ones stay in use." in caplog.text
+
+
+async def test_each_document_comes_over_a_connection_of_its_own(publisher: Publisher):
+    keys = source(publisher, issuer=publisher.url, jwks_url=None)
+    for _ in range(3):
+        await keys.fetch()
+    await keys.close()
+    assert len(publisher.asked) == len(publisher.connections) == 6
+
+
+async def test_what_an_address_has_in_its_query_is_in_no_log(publisher: Publisher, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(1)
+    address = publisher.keys_url + "?apikey=canary"
+    publisher.pages[f"{KEYS}?apikey=canary"] = publisher.pages[KEYS]
+    keys = FetchedKeys(source(publisher, jwks_url=address))
+    async with keys.maintained():
+        await landed(keys)
+        publisher.stop()
+        await keys.look_again()
+    assert "The known ones stay in use." in caplog.text
+    assert caplog.records
+    assert not [record for record in caplog.records if "canary" in f"{record.getMessage()}{vars(record)}"]
+    publisher.start()
+    async with httpx.AsyncClient(verify=NO_TLS) as another:
+        await another.get(address)
+    assert "canary" in caplog.text, "what the app does with httpx is logged as ever"
 
 
 async def test_closing_in_the_middle_of_a_fetch_leaves_nothing_running(publisher: Publisher):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Collection
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -26,7 +28,14 @@ _LARGEST_DOCUMENT = 1 << 20
 _OK = 200
 _LAST_PORT = 65_535
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"taskward/{__version__}"}
+# Each document comes over a connection of its own, so that no answer can be left over from the one before.
+_LIMITS = httpx.Limits(max_keepalive_connections=0)
 _MAX_AGE = re.compile(r"(?i)(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])")
+
+
+_fetching: ContextVar[bool] = ContextVar("fetching", default=False)
+# httpx logs whole addresses, and a query may hold a key of an API. What else the app does with httpx is not our affair.
+logging.getLogger("httpx").addFilter(lambda _record: not _fetching.get())
 
 
 class FetchError(Exception):
@@ -117,7 +126,9 @@ class KeySource:
     def _connect(self) -> httpx.AsyncClient:
         if self._client is None:
             try:
-                self._client = httpx.AsyncClient(headers=_HEADERS, timeout=_SECONDS, trust_env=self._trusts_environment)
+                self._client = httpx.AsyncClient(
+                    headers=_HEADERS, timeout=_SECONDS, limits=_LIMITS, trust_env=self._trusts_environment
+                )
             except (ImportError, OSError, ValueError):
                 # What is wrong with them is not repeated: a proxy's address may hold a password.
                 raise FetchError("the environment's HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE cannot be used") from None
@@ -126,6 +137,7 @@ class KeySource:
     async def _get(self, address: str) -> tuple[bytes, httpx.Headers]:
         client = self._connect()
         body = bytearray()
+        fetching = _fetching.set(True)
         try:
             async with asyncio.timeout(_SECONDS), client.stream("GET", address) as response:
                 if response.has_redirect_location:
@@ -144,6 +156,7 @@ class KeySource:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise FetchError(f"{_shown(address)} cannot be reached ({_reason(error)})") from None
         finally:
+            _fetching.reset(fetching)
             client.cookies.clear()  # no session of anybody is continued here
         return bytes(body), response.headers
 
