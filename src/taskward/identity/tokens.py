@@ -28,6 +28,7 @@ from taskward.identity.keys import KeySet, VerificationKey
 
 _LONGEST_TOKEN = 8192
 _CACHED_TOKENS = 10_000
+_MOST_CACHED_SCOPES = 50  # 8 KiB can hold thousands, which take twenty times that in memory
 _SEGMENTS = 3
 _TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
@@ -43,8 +44,9 @@ class KeysNotFetched(Exception):
 class Verifier:
     """Verifies access tokens.
 
-    A verified token is remembered by its digest; only its times are checked again. What is not valid is never
-    remembered, so a flood of bad tokens evicts nothing. When the keys change, everything is forgotten.
+    A verified token is remembered by its digest, unless it has very many scopes; only its times are checked again.
+    What is not valid is never remembered, so a flood of bad tokens evicts nothing. When the keys change, everything
+    is forgotten.
 
     Args:
         keys: The keys in use.
@@ -76,9 +78,10 @@ class Verifier:
         claims = self._verified.get(digest)
         if claims is None:
             claims = self._verify_signed(token, _no_note)
-            if len(self._verified) >= _CACHED_TOKENS:
-                del self._verified[next(iter(self._verified))]
-            self._verified[digest] = claims
+            if len(claims.scopes) <= _MOST_CACHED_SCOPES:
+                if len(self._verified) >= _CACHED_TOKENS:
+                    del self._verified[next(iter(self._verified))]
+                self._verified[digest] = claims
         else:
             self._rules.check_times(claims, self._now())
         return claims
