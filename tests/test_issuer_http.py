@@ -146,6 +146,16 @@ def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publish
             assert get(cold, token(FIRST, publisher, "1")).status_code == 200
 
 
+def test_who_can_accept_no_token_is_not_ready(publisher: Publisher, database_url: str):
+    publisher.publish()
+    with trusting(publisher, database_url) as (url, _):
+        assert eventually(lambda: get(url, token(FIRST, publisher, "1")).status_code == 401)
+        readiness = httpx.get(f"{url}/readyz", verify=NO_TLS)
+        assert readiness.status_code == 503
+        assert readiness.json()["detail"] == "The issuer publishes no key that could verify a token."
+        assert int(readiness.headers["retry-after"]) >= 1
+
+
 def test_a_new_key_works_soon_after_an_issuer_that_was_down_is_back(publisher: Publisher, database_url: str):
     with trusting(publisher, database_url) as (url, app):
         assert eventually(lambda: ready(url))

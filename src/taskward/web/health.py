@@ -38,6 +38,8 @@ async def readyz(request: Request) -> Response:
     verifier: Verifier = request.app.state.verifier
     if verifier.keys.current is None:
         return _unavailable("The issuer's keys could not be fetched yet.", verifier.keys.retry_after)
+    if not verifier.keys.current.keys:
+        return _unavailable("The issuer publishes no key that could verify a token.", verifier.keys.retry_after)
     database: Database = request.app.state.database
     problem = await database.problem()
     return json_answer({"status": "ok"}) if problem is None else _unavailable(problem, Unavailable.retry_after)
