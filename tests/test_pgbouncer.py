@@ -22,13 +22,14 @@ import pytest
 
 from taskward.app import create_app
 from taskward.database.database import Database
-from taskward.database.dsn import parse_address
+from taskward.database.dsn import AddressError, parse_address
 from taskward.database.migrate import migrate
 from taskward.identity import Owner
 from taskward.tasks.models import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
-from tests.conftest import NO_TLS, connected, make_settings, name_of, opened, serving, write_task
+from tests.commands import start
+from tests.conftest import NO_TLS, SECRET, connected, make_settings, name_of, opened, serving, write_task
 from tests.oracle import TASK, TASKS, Ask, User, World, everything
 from tests.sizes import sized
 from tests.test_dsn import dead_port
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not inst
 
 
 @contextmanager
-def pooling(url: str, server_connections: int = SERVER_CONNECTIONS) -> Iterator[str]:
+def pooling(url: str, server_connections: int = SERVER_CONNECTIONS, *settings: str) -> Iterator[str]:
     """Run PgBouncer before the database of `url`, as an ordinary user; yields the URL through it."""
     parts = urlsplit(url)
     server = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -53,7 +54,7 @@ def pooling(url: str, server_connections: int = SERVER_CONNECTIONS) -> Iterator[
         f"[databases]\n{database} = host={server['host']} port={server['port']} dbname={database}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
         f"auth_type = scram-sha-256\nauth_file = {folder}/users\npool_mode = transaction\n"
-        f"default_pool_size = {server_connections}\nmax_client_conn = 200\n"
+        f"default_pool_size = {server_connections}\nmax_client_conn = 200\n" + "\n".join(settings)
     )
     for path in (folder, *folder.iterdir()):
         if account[0] is not None:
@@ -123,6 +124,28 @@ async def test_fifty_users_over_three_connections_see_only_their_own(pooled: str
         async with connected(pooled) as other:  # another client of the pooler finds nobody's owner
             for _ in range(SERVER_CONNECTIONS * 2):
                 assert await other.fetchval("SELECT current_setting('taskward.user_id', true)") in {"", None}
+
+
+@pytest.mark.parametrize("server_connections", [1, 2, 10])
+async def test_a_pooler_that_nobody_told_of_is_refused(new_database: str, server_connections: int, tmp_path: Path):
+    """Where it takes the parameter by which it would refuse, `ignore_startup_parameters`."""
+    with pooling(new_database, server_connections, "ignore_startup_parameters = jit") as url:
+        await ready(url)
+        with pytest.raises(AddressError, match=r"^DATABASE_URL leads to a pooler .* set TASKWARD_POOLED=on\.$"):
+            await Database(parse_address(url), pool_size=1).open()
+        said = start("doctor", stdout=subprocess.PIPE, folder=tmp_path, DATABASE_URL=url, TASKWARD_JWT_SECRET=SECRET)
+        assert said.returncode == 1
+        assert "FAIL database: DATABASE_URL leads to a pooler" in said.stdout
+        for pooled in ("on", "off"):  # who says so knows
+            async with opened(url, pool_size=1, pooled=pooled):
+                pass
+
+
+async def test_a_pooler_that_leaves_a_session_on_its_connection_will_do(new_database: str):
+    with pooling(new_database, 10, "ignore_startup_parameters = jit", "pool_mode = session") as url:
+        await ready(url)
+        async with opened(url, pool_size=2) as database:
+            await rounds(database, "alice")
 
 
 SERVED_BY = 10

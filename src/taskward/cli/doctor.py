@@ -18,6 +18,7 @@ from taskward.database.database import check_schema
 from taskward.database.dsn import Address
 from taskward.database.embedded import clusters, find
 from taskward.database.migrate import OLDEST_SERVER, head
+from taskward.database.pooler import refuse_hidden_pooler
 from taskward.database.roles import UnsafeRoleError, choose_requests_role
 from taskward.identity import Claims, KeyNotFound, TokenRejected, Verifier
 from taskward.identity.keys import VerificationKey
@@ -153,6 +154,7 @@ def _programs(settings: Settings) -> str:
 
 
 async def _server(address: Address) -> str:
+    await refuse_hidden_pooler(address)
     connection = await connect(address)
     try:
         version = int(await connection.fetchval("SELECT current_setting('server_version_num')::int"))

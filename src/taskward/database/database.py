@@ -10,6 +10,7 @@ import asyncpg
 from taskward.database import migrate
 from taskward.database.connections import LOST, Connection, Pool, connect
 from taskward.database.dsn import Address
+from taskward.database.pooler import refuse_hidden_pooler
 from taskward.database.roles import SCHEMA, UnsafeRoleError, choose_requests_role, foreign_encoding
 from taskward.database.session import Transaction
 from taskward.errors import Unavailable
@@ -47,8 +48,10 @@ class Database:
         Raises:
             SchemaBehindError: The database has not been migrated to this version.
             UnsafeRoleError: Requests could get around row-level security.
+            AddressError: A transaction pooler answers, and the address was not taken for one's.
             Exception: What asyncpg raised when it cannot connect.
         """
+        await refuse_hidden_pooler(self._address)
         connection = await connect(self._address, timeout=10)
         try:
             # One transaction: behind a pooler, only that keeps several statements on one server connection.

@@ -41,10 +41,12 @@ class Address:
     Attributes:
         dsns: One URL per host, for asyncpg; tried in order.
         pooled: Whether a transaction pooler answers there, so that nothing may outlive a transaction.
+        assumed_direct: Whether nobody said that none does, and it only does not look like one.
     """
 
     dsns: tuple[str, ...]
     pooled: bool
+    assumed_direct: bool = False
 
     def __repr__(self) -> str:
         return f"Address({len(self.dsns)} host(s), pooled={self.pooled})"  # the URLs hold passwords
@@ -90,7 +92,7 @@ def parse_address(url: str, *, pooled: str = "auto", variable: str = "DATABASE_U
         is_pooled = parameters.get("pgbouncer") == "true" or any(_looks_pooled(host, port) for host, port in hosts)
     else:
         is_pooled = pooled == "on"
-    return Address(dsns, is_pooled)
+    return Address(dsns, is_pooled, assumed_direct=pooled == "auto" and not is_pooled)
 
 
 def _hosts(netloc: str, named: str, ports: str) -> list[tuple[str, str]]:
