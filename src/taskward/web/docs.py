@@ -55,6 +55,8 @@ async def docs_start() -> Response:
 @router.get("/docs/assets/{name}")
 async def docs_asset(name: str, request: Request) -> Response:
     # A route and no mount: below one, `root_path` is the mount's, and the problem of a missing file would link there.
+    # Nobody needs a part of an asset, and a range that is none would be answered by something that is no problem.
+    request.scope["headers"] = [header for header in request.scope["headers"] if header[0] != b"range"]
     return await _ASSETS.get_response(name, request.scope)
 
 
