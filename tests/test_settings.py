@@ -75,6 +75,8 @@ def test_every_setting_is_tried_here():
 def test_a_setting_is_read_from_the_environment_and_from_the_file(member: str, monkeypatch: pytest.MonkeyPatch):
     written, read = VALUES[member]
     name = variable_names()[member]
+    if member == "migrate_url":
+        monkeypatch.setenv("DATABASE_URL", VALUES["database_url"][0])
     assert getattr(load_settings(), member) == Settings.model_fields[member].default != read
     for signature in ("", "\ufeff"):
         Path(".env").write_text(f'{signature}{name}="{written}"\nUNRELATED=1\n', "utf-8")
@@ -197,6 +199,16 @@ def test_a_secret_and_a_public_key_exclude_each_other(name: str, monkeypatch: py
     monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("TASKWARD_PUBLIC_KEY", issuer("ES256").public_pem)
     assert refusal() == f"TASKWARD_PUBLIC_KEY and {name} exclude each other; set one of them."
+
+
+def test_an_owner_without_a_database_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TASKWARD_MIGRATE_URL", "postgresql://owner:confidential@db/tasks")
+    expected = "TASKWARD_MIGRATE_URL is set and DATABASE_URL is not; set both, or DATABASE_URL alone."
+    assert refusal() == expected
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert refusal() == expected
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app@db/tasks")
+    assert load_settings().migrate_url is not None
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,13 @@ class Settings(BaseSettings):
         return value.rstrip("/")
 
     @model_validator(mode="after")
+    def _no_owner_without_a_database(self) -> Self:
+        # The embedded server would be used, and somebody would believe that their own was migrated.
+        if self.migrate_url is not None and self.database_url is None:
+            raise ValueError("TASKWARD_MIGRATE_URL is set and DATABASE_URL is not; set both, or DATABASE_URL alone")
+        return self
+
+    @model_validator(mode="after")
     def _one_kind_of_key(self) -> Self:
         secrets = {
             name: value

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from taskward.cli.environment import addresses, any_database
+from taskward.cli.environment import addresses, any_database, data_dir
+from taskward.database.dsn import Address
 from taskward.database.migrate import migrate, migration_sql
 from taskward.settings import load_settings
 
@@ -15,8 +16,22 @@ def run_migrations() -> int:
     settings = load_settings()
     with any_database(settings) as (requests, owner):
         version = asyncio.run(migrate(owner, requests if requests != owner else None))
-    sys.stdout.write(f"The schema is at version {version}.\n")
+    where = f"the embedded server in {data_dir(settings)}" if settings.database_url is None else name_of(owner)
+    sys.stdout.write(f"The schema of {where} is at version {version}.\n")
     return 0
+
+
+def name_of(address: Address) -> str:
+    """The database and the hosts of an address, without who logs in there."""
+    hosts = []
+    database = None
+    for dsn in address.dsns:
+        parts = urlsplit(dsn)
+        parameters = dict(parse_qsl(parts.query))
+        hosts.append(parts.hostname or parameters.get("host"))
+        database = unquote(parts.path.lstrip("/")) or parameters.get("dbname") or parameters.get("database")
+    where = ", ".join(filter(None, hosts))
+    return (f"database {database}" if database else "the database") + (f" on {where}" if where else "")
 
 
 def print_sql() -> int:
