@@ -126,6 +126,82 @@ def test_an_unknown_variable_is_refused_wherever_it_is(name: str, suggestion: st
             assert refusal() == expected
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TASKWARD_AUDIENCE confidential",
+        "TASKWARD_AUDIENCE: confidential",
+        "TASKWARD_AUDIENCE:confidential",
+        "TASKWARD_AUDIENCE",
+        "export TASKWARD_AUDIENCE",
+        "set TASKWARD_AUDIENCE=confidential",
+        "$env:TASKWARD_AUDIENCE=confidential",
+        '$env:TASKWARD_AUDIENCE = "confidential"',
+        "-e TASKWARD_AUDIENCE=confidential",
+        'TASKWARD_AUDIENCE="confidential',
+        "TASKWARD_AUDIENCE='confidential",
+        'TASKWARD_AUDIENCE="confidential" of mine',
+        '"TASKWARD_AUDIENCE"=confidential',
+        '"TASKWARD_AUDIENCE": "confidential",',
+        "\u200bTASKWARD_AUDIENCE=confidential",
+        "TASKW\u0410RD_AUDIENCE=confidential",
+        "=confidential",
+        "TASKWARD_PUBLIC_KEY=-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA+confidential=",
+        "SOMEBODY ELSES",
+    ],
+)
+@pytest.mark.parametrize("after", ["", "\n", "\nTASKWARD_PORT=9000\n", '\nOTHER="x"\n'])
+def test_a_line_that_cannot_be_read_is_refused_by_its_number(
+    line: str, after: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    Path(".env").write_text(f"# mine\nOTHER='a\nb'\n\n  \n{line}{after}", "utf-8")
+    number = 7 if "\n" in line else 6
+    assert refusal() == f".env line {number} cannot be read: write NAME=value, and quote a value of several lines."
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
+def test_lines_of_other_apps_do_not_matter():
+    Path(".env").write_text(
+        "\n# a comment\nPORT=1 # and more\nexport A='x'\nmy.app-name = y\nB=\nC=${NOSUCH}\nD=\"\n\"\n'E'=1\n\n\t\n"
+        "taskward_port = 9000\n \n"
+    )
+    assert load_settings().port == 9000
+
+
+@pytest.mark.parametrize("name", ["TASKWARD_AUDIENCE", "taskward_audience", "DATABASE_URL", "BETTER_AUTH_SECRET"])
+@pytest.mark.parametrize(
+    ("before", "value", "missing"),
+    [
+        ("", "${NOSUCH}", "NOSUCH, which is"),
+        ("", "confidential-${NOSUCH}", "NOSUCH, which is"),
+        ("", "'confidential-${NOSUCH}'", "NOSUCH, which is"),
+        ("", "${PRESENT}${NOSUCH}", "NOSUCH, which is"),
+        ("", "${NAME:-x}${NOSUCH}", "NOSUCH, which is"),
+        ("LATER=${NOSUCH}\n", "x${LATER}", "LATER, which is"),
+        ("PRESENT=${NOSUCH}\n", "x${PRESENT}", "PRESENT, which is"),
+        ("", "${confidential}", "a variable that is"),
+        ("", "${NOSUCH-confidential}", "a variable that is"),
+        ("", "x${}", "a variable that is"),
+    ],
+)
+def test_a_value_made_of_a_variable_that_is_not_set_is_refused(
+    name: str, before: str, value: str, missing: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PRESENT", SECRET)
+    Path(".env").write_text(f"{before}{name}={value}\nLATER=x\nNOSUCH=x\n")
+    assert refusal() == f".env line {1 + before.count(chr(10))} refers to {missing} not set."
+
+
+@pytest.mark.parametrize("value", ["${PRESENT}", "${BEFORE}", "${NOSUCH:-tasks}", "${CHAIN}", "${TASKWARD_AUDIENCE}"])
+def test_a_value_made_of_variables_that_are_set_is_taken(value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PRESENT", "tasks")
+    if value == "${TASKWARD_AUDIENCE}":
+        monkeypatch.setenv("TASKWARD_AUDIENCE", "tasks")
+    Path(".env").write_text(f"BEFORE=tasks\nCHAIN=${{BEFORE}}\nTASKWARD_AUDIENCE={value}\n")
+    assert load_settings().audience == ("tasks",)
+
+
 @pytest.mark.parametrize("name", ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"])
 @pytest.mark.parametrize(
     ("secret", "reason"),

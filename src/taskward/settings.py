@@ -13,7 +13,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
+from dotenv.variables import Variable, parse_variables
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -49,6 +50,10 @@ _KNOWN_SECRETS = frozenset(
 )
 # What python-jose takes for an asymmetric key; it would refuse to make a secret of it.
 _ASYMMETRIC = re.compile(r"----[- ]BEGIN |ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@openssh\.com")
+# An app that shares the file may name its variables in its own way, but not in a way that only another reader of
+# such files takes for a variable of ours: `$env:NAME`, or a name with an invisible character.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_REFERENCE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Claims that are the same for every user of an issuer or an app, or change with every token.
 _NOT_USERS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "azp", "client_id", "scope", "scp"})
@@ -256,11 +261,49 @@ def _names_in_env_file() -> Iterable[str]:
     if not _ENV_FILE.is_file():
         return ()
     try:
-        return dotenv_values(_ENV_FILE, encoding=_ENV_FILE_ENCODING)
+        with _ENV_FILE.open(encoding=_ENV_FILE_ENCODING) as file:
+            bindings = list(parse_stream(file))
     except OSError as error:
         raise SettingsError(f"{_ENV_FILE} cannot be read: {error.strerror}.") from None
     except UnicodeError:
         raise SettingsError(f"{_ENV_FILE} is not UTF-8; save it as that.") from None
+    for binding in bindings:
+        _refuse_unreadable(binding)
+    _refuse_unset_references(bindings)
+    return [binding.key for binding in bindings if binding.key is not None]
+
+
+def _line(binding: Binding) -> str:
+    text = binding.original.string
+    blank = text[: len(text) - len(text.lstrip())]
+    return f"{_ENV_FILE} line {binding.original.line + blank.count(chr(10))}"
+
+
+def _refuse_unreadable(binding: Binding) -> None:
+    # It would be skipped, and so would the check that it was meant to switch on.
+    is_blank = binding.key is None and not binding.error
+    if not is_blank and (binding.key is None or binding.value is None or not _NAME.fullmatch(binding.key)):
+        raise SettingsError(f"{_line(binding)} cannot be read: write NAME=value, and quote a value of several lines.")
+
+
+def _refuse_unset_references(bindings: Iterable[Binding]) -> None:
+    # They would become nothing, by which a check would be off, or less than what was meant. What is made of one is as
+    # good as not set.
+    ours = set(variable_names().values())
+    known = set(os.environ)
+    for binding in bindings:
+        if binding.key is None:
+            continue
+        references = [atom for atom in parse_variables(binding.value or "") if isinstance(atom, Variable)]
+        missing = [atom.name for atom in references if atom.default is None and atom.name not in known]
+        if missing and binding.key.upper() in ours:
+            # What is no usual name may be a piece of a secret.
+            name = f"{missing[0]}, which is" if _REFERENCE.fullmatch(missing[0]) else "a variable that is"
+            raise SettingsError(f"{_line(binding)} refers to {name} not set.")
+        if missing:
+            known.discard(binding.key)
+        else:
+            known.add(binding.key)
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
