@@ -273,8 +273,26 @@ def test_several_secrets_have_commas_between_them_under_our_own_name_only(monkey
 @pytest.mark.parametrize("name", ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"])
 def test_a_secret_and_a_public_key_exclude_each_other(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(name, SECRET)
-    monkeypatch.setenv("TASKWARD_PUBLIC_KEY", issuer("ES256").public_pem)
-    assert refusal() == f"TASKWARD_PUBLIC_KEY and {name} exclude each other; set one of them."
+    for other, value in {
+        "TASKWARD_PUBLIC_KEY": issuer("ES256").public_pem,
+        "TASKWARD_JWKS_URL": "https://id.example/keys",
+    }.items():
+        with monkeypatch.context() as patch:
+            patch.setenv(other, value)
+            said = refusal()
+        if name == "TASKWARD_JWT_SECRET":
+            assert said == f"{other} and {name} exclude each other; set one of them."
+        else:
+            assert said == (
+                f"{other} and {name} exclude each other; set one of them, or keep the secret that your app needs in an "
+                "environment or a .env that Taskward does not read."
+            )
+
+
+def test_an_empty_variable_does_not_hide_a_line_of_the_file(monkeypatch: pytest.MonkeyPatch):
+    Path(".env").write_text(f"BETTER_AUTH_SECRET={SECRET}\n")
+    monkeypatch.setenv("BETTER_AUTH_SECRET", "")
+    assert load_settings().secrets == (SECRET,)
 
 
 def test_an_owner_without_a_database_is_refused(monkeypatch: pytest.MonkeyPatch):

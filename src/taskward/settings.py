@@ -213,7 +213,13 @@ class Settings(BaseSettings):
         others = {"TASKWARD_PUBLIC_KEY": self.public_key, "TASKWARD_JWKS_URL": self.jwks_url}
         given = [*(name for name, value in others.items() if value is not None), *secrets]
         if len(given) > 1 and given != ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"]:
-            raise ValueError(f"{given[0]} and {given[1]} exclude each other; set one of them")
+            # Better Auth needs its secret whatever it signs with, and an app's .env is often shared.
+            way_out = (
+                ", or keep the secret that your app needs in an environment or a .env that Taskward does not read"
+                if given[1] == "BETTER_AUTH_SECRET"
+                else ""
+            )
+            raise ValueError(f"{given[0]} and {given[1]} exclude each other; set one of them{way_out}")
         for name, values in secrets.items():
             for secret in values:
                 if len(values) > 1 and secret != secret.strip():
