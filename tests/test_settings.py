@@ -127,6 +127,36 @@ def test_an_unknown_variable_is_refused_wherever_it_is(name: str, suggestion: st
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TASKWARD_SERVICE_HOST", "10.0.0.1"),
+        ("TASKWARD_SERVICE_PORT", "8000"),
+        ("TASKWARD_SERVICE_PORT_HTTP", "8000"),
+        ("TASKWARD_PORT_8000_TCP", "tcp://10.0.0.1:8000"),
+        ("TASKWARD_PORT_8000_TCP_ADDR", "10.0.0.1"),
+        ("TASKWARD_PORT_8000_TCP_PORT", "8000"),
+        ("TASKWARD_PORT_8000_TCP_PROTO", "tcp"),
+        ("TASKWARD_API_SERVICE_HOST", "10.0.0.1"),
+        ("TASKWARD_API_PORT", "tcp://10.0.0.1:8000"),
+    ],
+)
+def test_what_kubernetes_sets_for_a_service_is_said_to_be_that(name: str, value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, value)
+    assert refusal() == (
+        f"{name} is not a setting of Taskward; Kubernetes sets it for a Service of that name: "
+        "set enableServiceLinks: false in the pod, or name the Service otherwise."
+    )
+
+
+def test_a_port_that_kubernetes_has_set_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TASKWARD_PORT", "tcp://10.0.0.1:8000")
+    assert refusal() == (
+        "TASKWARD_PORT: Kubernetes sets it for a Service of that name: "
+        "set enableServiceLinks: false in the pod, or name the Service otherwise."
+    )
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "TASKWARD_AUDIENCE confidential",

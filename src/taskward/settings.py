@@ -54,6 +54,15 @@ _ASYMMETRIC = re.compile(r"----[- ]BEGIN |ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nis
 # such files takes for a variable of ours: `$env:NAME`, or a name with an invisible character.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _REFERENCE = re.compile(r"[A-Z_][A-Z0-9_]*")
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_LINK = re.compile(
+    r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)"
+)
+_SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
+_FROM_KUBERNETES = (
+    "Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod, "
+    "or name the Service otherwise"
+)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Claims that are the same for every user of an issuer or an app, or change with every token.
 _NOT_USERS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "azp", "client_id", "scope", "scp"})
@@ -175,6 +184,13 @@ class Settings(BaseSettings):
             except ValueError:
                 # A name would never equal the address that a connection comes from.
                 raise ValueError("must be addresses, or networks such as 10.0.0.0/8, or *") from None
+        return value
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _no_service_link(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith(_SERVICE_ADDRESS):
+            raise ValueError(_FROM_KUBERNETES)
         return value
 
     @field_validator("user_claim")
@@ -321,6 +337,8 @@ def _refuse_unknown(names: Iterable[str]) -> None:
         if prefix == _PREFIX and known.get(rest) != _PREFIX + rest:
             close = difflib.get_close_matches(rest, known, n=1)
             hint = f"; did you mean {known[close[0]]}?" if close else "."
+            if _SERVICE_LINK.fullmatch(name) or os.environ.get(name, "").startswith(_SERVICE_ADDRESS):
+                hint = f"; {_FROM_KUBERNETES}."
             raise SettingsError(f"{name} is not a setting of Taskward{hint}")
 
 
