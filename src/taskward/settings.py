@@ -63,6 +63,9 @@ _FROM_KUBERNETES = (
     "Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod, "
     "or name the Service otherwise"
 )
+# As the URL Standard serializes an origin: the host in small letters or Punycode, without the scheme's own port.
+_WEB_ORIGIN = re.compile(r"(?!http://.*:80$|https://.*:443$)https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+_APP_ORIGIN = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]+")  # of an extension, or an app around a page
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Claims that are the same for every user of an issuer or an app, or change with every token.
 _NOT_USERS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "azp", "client_id", "scope", "scp"})
@@ -169,10 +172,12 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            scheme, separator, rest = origin.partition("://")
-            if origin != "*" and (not separator or not scheme or not rest or "/" in rest):
-                raise ValueError("must be origins such as https://app.example.com, without a path, or *")
+        # They are compared as they are, so any other spelling than a browser's would never match.
+        if not all(origin == "*" or _WEB_ORIGIN.fullmatch(origin) or _APP_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError(
+                "must be origins as browsers send them, such as https://app.example.com, with commas between them: "
+                "no path, no * in a name, no capitals, no quotes or brackets, no port that goes without saying; or *"
+            )
         return value
 
     @field_validator("trusted_proxies")
