@@ -117,6 +117,40 @@ def test_an_address_that_leads_nowhere_is_explained_by_every_command(run: Run, u
         assert re.search(said, sentence)
 
 
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (f"postgresql://owner:{PASSWORD}@127.0.0.1:1/tasks", "cannot be reached: .* Check host and port"),
+        ("{password}", "refused the login: .* Check user and password"),
+        ("{database}", '^Database "Missing" does not exist. Create it, or check'),
+    ],
+)
+def test_what_is_wrong_with_the_owners_address_is_said_of_that_one(
+    run: Run, cluster: Cluster, empty_database: str, broken: str, said: str
+):
+    wrong = {
+        "{password}": empty_database.replace("taskward:", f"taskward:{PASSWORD}"),
+        "{database}": cluster.url("Missing"),
+    }.get(broken, broken)
+    name = urlsplit(empty_database).path.lstrip("/")
+    good = {"DATABASE_URL": empty_database, "TASKWARD_MIGRATE_URL": cluster.url(name, superuser=True)}
+    for variable in good:
+        sentence = refusal(run("migrate", **{**good, variable: wrong}))
+        assert re.search(f"{said}(?: in)? {variable}.$", sentence)
+    done = run("migrate", **good)
+    assert done.stdout == f"The schema of {place(good['TASKWARD_MIGRATE_URL'])} is at version {head()}.\n"
+    done = run("doctor", BETTER_AUTH_SECRET=SECRET, **good)
+    assert findings(done) == {}
+    assert "ok   owner: migrations run as postgres.\n" in done.stdout
+    found = findings(run("doctor", BETTER_AUTH_SECRET=SECRET, **{**good, "TASKWARD_MIGRATE_URL": wrong}))
+    assert found.keys() == {"owner"}
+    assert re.search(f"{said}(?: in)? TASKWARD_MIGRATE_URL.$", found["owner"])
+    both = dict.fromkeys(good, wrong)
+    assert "owner" not in run("doctor", BETTER_AUTH_SECRET=SECRET, **both).stdout
+    other = {**good, "DATABASE_URL": f"postgresql://app:{PASSWORD}@127.0.0.1:1/x", "TASKWARD_MIGRATE_URL": wrong}
+    assert findings(run("doctor", BETTER_AUTH_SECRET=SECRET, **other)).keys() == {"database", "owner"}
+
+
 def test_a_server_that_speaks_no_tls_is_told_from_one_that_is_not_there(run: Run):
     def refuse(server: socket.socket) -> None:
         connection, _ = server.accept()

@@ -143,6 +143,14 @@ def test_a_database_that_is_out_of_reach_is_refused_in_one_sentence(folder: Path
         assert "hunter2" not in said
 
 
+def test_an_owner_that_is_out_of_reach_is_told_from_the_database(folder: Path, empty_database: str):
+    owner = "postgresql://owner:hunter2@127.0.0.1:1/tasks"
+    settings = {"DATABASE_URL": empty_database, "TASKWARD_MIGRATE_URL": owner, "BETTER_AUTH_SECRET": SECRET}
+    said = Service(folder / "x", settings=settings).refusal()
+    assert said.endswith("Check host and port in TASKWARD_MIGRATE_URL.")
+    assert "hunter2" not in said
+
+
 def test_another_server_runs_the_app_in_several_workers(folder: Path, new_database: str):
     command = [sys.executable, "-m", "uvicorn", "taskward.app:create_app", "--factory", "--workers", "2"]
     settings = {"DATABASE_URL": new_database, "BETTER_AUTH_SECRET": SECRET}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from taskward.app import accepts_any_audience, make_verifier
 from taskward.cli.environment import any_database, data_dir, uses_development_secret, with_development_secret
-from taskward.cli.failures import FAILURES, CommandError, sentence
+from taskward.cli.failures import FAILURES, CommandError, blaming, sentence
 from taskward.database.connections import connect
 from taskward.database.database import check_schema
 from taskward.database.dsn import Address
@@ -46,9 +46,12 @@ def doctor(token: str | None = None) -> int:
     if settings[0].database_url is None and not _made(data_dir(settings[0])):
         return 0 if _check("database", lambda: _programs(settings[0])) and healthy else 1
     try:
-        with any_database(settings[0]) as (requests, _owner):
+        with any_database(settings[0]) as (requests, owner):
+            reached = _check("database", lambda: asyncio.run(_server(requests)))
+            if owner != requests:
+                healthy &= _check("owner", lambda: _owner(owner))
             # What cannot be reached cannot be asked for its schema either.
-            if not _check("database", lambda: asyncio.run(_server(requests))):
+            if not reached:
                 return 1
             healthy &= _check("schema", lambda: asyncio.run(_schema(requests)))
             healthy &= _check("role", lambda: asyncio.run(_role(requests)))
@@ -161,6 +164,18 @@ async def _server(address: Address) -> str:
     if version < OLDEST_SERVER:
         raise CommandError(f"PostgreSQL {version // 10_000} is too old; 15 or newer is needed.")
     return f"PostgreSQL {version // 10_000}.{version % 10_000}{', through a pooler' if address.pooled else ''}."
+
+
+def _owner(address: Address) -> str:
+    async def role() -> str:
+        connection = await connect(address)
+        try:
+            return str(await connection.fetchval("SELECT current_user::text"))
+        finally:
+            await connection.close()
+
+    with blaming("TASKWARD_MIGRATE_URL"):
+        return f"migrations run as {asyncio.run(role())}."
 
 
 async def _schema(address: Address) -> str:
