@@ -140,8 +140,9 @@ def _announce(settings: Settings, token: str | None, directory: Path | None) -> 
     if directory is not None:
         lines.append(f"  data:  {directory}")
     if token is not None:
-        header = f'-H "Authorization: Bearer {token}"'
-        lines += ["  try:", f'  curl {url}/api/v1/tasks {header} --json \'{{"title": "Buy milk"}}\'']
+        # Not `--json`, which curl has since 7.82 only.
+        headers = f"-H 'Authorization: Bearer {token}' -H 'Content-Type: application/json'"
+        lines += ["  try:", f'  curl {url}/api/v1/tasks {headers} -d \'{{"title": "Buy milk"}}\'']
     # Whoever started us may have gone; the service goes on.
     with contextlib.suppress(OSError):
         sys.stdout.write("\n".join(lines) + "\n")
