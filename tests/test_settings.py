@@ -178,6 +178,8 @@ def test_a_port_that_kubernetes_has_set_is_said_to_be_that(monkeypatch: pytest.M
         "=confidential",
         "TASKWARD_PUBLIC_KEY=-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA+confidential=",
         "SOMEBODY ELSES",
+        "TASKWARD-AUDIENCE=confidential",
+        "taskward.audience=confidential",
     ],
 )
 @pytest.mark.parametrize("after", ["", "\n", "\nTASKWARD_PORT=9000\n", '\nOTHER="x"\n'])
@@ -189,6 +191,14 @@ def test_a_line_that_cannot_be_read_is_refused_by_its_number(
     assert refusal() == f".env line {number} cannot be read: write NAME=value, and quote a value of several lines."
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "swallowed", ["TASKWARD_AUDIENCE=x", " export taskward_audience = x", "DATABASE_URL=x", "BETTER_AUTH_SECRET=x"]
+)
+def test_a_quote_that_is_closed_too_late_does_not_hide_a_setting(swallowed: str):
+    Path(".env").write_text(f"OTHER=1\nNAME='confidential\n{swallowed}\n# of the users'\n")
+    assert refusal() == ".env line 2 cannot be read: write NAME=value, and quote a value of several lines."
 
 
 def test_lines_of_other_apps_do_not_matter():

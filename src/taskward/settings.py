@@ -52,7 +52,9 @@ _KNOWN_SECRETS = frozenset(
 _ASYMMETRIC = re.compile(r"----[- ]BEGIN |ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@openssh\.com")
 # An app that shares the file may name its variables in its own way, but not in a way that only another reader of
 # such files takes for a variable of ours: `$env:NAME`, or a name with an invisible character.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"(?!(?i:TASKWARD)[.-])[A-Za-z_][A-Za-z0-9_.-]*")
+# A line of ours inside of a value: a quote before it was left open.
+_SWALLOWED = re.compile(r"\n\s*(?:export\s+)?(?:TASKWARD_\w+|DATABASE_URL|BETTER_AUTH_SECRET)\s*=", re.IGNORECASE)
 _REFERENCE = re.compile(r"[A-Z_][A-Z0-9_]*")
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _SERVICE_LINK = re.compile(
@@ -309,7 +311,8 @@ def _line(binding: Binding) -> str:
 def _refuse_unreadable(binding: Binding) -> None:
     # It would be skipped, and so would the check that it was meant to switch on.
     is_blank = binding.key is None and not binding.error
-    if not is_blank and (binding.key is None or binding.value is None or not _NAME.fullmatch(binding.key)):
+    is_read = binding.key is not None and binding.value is not None and _NAME.fullmatch(binding.key)
+    if not (is_blank or is_read) or _SWALLOWED.search(binding.value or ""):
         raise SettingsError(f"{_line(binding)} cannot be read: write NAME=value, and quote a value of several lines.")
 
 
