@@ -99,7 +99,7 @@ class Service:
     @property
     def curl(self) -> list[str]:
         """The request that the service proposes, as a shell would read it."""
-        assert eventually(lambda: "--json" in self.stdout), self.stdout
+        assert eventually(lambda: " -d " in self.stdout), self.stdout
         return shlex.split(self.stdout.split("try:")[1].strip())
 
     def client(self, user: str = "alice") -> httpx.Client:

@@ -108,7 +108,32 @@ async def test_any_origin_may_be_allowed(cluster: Cluster, template: str):
     assert "access-control-allow-credentials" not in response.headers
 
 
-@pytest.mark.parametrize("origins", ["app.example", "https://", "https://app.example/", "https://a.example,,"])
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "page.example", "https://", "https://page.example/", "https://a.example,,", "https://*.example",
+        "https://page.*", '["https://page.example"]', '"https://page.example"', "ht tp://page.example", "1http://page.example",
+        "https ://page.example", "://page.example", "https://page example", "https://Page.example", "HTTPS://page.example",
+        "https://user@page.example", "https://page.example?x", "https://page.example#x", "https://page.example:443",
+        "http://page.example:80", "https://page.example:", "https://page.example:x", "https://täsk.example",
+        "https://a.example;https://b.example", "https://a.example https://b.example", "null", "**",
+    ],
+)  # fmt: skip
 def test_what_is_no_origin_is_refused_at_start(origins: str):
-    with pytest.raises(SettingsError, match="TASKWARD_CORS_ORIGINS"):
+    with pytest.raises(SettingsError, match=r"^TASKWARD_CORS_ORIGINS: must be ") as refused:
         load_settings(database_url="postgresql://x/y", jwt_secret=SECRET, cors_origins=origins)
+    assert "page" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example", "http://localhost:3000", "http://[::1]:3000", "http://127.0.0.1", "https://xn--tsk-qla.example",
+        "https://my_app.example:8443", "https://app.example:80", "capacitor://localhost", "tauri://localhost",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        "safari-web-extension://0A1B2C3D-0000-4000-8000-0123456789AB", "*",
+    ],
+)  # fmt: skip
+def test_what_a_browser_may_send_as_origin_is_taken(origin: str):
+    settings = load_settings(database_url="postgresql://x/y", jwt_secret=SECRET, cors_origins=origin)
+    assert settings.cors_origins == (origin,)

@@ -6,20 +6,28 @@ import re
 import socket
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from taskward.cli.migrate import name_of
+from taskward.database.dsn import parse_address
 from taskward.database.migrate import head
 from tests.commands import PASSWORD, Run, execute, findings, refusal, run_fixture  # noqa: F401 - a fixture
 from tests.conftest import Cluster
 from tests.issuer import SECRET, issuer
 
 
+def place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"database {parts.path.lstrip('/')} on {parse_qs(parts.query)['host'][0]}"
+
+
 def test_migrate_brings_a_database_to_the_newest_schema_once_and_again(run: Run, empty_database: str):
     for _ in range(2):
         done = run("migrate", DATABASE_URL=empty_database)
-        assert (done.returncode, done.stdout, done.stderr) == (0, f"The schema is at version {head()}.\n", "")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"The schema of {place(empty_database)} is at version {head()}.\n"
     assert findings(run("doctor", DATABASE_URL=empty_database, BETTER_AUTH_SECRET=SECRET)) == {}
 
 
@@ -50,9 +58,25 @@ def test_embedded_commands_make_use_and_end_a_server_of_their_own(run: Run, open
     data.chmod(0o711)
     assert findings(run("doctor", **settings)) == {}
     assert not any(data.iterdir())
-    assert run("migrate", **settings).stdout == f"The schema is at version {head()}.\n"
+    done = run("migrate", **settings)
+    assert done.stdout == f"The schema of the embedded server in {data} is at version {head()}.\n"
     assert findings(run("doctor", **settings)) == {}
     assert not next(data.glob("postgresql-*")).joinpath("postmaster.pid").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        (f"postgresql://owner:{PASSWORD}@db.example.com:5433/tasks", "database tasks on db.example.com"),
+        (f"postgresql://owner:{PASSWORD}@[::1],b/a%20b?sslmode=require", "database a b on ::1, b"),
+        (f"postgresql://owner:{PASSWORD}@/tasks?host=/run/pg", "database tasks on /run/pg"),
+        (f"postgresql://owner:{PASSWORD}@db?dbname=tasks", "database tasks on db"),
+        (f"postgresql://owner:{PASSWORD}@db", "the database on db"),
+        (f"postgresql:///tasks?password={PASSWORD}", "database tasks"),
+    ],
+)
+def test_a_database_is_named_without_its_password(url: str, where: str):
+    assert name_of(parse_address(url)) == where
 
 
 def test_doctor_says_what_is_wrong_with_settings_and_keys(run: Run, cluster: Cluster, template: str):
@@ -91,6 +115,40 @@ def test_an_address_that_leads_nowhere_is_explained_by_every_command(run: Run, u
     assert wrong.keys() == {"database"}
     for sentence in (wrong["database"], refusal(run("migrate", DATABASE_URL=url))):
         assert re.search(said, sentence)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (f"postgresql://owner:{PASSWORD}@127.0.0.1:1/tasks", "cannot be reached: .* Check host and port"),
+        ("{password}", "refused the login: .* Check user and password"),
+        ("{database}", '^Database "Missing" does not exist. Create it, or check'),
+    ],
+)
+def test_what_is_wrong_with_the_owners_address_is_said_of_that_one(
+    run: Run, cluster: Cluster, empty_database: str, broken: str, said: str
+):
+    wrong = {
+        "{password}": empty_database.replace("taskward:", f"taskward:{PASSWORD}"),
+        "{database}": cluster.url("Missing"),
+    }.get(broken, broken)
+    name = urlsplit(empty_database).path.lstrip("/")
+    good = {"DATABASE_URL": empty_database, "TASKWARD_MIGRATE_URL": cluster.url(name, superuser=True)}
+    for variable in good:
+        sentence = refusal(run("migrate", **{**good, variable: wrong}))
+        assert re.search(f"{said}(?: in)? {variable}.$", sentence)
+    done = run("migrate", **good)
+    assert done.stdout == f"The schema of {place(good['TASKWARD_MIGRATE_URL'])} is at version {head()}.\n"
+    done = run("doctor", BETTER_AUTH_SECRET=SECRET, **good)
+    assert findings(done) == {}
+    assert "ok   owner: migrations run as postgres.\n" in done.stdout
+    found = findings(run("doctor", BETTER_AUTH_SECRET=SECRET, **{**good, "TASKWARD_MIGRATE_URL": wrong}))
+    assert found.keys() == {"owner"}
+    assert re.search(f"{said}(?: in)? TASKWARD_MIGRATE_URL.$", found["owner"])
+    both = dict.fromkeys(good, wrong)
+    assert "owner" not in run("doctor", BETTER_AUTH_SECRET=SECRET, **both).stdout
+    other = {**good, "DATABASE_URL": f"postgresql://app:{PASSWORD}@127.0.0.1:1/x", "TASKWARD_MIGRATE_URL": wrong}
+    assert findings(run("doctor", BETTER_AUTH_SECRET=SECRET, **other)).keys() == {"database", "owner"}
 
 
 def test_a_server_that_speaks_no_tls_is_told_from_one_that_is_not_there(run: Run):

@@ -203,8 +203,27 @@ def test_a_public_key_verifies_what_its_kind_allows_and_the_settings_do_not_forb
 
 @pytest.mark.parametrize("name", ["none", "rs256", "RS1", "HS256 ", "ES256K", "dir"])
 def test_an_algorithm_that_is_not_known_is_refused_by_a_sentence_with_those_that_are(name: str):
-    with pytest.raises(KeyConfigurationError, match=r"^TASKWARD_ALGORITHMS may name ES256, .* and nothing else\.$"):
+    with pytest.raises(KeyConfigurationError, match=r"^TASKWARD_ALGORITHMS may name ES256, .* and nothing else[.;]"):
         load_keys(secrets=[SECRET], algorithms=["HS256", name])
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("eddsa", "EdDSA"),
+        ("rs256", "RS256"),
+        ("ES-256", "ES256"),
+        ("ED25519", "Ed25519"),
+        ("RS1", None),
+        ("ES256K", None),
+        ("none", None),
+    ],
+)
+def test_an_algorithm_that_is_written_otherwise_is_recognized(written: str, meant: str | None):
+    with pytest.raises(KeyConfigurationError) as refused:
+        load_keys(secrets=[SECRET], algorithms=["HS256", written])
+    hint = f"; did you mean {meant}?" if meant else "."
+    assert str(refused.value).endswith(f"and nothing else{hint}")
 
 
 def test_without_any_key_the_sentence_names_all_ways_to_give_one():

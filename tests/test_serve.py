@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import stat
@@ -46,16 +47,22 @@ def test_a_fresh_start_says_where_it_is_and_what_to_try(fresh: Service):
     assert fresh.seconds < 10
     lines = fresh.stdout.splitlines()
     assert lines[:3] == [f"Taskward answers at {fresh.url}", f"  docs:  {fresh.url}/docs", f"  data:  {fresh.data}"]
-    assert fresh.stderr == ""
+    assert made_in(fresh.data, fresh.stderr)
     assert httpx.get(f"{fresh.url}/docs").status_code == 200
     assert httpx.get(f"{fresh.url}/readyz").json() == {"status": "ok"}
 
 
+def made_in(data: Path, stderr: str) -> bool:
+    """Whether this and nothing else was said: making it takes some seconds, in which nobody should wonder."""
+    said = rf"\S+ \S+ INFO taskward\S*: Making a PostgreSQL server in {re.escape(str(data))}\.\n"
+    return re.fullmatch(said, stderr) is not None
+
+
 def test_the_request_that_it_proposes_works(fresh: Service):
-    program, url, flag, header, json_flag, body = fresh.curl
-    assert (program, url, flag, json_flag) == ("curl", f"{fresh.url}{TASKS}", "-H", "--json")
-    name, _, value = header.partition(": ")
-    response = httpx.post(url, headers={name: value, "Content-Type": "application/json"}, content=body)
+    program, url, *headers, data_flag, body = fresh.curl
+    # Not `--json`, which curl has since 7.82 only.
+    assert (program, url, headers[::2], data_flag) == ("curl", f"{fresh.url}{TASKS}", ["-H", "-H"], "-d")
+    response = httpx.post(url, headers=dict(header.split(": ") for header in headers[1::2]), content=body)
     assert response.status_code == 201
     assert response.json()["title"] == "Buy milk"
     assert response.json()["user_id"] == "alice"
@@ -143,6 +150,14 @@ def test_a_database_that_is_out_of_reach_is_refused_in_one_sentence(folder: Path
         assert "hunter2" not in said
 
 
+def test_an_owner_that_is_out_of_reach_is_told_from_the_database(folder: Path, empty_database: str):
+    owner = "postgresql://owner:hunter2@127.0.0.1:1/tasks"
+    settings = {"DATABASE_URL": empty_database, "TASKWARD_MIGRATE_URL": owner, "BETTER_AUTH_SECRET": SECRET}
+    said = Service(folder / "x", settings=settings).refusal()
+    assert said.endswith("Check host and port in TASKWARD_MIGRATE_URL.")
+    assert "hunter2" not in said
+
+
 def test_another_server_runs_the_app_in_several_workers(folder: Path, new_database: str):
     command = [sys.executable, "-m", "uvicorn", "taskward.app:create_app", "--factory", "--workers", "2"]
     settings = {"DATABASE_URL": new_database, "BETTER_AUTH_SECRET": SECRET}
@@ -215,7 +230,7 @@ def test_an_ordinary_account_has_its_data_at_home(folder: Path):
         assert all(process.uids().real == account.pw_uid for process in service.family())
         assert len(service.family()) > 3
         assert service.stop() == 0
-        assert service.stderr == ""
+        assert made_in(data, service.stderr)
     finally:
         service.end()
 

@@ -75,6 +75,8 @@ def test_every_setting_is_tried_here():
 def test_a_setting_is_read_from_the_environment_and_from_the_file(member: str, monkeypatch: pytest.MonkeyPatch):
     written, read = VALUES[member]
     name = variable_names()[member]
+    if member == "migrate_url":
+        monkeypatch.setenv("DATABASE_URL", VALUES["database_url"][0])
     assert getattr(load_settings(), member) == Settings.model_fields[member].default != read
     for signature in ("", "\ufeff"):
         Path(".env").write_text(f'{signature}{name}="{written}"\nUNRELATED=1\n', "utf-8")
@@ -122,6 +124,122 @@ def test_an_unknown_variable_is_refused_wherever_it_is(name: str, suggestion: st
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert refusal() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TASKWARD_SERVICE_HOST", "10.0.0.1"),
+        ("TASKWARD_SERVICE_PORT", "8000"),
+        ("TASKWARD_SERVICE_PORT_HTTP", "8000"),
+        ("TASKWARD_PORT_8000_TCP", "tcp://10.0.0.1:8000"),
+        ("TASKWARD_PORT_8000_TCP_ADDR", "10.0.0.1"),
+        ("TASKWARD_PORT_8000_TCP_PORT", "8000"),
+        ("TASKWARD_PORT_8000_TCP_PROTO", "tcp"),
+        ("TASKWARD_API_SERVICE_HOST", "10.0.0.1"),
+        ("TASKWARD_API_PORT", "tcp://10.0.0.1:8000"),
+    ],
+)
+def test_what_kubernetes_sets_for_a_service_is_said_to_be_that(name: str, value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, value)
+    assert refusal() == (
+        f"{name} is not a setting of Taskward; Kubernetes sets it for a Service of that name: "
+        "set enableServiceLinks: false in the pod, or name the Service otherwise."
+    )
+
+
+def test_a_port_that_kubernetes_has_set_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TASKWARD_PORT", "tcp://10.0.0.1:8000")
+    assert refusal() == (
+        "TASKWARD_PORT: Kubernetes sets it for a Service of that name: "
+        "set enableServiceLinks: false in the pod, or name the Service otherwise."
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TASKWARD_AUDIENCE confidential",
+        "TASKWARD_AUDIENCE: confidential",
+        "TASKWARD_AUDIENCE:confidential",
+        "TASKWARD_AUDIENCE",
+        "export TASKWARD_AUDIENCE",
+        "set TASKWARD_AUDIENCE=confidential",
+        "$env:TASKWARD_AUDIENCE=confidential",
+        '$env:TASKWARD_AUDIENCE = "confidential"',
+        "-e TASKWARD_AUDIENCE=confidential",
+        'TASKWARD_AUDIENCE="confidential',
+        "TASKWARD_AUDIENCE='confidential",
+        'TASKWARD_AUDIENCE="confidential" of mine',
+        '"TASKWARD_AUDIENCE"=confidential',
+        '"TASKWARD_AUDIENCE": "confidential",',
+        "\u200bTASKWARD_AUDIENCE=confidential",
+        "TASKW\u0410RD_AUDIENCE=confidential",
+        "=confidential",
+        "TASKWARD_PUBLIC_KEY=-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA+confidential=",
+        "SOMEBODY ELSES",
+        "TASKWARD-AUDIENCE=confidential",
+        "taskward.audience=confidential",
+    ],
+)
+@pytest.mark.parametrize("after", ["", "\n", "\nTASKWARD_PORT=9000\n", '\nOTHER="x"\n'])
+def test_a_line_that_cannot_be_read_is_refused_by_its_number(
+    line: str, after: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    Path(".env").write_text(f"# mine\nOTHER='a\nb'\n\n  \n{line}{after}", "utf-8")
+    number = 7 if "\n" in line else 6
+    assert refusal() == f".env line {number} cannot be read: write NAME=value, and quote a value of several lines."
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "swallowed", ["TASKWARD_AUDIENCE=x", " export taskward_audience = x", "DATABASE_URL=x", "BETTER_AUTH_SECRET=x"]
+)
+def test_a_quote_that_is_closed_too_late_does_not_hide_a_setting(swallowed: str):
+    Path(".env").write_text(f"OTHER=1\nNAME='confidential\n{swallowed}\n# of the users'\n")
+    assert refusal() == ".env line 2 cannot be read: write NAME=value, and quote a value of several lines."
+
+
+def test_lines_of_other_apps_do_not_matter():
+    Path(".env").write_text(
+        "\n# a comment\nPORT=1 # and more\nexport A='x'\nmy.app-name = y\nB=\nC=${NOSUCH}\nD=\"\n\"\n'E'=1\n\n\t\n"
+        "taskward_port = 9000\n \n"
+    )
+    assert load_settings().port == 9000
+
+
+@pytest.mark.parametrize("name", ["TASKWARD_AUDIENCE", "taskward_audience", "DATABASE_URL", "BETTER_AUTH_SECRET"])
+@pytest.mark.parametrize(
+    ("before", "value", "missing"),
+    [
+        ("", "${NOSUCH}", "NOSUCH, which is"),
+        ("", "confidential-${NOSUCH}", "NOSUCH, which is"),
+        ("", "'confidential-${NOSUCH}'", "NOSUCH, which is"),
+        ("", "${PRESENT}${NOSUCH}", "NOSUCH, which is"),
+        ("", "${NAME:-x}${NOSUCH}", "NOSUCH, which is"),
+        ("LATER=${NOSUCH}\n", "x${LATER}", "LATER, which is"),
+        ("PRESENT=${NOSUCH}\n", "x${PRESENT}", "PRESENT, which is"),
+        ("", "${confidential}", "a variable that is"),
+        ("", "${NOSUCH-confidential}", "a variable that is"),
+        ("", "x${}", "a variable that is"),
+    ],
+)
+def test_a_value_made_of_a_variable_that_is_not_set_is_refused(
+    name: str, before: str, value: str, missing: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PRESENT", SECRET)
+    Path(".env").write_text(f"{before}{name}={value}\nLATER=x\nNOSUCH=x\n")
+    assert refusal() == f".env line {1 + before.count(chr(10))} refers to {missing} not set."
+
+
+@pytest.mark.parametrize("value", ["${PRESENT}", "${BEFORE}", "${NOSUCH:-tasks}", "${CHAIN}", "${TASKWARD_AUDIENCE}"])
+def test_a_value_made_of_variables_that_are_set_is_taken(value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PRESENT", "tasks")
+    if value == "${TASKWARD_AUDIENCE}":
+        monkeypatch.setenv("TASKWARD_AUDIENCE", "tasks")
+    Path(".env").write_text(f"BEFORE=tasks\nCHAIN=${{BEFORE}}\nTASKWARD_AUDIENCE={value}\n")
+    assert load_settings().audience == ("tasks",)
 
 
 @pytest.mark.parametrize("name", ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"])
@@ -195,8 +313,36 @@ def test_several_secrets_have_commas_between_them_under_our_own_name_only(monkey
 @pytest.mark.parametrize("name", ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"])
 def test_a_secret_and_a_public_key_exclude_each_other(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(name, SECRET)
-    monkeypatch.setenv("TASKWARD_PUBLIC_KEY", issuer("ES256").public_pem)
-    assert refusal() == f"TASKWARD_PUBLIC_KEY and {name} exclude each other; set one of them."
+    for other, value in {
+        "TASKWARD_PUBLIC_KEY": issuer("ES256").public_pem,
+        "TASKWARD_JWKS_URL": "https://id.example/keys",
+    }.items():
+        with monkeypatch.context() as patch:
+            patch.setenv(other, value)
+            said = refusal()
+        if name == "TASKWARD_JWT_SECRET":
+            assert said == f"{other} and {name} exclude each other; set one of them."
+        else:
+            assert said == (
+                f"{other} and {name} exclude each other; set one of them, or keep the secret that your app needs in an "
+                "environment or a .env that Taskward does not read."
+            )
+
+
+def test_an_empty_variable_does_not_hide_a_line_of_the_file(monkeypatch: pytest.MonkeyPatch):
+    Path(".env").write_text(f"BETTER_AUTH_SECRET={SECRET}\n")
+    monkeypatch.setenv("BETTER_AUTH_SECRET", "")
+    assert load_settings().secrets == (SECRET,)
+
+
+def test_an_owner_without_a_database_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TASKWARD_MIGRATE_URL", "postgresql://owner:confidential@db/tasks")
+    expected = "TASKWARD_MIGRATE_URL is set and DATABASE_URL is not; set both, or DATABASE_URL alone."
+    assert refusal() == expected
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert refusal() == expected
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app@db/tasks")
+    assert load_settings().migrate_url is not None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
+from dotenv.variables import Variable, parse_variables
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -49,6 +50,24 @@ _KNOWN_SECRETS = frozenset(
 )
 # What python-jose takes for an asymmetric key; it would refuse to make a secret of it.
 _ASYMMETRIC = re.compile(r"----[- ]BEGIN |ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@openssh\.com")
+# An app that shares the file may name its variables in its own way, but not in a way that only another reader of
+# such files takes for a variable of ours: `$env:NAME`, or a name with an invisible character.
+_NAME = re.compile(r"(?!(?i:TASKWARD)[.-])[A-Za-z_][A-Za-z0-9_.-]*")
+# A line of ours inside of a value: a quote before it was left open.
+_SWALLOWED = re.compile(r"\n\s*(?:export\s+)?(?:TASKWARD_\w+|DATABASE_URL|BETTER_AUTH_SECRET)\s*=", re.IGNORECASE)
+_REFERENCE = re.compile(r"[A-Z_][A-Z0-9_]*")
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_LINK = re.compile(
+    r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)"
+)
+_SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
+_FROM_KUBERNETES = (
+    "Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod, "
+    "or name the Service otherwise"
+)
+# As the URL Standard serializes an origin: the host in small letters or Punycode, without the scheme's own port.
+_WEB_ORIGIN = re.compile(r"(?!http://.*:80$|https://.*:443$)https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+_APP_ORIGIN = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]+")  # of an extension, or an app around a page
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Claims that are the same for every user of an issuer or an app, or change with every token.
 _NOT_USERS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "azp", "client_id", "scope", "scp"})
@@ -155,10 +174,12 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            scheme, separator, rest = origin.partition("://")
-            if origin != "*" and (not separator or not scheme or not rest or "/" in rest):
-                raise ValueError("must be origins such as https://app.example.com, without a path, or *")
+        # They are compared as they are, so any other spelling than a browser's would never match.
+        if not all(origin == "*" or _WEB_ORIGIN.fullmatch(origin) or _APP_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError(
+                "must be origins as browsers send them, such as https://app.example.com, with commas between them: "
+                "no path, no * in a name, no capitals, no quotes or brackets, no port that goes without saying; or *"
+            )
         return value
 
     @field_validator("trusted_proxies")
@@ -170,6 +191,13 @@ class Settings(BaseSettings):
             except ValueError:
                 # A name would never equal the address that a connection comes from.
                 raise ValueError("must be addresses, or networks such as 10.0.0.0/8, or *") from None
+        return value
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _no_service_link(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith(_SERVICE_ADDRESS):
+            raise ValueError(_FROM_KUBERNETES)
         return value
 
     @field_validator("user_claim")
@@ -187,6 +215,13 @@ class Settings(BaseSettings):
         return value.rstrip("/")
 
     @model_validator(mode="after")
+    def _no_owner_without_a_database(self) -> Self:
+        # The embedded server would be used, and somebody would believe that their own was migrated.
+        if self.migrate_url is not None and self.database_url is None:
+            raise ValueError("TASKWARD_MIGRATE_URL is set and DATABASE_URL is not; set both, or DATABASE_URL alone")
+        return self
+
+    @model_validator(mode="after")
     def _one_kind_of_key(self) -> Self:
         secrets = {
             name: value
@@ -201,7 +236,13 @@ class Settings(BaseSettings):
         others = {"TASKWARD_PUBLIC_KEY": self.public_key, "TASKWARD_JWKS_URL": self.jwks_url}
         given = [*(name for name, value in others.items() if value is not None), *secrets]
         if len(given) > 1 and given != ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"]:
-            raise ValueError(f"{given[0]} and {given[1]} exclude each other; set one of them")
+            # Better Auth needs its secret whatever it signs with, and an app's .env is often shared.
+            way_out = (
+                ", or keep the secret that your app needs in an environment or a .env that Taskward does not read"
+                if given[1] == "BETTER_AUTH_SECRET"
+                else ""
+            )
+            raise ValueError(f"{given[0]} and {given[1]} exclude each other; set one of them{way_out}")
         for name, values in secrets.items():
             for secret in values:
                 if len(values) > 1 and secret != secret.strip():
@@ -249,11 +290,50 @@ def _names_in_env_file() -> Iterable[str]:
     if not _ENV_FILE.is_file():
         return ()
     try:
-        return dotenv_values(_ENV_FILE, encoding=_ENV_FILE_ENCODING)
+        with _ENV_FILE.open(encoding=_ENV_FILE_ENCODING) as file:
+            bindings = list(parse_stream(file))
     except OSError as error:
         raise SettingsError(f"{_ENV_FILE} cannot be read: {error.strerror}.") from None
     except UnicodeError:
         raise SettingsError(f"{_ENV_FILE} is not UTF-8; save it as that.") from None
+    for binding in bindings:
+        _refuse_unreadable(binding)
+    _refuse_unset_references(bindings)
+    return [binding.key for binding in bindings if binding.key is not None]
+
+
+def _line(binding: Binding) -> str:
+    text = binding.original.string
+    blank = text[: len(text) - len(text.lstrip())]
+    return f"{_ENV_FILE} line {binding.original.line + blank.count(chr(10))}"
+
+
+def _refuse_unreadable(binding: Binding) -> None:
+    # It would be skipped, and so would the check that it was meant to switch on.
+    is_blank = binding.key is None and not binding.error
+    is_read = binding.key is not None and binding.value is not None and _NAME.fullmatch(binding.key)
+    if not (is_blank or is_read) or _SWALLOWED.search(binding.value or ""):
+        raise SettingsError(f"{_line(binding)} cannot be read: write NAME=value, and quote a value of several lines.")
+
+
+def _refuse_unset_references(bindings: Iterable[Binding]) -> None:
+    # They would become nothing, by which a check would be off, or less than what was meant. What is made of one is as
+    # good as not set.
+    ours = set(variable_names().values())
+    known = set(os.environ)
+    for binding in bindings:
+        if binding.key is None:
+            continue
+        references = [atom for atom in parse_variables(binding.value or "") if isinstance(atom, Variable)]
+        missing = [atom.name for atom in references if atom.default is None and atom.name not in known]
+        if missing and binding.key.upper() in ours:
+            # What is no usual name may be a piece of a secret.
+            name = f"{missing[0]}, which is" if _REFERENCE.fullmatch(missing[0]) else "a variable that is"
+            raise SettingsError(f"{_line(binding)} refers to {name} not set.")
+        if missing:
+            known.discard(binding.key)
+        else:
+            known.add(binding.key)
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
@@ -265,6 +345,8 @@ def _refuse_unknown(names: Iterable[str]) -> None:
         if prefix == _PREFIX and known.get(rest) != _PREFIX + rest:
             close = difflib.get_close_matches(rest, known, n=1)
             hint = f"; did you mean {known[close[0]]}?" if close else "."
+            if _SERVICE_LINK.fullmatch(name) or os.environ.get(name, "").startswith(_SERVICE_ADDRESS):
+                hint = f"; {_FROM_KUBERNETES}."
             raise SettingsError(f"{name} is not a setting of Taskward{hint}")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from taskward.app import accepts_any_audience, make_verifier
 from taskward.cli.environment import any_database, data_dir, uses_development_secret, with_development_secret
-from taskward.cli.failures import FAILURES, CommandError, sentence
+from taskward.cli.failures import FAILURES, CommandError, blaming, sentence
 from taskward.database.connections import connect
 from taskward.database.database import check_schema
 from taskward.database.dsn import Address
@@ -20,12 +20,13 @@ from taskward.database.embedded import clusters, find
 from taskward.database.migrate import OLDEST_SERVER, head
 from taskward.database.pooler import refuse_hidden_pooler
 from taskward.database.roles import UnsafeRoleError, choose_requests_role
-from taskward.identity import Claims, KeyNotFound, TokenRejected, Verifier
+from taskward.identity import Claims, KeyNotFound, NotCompact, TokenRejected, Verifier
 from taskward.identity.keys import VerificationKey
 from taskward.identity.owner import READ_SCOPE, WRITE_SCOPE
 from taskward.settings import Settings, load_settings
 
 _LONGEST_SHOWN = 200
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def doctor(token: str | None = None) -> int:
@@ -40,16 +41,16 @@ def doctor(token: str | None = None) -> int:
     verifier: list[Verifier] = []
     healthy = _check("keys", lambda: _keys(settings[0], verifier))
     if token is not None:
-        if not verifier:
-            _say("token", "there is no key to verify it with.", good=False)
-            return 1
-        return 0 if _explain(settings[0], verifier[0], _read(token)) else 1
+        return 0 if _token(settings[0], verifier, token) else 1
     if settings[0].database_url is None and not _made(data_dir(settings[0])):
         return 0 if _check("database", lambda: _programs(settings[0])) and healthy else 1
     try:
-        with any_database(settings[0]) as (requests, _owner):
+        with any_database(settings[0]) as (requests, owner):
+            reached = _check("database", lambda: asyncio.run(_server(requests)))
+            if owner != requests:
+                healthy &= _check("owner", lambda: _owner(owner))
             # What cannot be reached cannot be asked for its schema either.
-            if not _check("database", lambda: asyncio.run(_server(requests))):
+            if not reached:
                 return 1
             healthy &= _check("schema", lambda: asyncio.run(_schema(requests)))
             healthy &= _check("role", lambda: asyncio.run(_role(requests)))
@@ -108,11 +109,20 @@ def _describe(key: VerificationKey) -> str:
     return f"{'/'.join(key.algorithms)}{name}"
 
 
+def _token(settings: Settings, verifier: list[Verifier], token: str) -> bool:
+    given = _read(token) if verifier else ""
+    if given:
+        return _explain(settings, verifier[0], given)
+    where = " on standard input" if token == "-" else ""  # noqa: S105 - stdin
+    _say("token", f"there is no token{where}." if verifier else "there is no key to verify it with.", good=False)
+    return False
+
+
 def _read(token: str) -> str:
     if token == "-":  # noqa: S105 - stdin
         token = sys.stdin.read()
     # As it is copied from a request.
-    return re.sub(r"(?i)^(authorization:\s*)?bearer\s+", "", token.strip())
+    return re.sub(r"(?i)^(authorization:\s*)?bearer(\s+|$)", "", token.strip())
 
 
 def _explain(settings: Settings, verifier: Verifier, token: str) -> bool:
@@ -125,6 +135,8 @@ def _explain(settings: Settings, verifier: Verifier, token: str) -> bool:
         claims = verifier.explain(token, note)
     except TokenRejected as error:
         text = error.reason + ("" if error.found is None else f"; it has {_shown(error.found)}")
+        if isinstance(error, NotCompact):
+            text += f": it has {_misshapen(token)}"
         if isinstance(error, KeyNotFound) and verifier.keys.current is not None:
             text += f"; known are {'; '.join(_describe(key) for key in verifier.keys.current.keys)}"
         _say("token", f"{text}.", good=False)
@@ -132,6 +144,17 @@ def _explain(settings: Settings, verifier: Verifier, token: str) -> bool:
     allowed = _may(settings, claims)
     _say("token", "it is accepted." if allowed else "it is accepted, and may do nothing.", good=allowed)
     return allowed
+
+
+def _misshapen(token: str) -> str:
+    segments = token.split(".")
+    if len(segments) != 3:  # noqa: PLR2004 - RFC 7515, section 7.1
+        return f"{len(segments)} segment{'s' if len(segments) > 1 else ''}"
+    if not all(segments):
+        return "an empty segment"
+    if not all(map(_BASE64URL.fullmatch, segments)):
+        return "characters that base64url has not"
+    return "a segment that is cut off or not canonical"
 
 
 def _may(settings: Settings, claims: Claims) -> bool:
@@ -163,6 +186,18 @@ async def _server(address: Address) -> str:
     if version < OLDEST_SERVER:
         raise CommandError(f"PostgreSQL {version // 10_000} is too old; 15 or newer is needed.")
     return f"PostgreSQL {version // 10_000}.{version % 10_000}{', through a pooler' if address.pooled else ''}."
+
+
+def _owner(address: Address) -> str:
+    async def role() -> str:
+        connection = await connect(address)
+        try:
+            return str(await connection.fetchval("SELECT current_user::text"))
+        finally:
+            await connection.close()
+
+    with blaming("TASKWARD_MIGRATE_URL"):
+        return f"migrations run as {asyncio.run(role())}."
 
 
 async def _schema(address: Address) -> str:

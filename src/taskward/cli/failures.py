@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import asyncpg
 
 from taskward.database.database import SchemaBehindError, UnsafeRoleError
@@ -32,19 +35,32 @@ _OUR_OWN = (
 FAILURES = (*_OUR_OWN, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
-def sentence(error: BaseException) -> str:
-    """Say what went wrong and where to look."""
+@contextlib.contextmanager
+def blaming(variable: str) -> Iterator[None]:
+    """Name this setting, and not `DATABASE_URL`, when a database cannot be connected to."""
+    try:
+        yield
+    except FAILURES as error:
+        raise CommandError(sentence(error, variable)) from None
+
+
+def sentence(error: BaseException, variable: str = "DATABASE_URL") -> str:
+    """Say what went wrong and where to look.
+
+    Args:
+        variable: The setting that has the database's address.
+    """
     if isinstance(error, _OUR_OWN):
         return str(error)
     if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
-        return f"The database refused the login: {error}. Check user and password in DATABASE_URL."
+        return f"The database refused the login: {error}. Check user and password in {variable}."
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         # Not `capitalize`, which would write the database's name in small letters.
         message = str(error)
-        return f"{message[:1].upper()}{message[1:]}. Create it, or check DATABASE_URL."
+        return f"{message[:1].upper()}{message[1:]}. Create it, or check {variable}."
     if isinstance(error, asyncpg.PostgresError):
         return f"The database refused: {error}."
     if isinstance(error, TimeoutError):
-        return "The database did not answer in time. Check host and port in DATABASE_URL."
+        return f"The database did not answer in time. Check host and port in {variable}."
     where = "sslmode" if "SSL" in str(error) else "host and port"
-    return f"The database cannot be reached: {error}. Check {where} in DATABASE_URL."
+    return f"The database cannot be reached: {error}. Check {where} in {variable}."

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from taskward.cli.environment import addresses, any_database
+from taskward.cli.environment import addresses, any_database, data_dir
+from taskward.cli.failures import blaming
+from taskward.database.connections import connect
+from taskward.database.dsn import Address
 from taskward.database.migrate import migrate, migration_sql
 from taskward.settings import load_settings
 
@@ -14,9 +17,43 @@ from taskward.settings import load_settings
 def run_migrations() -> int:
     settings = load_settings()
     with any_database(settings) as (requests, owner):
-        version = asyncio.run(migrate(owner, requests if requests != owner else None))
-    sys.stdout.write(f"The schema is at version {version}.\n")
+        version = bring_up_to_date(requests, owner)
+    where = f"the embedded server in {data_dir(settings)}" if settings.database_url is None else name_of(owner)
+    sys.stdout.write(f"The schema of {where} is at version {version}.\n")
     return 0
+
+
+def bring_up_to_date(requests: Address, owner: Address) -> str:
+    """Migrate.
+
+    Returns:
+        The schema version that was reached.
+    """
+    # Before, because then it is known which of the two cannot be connected to.
+    asyncio.run(_reach(requests))
+    if owner == requests:
+        return asyncio.run(migrate(owner))
+    with blaming("TASKWARD_MIGRATE_URL"):
+        asyncio.run(_reach(owner))
+    return asyncio.run(migrate(owner, requests))
+
+
+async def _reach(address: Address) -> None:
+    connection = await connect(address)
+    await connection.close()
+
+
+def name_of(address: Address) -> str:
+    """The database and the hosts of an address, without who logs in there."""
+    hosts = []
+    database = None
+    for dsn in address.dsns:
+        parts = urlsplit(dsn)
+        parameters = dict(parse_qsl(parts.query))
+        hosts.append(parts.hostname or parameters.get("host"))
+        database = unquote(parts.path.lstrip("/")) or parameters.get("dbname") or parameters.get("database")
+    where = ", ".join(filter(None, hosts))
+    return (f"database {database}" if database else "the database") + (f" on {where}" if where else "")
 
 
 def print_sql() -> int:

@@ -26,12 +26,12 @@ from taskward.cli.environment import (
     with_development_secret,
 )
 from taskward.cli.failures import CommandError
+from taskward.cli.migrate import bring_up_to_date
 from taskward.cli.token import make_token
 from taskward.cli.workers import run_workers
 from taskward.database.database import Database, SchemaBehindError, UnsafeRoleError
 from taskward.database.dsn import Address
 from taskward.database.embedded import EmbeddedServer, running
-from taskward.database.migrate import migrate
 from taskward.settings import Settings, load_settings
 
 _DAY = 86_400
@@ -89,7 +89,7 @@ def _prepare(settings: Settings) -> None:
     except (SchemaBehindError, UnsafeRoleError):
         if settings.migrate == "off":
             raise
-        asyncio.run(migrate(owner, requests if requests != owner else None))
+        bring_up_to_date(requests, owner)
         asyncio.run(_try_open(requests))
 
 
@@ -140,8 +140,9 @@ def _announce(settings: Settings, token: str | None, directory: Path | None) -> 
     if directory is not None:
         lines.append(f"  data:  {directory}")
     if token is not None:
-        header = f'-H "Authorization: Bearer {token}"'
-        lines += ["  try:", f'  curl {url}/api/v1/tasks {header} --json \'{{"title": "Buy milk"}}\'']
+        # Not `--json`, which curl has since 7.82 only.
+        headers = f"-H 'Authorization: Bearer {token}' -H 'Content-Type: application/json'"
+        lines += ["  try:", f'  curl {url}/api/v1/tasks {headers} -d \'{{"title": "Buy milk"}}\'']
     # Whoever started us may have gone; the service goes on.
     with contextlib.suppress(OSError):
         sys.stdout.write("\n".join(lines) + "\n")

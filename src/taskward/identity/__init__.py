@@ -5,7 +5,7 @@ from taskward.identity.issuer import FetchError
 from taskward.identity.keyring import KeyRing, load_keys
 from taskward.identity.keys import KeyConfigurationError
 from taskward.identity.owner import Caller, Owner, identity
-from taskward.identity.tokens import KeyNotFound, KeysNotFetched, Verifier
+from taskward.identity.tokens import KeyNotFound, KeysNotFetched, NotCompact, Verifier
 
 __all__ = [
     "Caller",
@@ -16,6 +16,7 @@ __all__ = [
     "KeyNotFound",
     "KeyRing",
     "KeysNotFetched",
+    "NotCompact",
     "Owner",
     "TokenRejected",
     "Verifier",

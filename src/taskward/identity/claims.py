@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 _LONGEST_USER_ID = 255
@@ -106,9 +107,9 @@ class ClaimRules:
             note("it has what TASKWARD_REQUIRED_CLAIMS asks for and nothing of TASKWARD_REJECT_CLAIMS", None)
         user_id = _find(payload, self.user_claim)
         if not isinstance(user_id, str) or not is_user_id(user_id):
-            raise TokenRejected(
-                f"its user claim {self.user_claim} is not a string of 1 to 255 characters without control characters"
-            )
+            missing = "is not there"
+            wrong = "is not a string of 1 to 255 characters without control characters"
+            raise TokenRejected(f"its user claim {self.user_claim} {missing if user_id is None else wrong}")
         note(f"its user claim {self.user_claim} names a user", None)
         return Claims(user_id, expires_at, max(starts, default=-math.inf), _read_scopes(payload))
 
@@ -119,9 +120,9 @@ class ClaimRules:
             TokenRejected: It is over, or has not begun.
         """
         if now >= claims.expires_at + self.leeway:
-            raise TokenRejected("it has expired", claims.expires_at)
+            raise TokenRejected("it has expired", _readable(claims.expires_at))
         if now < claims.not_before - self.leeway:
-            raise TokenRejected("it does not hold yet", claims.not_before)
+            raise TokenRejected("it does not hold yet", _readable(claims.not_before))
 
     def _check_audience(self, audience: object) -> None:
         named = [audience] if isinstance(audience, str) else audience
@@ -134,7 +135,9 @@ class ClaimRules:
         for name, values in self.required.items():
             claim = _find(payload, name)
             if values.isdisjoint(_spellings(claim)) and not (_ANY in values and claim is not None):
-                raise TokenRejected(f"its claim {name} is not what TASKWARD_REQUIRED_CLAIMS asks for")
+                missing = ", which TASKWARD_REQUIRED_CLAIMS asks for, is not there"
+                wrong = " has another value than TASKWARD_REQUIRED_CLAIMS asks for"
+                raise TokenRejected(f"its claim {name}{missing if claim is None else wrong}")
         for name, values in self.rejected.items():
             if any(_is_unwanted(claim, values) for claim in _meanings(payload, name)):
                 raise TokenRejected(f"its claim {name} is what TASKWARD_REJECT_CLAIMS does not want")
@@ -225,3 +228,10 @@ def _numeric_date(payload: Mapping[str, Any], name: str) -> float | None:
     if not math.isfinite(seconds):
         raise TokenRejected(f"its {name} is not a finite number")
     return seconds
+
+
+def _readable(seconds: float) -> str | float:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):  # beyond the calendar
+        return seconds

@@ -241,7 +241,11 @@ def load_keys(
     """
     unknown = [name for name in algorithms if name not in ALGORITHMS]
     if unknown:
-        raise KeyConfigurationError(f"TASKWARD_ALGORITHMS may name {', '.join(sorted(ALGORITHMS))}, and nothing else.")
+        meant = [name for name in ALGORITHMS if _plain(name) == _plain(unknown[0])]
+        hint = f"; did you mean {meant[0]}?" if meant else "."
+        raise KeyConfigurationError(
+            f"TASKWARD_ALGORITHMS may name {', '.join(sorted(ALGORITHMS))}, and nothing else{hint}"
+        )
     allowed = frozenset(algorithms) or ALGORITHMS
     if secrets:
         return FixedKeys(secret_keys(secrets, allowed))
@@ -253,3 +257,7 @@ def load_keys(
         "There is no key to verify tokens with: set TASKWARD_JWT_SECRET or BETTER_AUTH_SECRET, a secret shared with "
         "your app, or TASKWARD_ISSUER, TASKWARD_JWKS_URL or TASKWARD_PUBLIC_KEY, your issuer's keys."
     )
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))

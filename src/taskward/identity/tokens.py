@@ -33,6 +33,10 @@ _SEGMENTS = 3
 _TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 
+class NotCompact(TokenRejected):
+    """It is not written as a JWS in the compact form is."""
+
+
 class KeyNotFound(TokenRejected):
     """No key that is known verifies this token. The issuer may have published it since."""
 
@@ -108,7 +112,7 @@ class Verifier:
     def _verify_signed(self, token: str, note: Note) -> Claims:
         segments = token.split(".")
         if len(segments) != _SEGMENTS or not all(map(is_base64url, segments)):
-            raise TokenRejected("it is not three segments of canonical base64url", f"segments: {len(segments)}")
+            raise NotCompact("it is not three segments of canonical base64url")
         try:
             header = parse_object(decode_base64url(segments[0]))
         except Exception:  # noqa: BLE001 - crafted input raises RecursionError, UnicodeError and more; all mean the same

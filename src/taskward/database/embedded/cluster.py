@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -19,6 +20,8 @@ from taskward.database.embedded.errors import EmbeddedServerError
 if TYPE_CHECKING:
     from taskward.database.embedded.accounts import Account
     from taskward.database.embedded.binaries import Binaries
+
+_log = logging.getLogger(__name__)
 
 SUPERUSER = "postgres"
 ROLE = "taskward"
@@ -118,6 +121,7 @@ def _make(data_dir: Path, pgdata: Path, binaries: Binaries, account: Account | N
     if shutil.disk_usage(data_dir).free < _ROOM_NEEDED:
         msg = f"The disk of {data_dir} is full: a new database needs {_ROOM_NEEDED >> 20} MiB."
         raise EmbeddedServerError(msg)
+    _log.info("Making a PostgreSQL server in %s.", data_dir)  # which takes seconds
     making = Path(tempfile.mkdtemp(prefix=".new-", dir=data_dir))
     try:
         password = making / "password"
