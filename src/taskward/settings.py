@@ -13,10 +13,10 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from dotenv.parser import Binding, parse_stream
-from dotenv.variables import Variable, parse_variables
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from taskward.env_file import EnvFileError, read_names
 
 _PREFIX = "TASKWARD_"
 _ENV_FILE = Path(".env")
@@ -50,12 +50,6 @@ _KNOWN_SECRETS = frozenset(
 )
 # What python-jose takes for an asymmetric key; it would refuse to make a secret of it.
 _ASYMMETRIC = re.compile(r"----[- ]BEGIN |ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@openssh\.com")
-# An app that shares the file may name its variables in its own way, but not in a way that only another reader of
-# such files takes for a variable of ours: `$env:NAME`, or a name with an invisible character.
-_NAME = re.compile(r"(?!(?i:TASKWARD)[.-])[A-Za-z_][A-Za-z0-9_.-]*")
-# A line of ours inside of a value: a quote before it was left open.
-_SWALLOWED = re.compile(r"\n\s*(?:export\s+)?(?:TASKWARD_\w+|DATABASE_URL|BETTER_AUTH_SECRET)\s*=", re.IGNORECASE)
-_REFERENCE = re.compile(r"[A-Z_][A-Z0-9_]*")
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _SERVICE_LINK = re.compile(
     r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)"
@@ -287,53 +281,10 @@ def variable_names() -> dict[str, str]:
 
 
 def _names_in_env_file() -> Iterable[str]:
-    if not _ENV_FILE.is_file():
-        return ()
     try:
-        with _ENV_FILE.open(encoding=_ENV_FILE_ENCODING) as file:
-            bindings = list(parse_stream(file))
-    except OSError as error:
-        raise SettingsError(f"{_ENV_FILE} cannot be read: {error.strerror}.") from None
-    except UnicodeError:
-        raise SettingsError(f"{_ENV_FILE} is not UTF-8; save it as that.") from None
-    for binding in bindings:
-        _refuse_unreadable(binding)
-    _refuse_unset_references(bindings)
-    return [binding.key for binding in bindings if binding.key is not None]
-
-
-def _line(binding: Binding) -> str:
-    text = binding.original.string
-    blank = text[: len(text) - len(text.lstrip())]
-    return f"{_ENV_FILE} line {binding.original.line + blank.count(chr(10))}"
-
-
-def _refuse_unreadable(binding: Binding) -> None:
-    # It would be skipped, and so would the check that it was meant to switch on.
-    is_blank = binding.key is None and not binding.error
-    is_read = binding.key is not None and binding.value is not None and _NAME.fullmatch(binding.key)
-    if not (is_blank or is_read) or _SWALLOWED.search(binding.value or ""):
-        raise SettingsError(f"{_line(binding)} cannot be read: write NAME=value, and quote a value of several lines.")
-
-
-def _refuse_unset_references(bindings: Iterable[Binding]) -> None:
-    # They would become nothing, by which a check would be off, or less than what was meant. What is made of one is as
-    # good as not set.
-    ours = set(variable_names().values())
-    known = set(os.environ)
-    for binding in bindings:
-        if binding.key is None:
-            continue
-        references = [atom for atom in parse_variables(binding.value or "") if isinstance(atom, Variable)]
-        missing = [atom.name for atom in references if atom.default is None and atom.name not in known]
-        if missing and binding.key.upper() in ours:
-            # What is no usual name may be a piece of a secret.
-            name = f"{missing[0]}, which is" if _REFERENCE.fullmatch(missing[0]) else "a variable that is"
-            raise SettingsError(f"{_line(binding)} refers to {name} not set.")
-        if missing:
-            known.discard(binding.key)
-        else:
-            known.add(binding.key)
+        return read_names(_ENV_FILE, _ENV_FILE_ENCODING, set(variable_names().values()))
+    except EnvFileError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:

@@ -1,0 +1,83 @@
+"""Reading `.env` so that no line of it is silently skipped: the check that it was meant to switch on would be off."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+from dotenv.variables import Variable, parse_variables
+
+# An app that shares the file may name its variables in its own way, but not in a way that only another reader of
+# such files takes for a variable of ours: `$env:NAME`, or a name with an invisible character.
+_NAME = re.compile(r"(?!(?i:TASKWARD)[.-])[A-Za-z_][A-Za-z0-9_.-]*")
+# A line of ours inside of a value: a quote before it was left open.
+_SWALLOWED = re.compile(r"\n\s*(?:export\s+)?(?:TASKWARD_\w+|DATABASE_URL|BETTER_AUTH_SECRET)\s*=", re.IGNORECASE)
+_REFERENCE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+class EnvFileError(Exception):
+    """The file cannot be read as it was meant; the message is one sentence that repeats no value."""
+
+
+def read_names(path: Path, encoding: str, ours: Collection[str]) -> list[str]:
+    """The names of the variables in the file; none if there is no file.
+
+    Args:
+        path: The file.
+        encoding: Its encoding.
+        ours: The variables whose values count here, in capitals; the others are an app's that shares the file.
+
+    Raises:
+        EnvFileError: It cannot be read, a line would be skipped, or a value of ours refers to what is not set.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding=encoding) as file:
+            bindings = list(parse_stream(file))
+    except OSError as error:
+        raise EnvFileError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeError:
+        raise EnvFileError(f"{path} is not UTF-8; save it as that.") from None
+    for binding in bindings:
+        if not _is_read(binding):
+            raise EnvFileError(
+                f"{path} line {_line(binding)} cannot be read: write NAME=value, and quote a value of several lines."
+            )
+    _refuse_unset_references(path, bindings, ours)
+    return [binding.key for binding in bindings if binding.key is not None]
+
+
+def _line(binding: Binding) -> int:
+    text = binding.original.string
+    blank = text[: len(text) - len(text.lstrip())]
+    return binding.original.line + blank.count("\n")
+
+
+def _is_read(binding: Binding) -> bool:
+    if binding.key is None:
+        return not binding.error  # a blank line or a comment
+    named = binding.value is not None and _NAME.fullmatch(binding.key) is not None
+    return named and _SWALLOWED.search(binding.value or "") is None
+
+
+def _refuse_unset_references(path: Path, bindings: Iterable[Binding], ours: Collection[str]) -> None:
+    # They would become nothing, by which a check would be off, or less than what was meant. What is made of one is as
+    # good as not set.
+    known = set(os.environ)
+    for binding in bindings:
+        if binding.key is None:
+            continue
+        references = [atom for atom in parse_variables(binding.value or "") if isinstance(atom, Variable)]
+        missing = [atom.name for atom in references if atom.default is None and atom.name not in known]
+        if missing and binding.key.upper() in ours:
+            # What is no usual name may be a piece of a secret.
+            name = f"{missing[0]}, which is" if _REFERENCE.fullmatch(missing[0]) else "a variable that is"
+            raise EnvFileError(f"{path} line {_line(binding)} refers to {name} not set.")
+        if missing:
+            known.discard(binding.key)
+        else:
+            known.add(binding.key)
