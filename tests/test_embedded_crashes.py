@@ -104,6 +104,32 @@ def test_a_first_start_killed_at_any_moment_is_made_good_by_the_next(starter: St
     assert not list(data_dir.glob(".new-*"))
 
 
+WRITE = """
+import os, sys, time
+os.chdir(sys.argv[1])
+deadline = time.monotonic() + 0.7
+print(flush=True)
+try:
+    while time.monotonic() < deadline:
+        open(str(time.monotonic()), "w").close()
+except OSError:
+    pass
+"""
+
+
+def test_what_is_still_written_after_a_killed_first_start_is_cleared(starter: Starter, made: Path) -> None:
+    data_dir = starter.copy(made)
+    leftover = data_dir / ".new-left"
+    leftover.mkdir()
+    os.chown(leftover, starter.uid, -1)
+    with subprocess.Popen([sys.executable, "-c", WRITE, str(leftover)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with serving(starter, data_dir) as server:
+            assert query(server["dsn"], "SELECT 1") == 1
+    assert not leftover.exists()
+
+
 def test_a_killed_server_with_a_busy_backend_is_waited_for(starter: Starter, made: Path) -> None:
     process = Serving(starter, made)
     answer = process.answer()

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_ORPHAN_SECONDS = 5.0  # what is left then is for the next start
 SUPERUSER = "postgres"
 ROLE = "taskward"
 DATABASE = "taskward"
@@ -90,7 +92,7 @@ def ensure(data_dir: Path, binaries: Binaries, account: Account | None) -> tuple
     pgdata = data_dir / f"postgresql-{binaries.major}"
     for leftover in data_dir.glob(".new-*"):
         if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
+            _clear(leftover)
         else:
             leftover.unlink()
     if data_dir.joinpath("credentials.json").exists():
@@ -104,6 +106,15 @@ def ensure(data_dir: Path, binaries: Binaries, account: Account | None) -> tuple
     if not pgdata.exists():
         _make(data_dir, pgdata, binaries, account, credentials)
     return pgdata, credentials
+
+
+def _clear(leftover: Path) -> None:
+    # What a killed initdb had started notices only when it reads on, and writes until then.
+    deadline = time.monotonic() + _ORPHAN_SECONDS
+    shutil.rmtree(leftover, ignore_errors=True)
+    while leftover.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _write_credentials(data_dir: Path, credentials: Credentials) -> None:
