@@ -9,7 +9,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 from uuid import UUID
 
 import schemathesis
@@ -94,10 +94,10 @@ class Run:
 
     def map_path_parameters(self, _context: HookContext, path_parameters: dict[str, Any] | None) -> Any:
         """Of all ids that are UUIDs, every fifth stays as it is; the others become ids of tasks that there are."""
-        try:
-            number = UUID((path_parameters or {})["task_id"]).int
-        except (KeyError, TypeError, ValueError, AttributeError):
+        task_id = (path_parameters or {}).get("task_id")
+        if not _is_uuid(task_id):
             return path_parameters
+        number = UUID(task_id).int
         kind = number % 5
         if kind == len(self._ids):
             return path_parameters
@@ -105,7 +105,7 @@ class Run:
 
     def map_body(self, _context: HookContext, body: Any) -> Any:
         """An id chosen by the client is of a time long gone by: no schema can say "at most a day in the future"."""
-        if isinstance(body, dict) and isinstance(body.get("id"), str) and body["id"][14:15] == "7":
+        if isinstance(body, dict) and _is_uuid(body.get("id")) and body["id"][14] == "7":
             return {**body, "id": "00" + body["id"][2:]}
         return body
 
@@ -135,6 +135,14 @@ class Run:
         shown = response.text + json.dumps(dict(response.headers))
         if self._secret in shown:
             self.leaks.append(f"{case.method} {case.path}")
+
+
+def _is_uuid(value: object) -> TypeGuard[str]:
+    """Tell whether a value is a UUID as the document has it; what is meant to be wrong must not become right."""
+    try:
+        return isinstance(value, str) and str(UUID(value)) == value.lower()
+    except ValueError:
+        return False
 
 
 def _function(method: Callable[..., Any]) -> Callable[..., Any]:
