@@ -234,6 +234,19 @@ def test_a_signature_of_anything_else_is_refused(signer: Issuer):
             rejected(signer, f"{header}.{payload}.{encode(wrong)}")
 
 
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "PS384", "PS512"])
+def test_a_signature_whose_leading_zeros_are_cut_off_is_refused(algorithm: str):
+    signer = issuer(algorithm)
+    # One in 256 begins with a zero.
+    for number in range(10_000):
+        signed = signer.sign({**GOOD, "jti": number}).rpartition(".")[0]
+        raw = signer.signature(signed.encode())
+        if raw[0] == 0:
+            break
+    assert signer.verifier().verify(f"{signed}.{encode(raw)}").user_id == "alice"
+    rejected(signer, f"{signed}.{encode(raw[1:])}")
+
+
 def test_es256_signatures_are_two_numbers_of_32_bytes_and_nothing_else():
     signer = issuer("ES256")
     signed = signer.sign().rpartition(".")[0]

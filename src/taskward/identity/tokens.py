@@ -206,8 +206,12 @@ class _PssKey(Key):  # type: ignore[misc]
         self._key = key
         self._hash = self._hashes[algorithm]
         self._padding = padding.PSS(mgf=padding.MGF1(self._hash), salt_length=self._hash.digest_size)
+        self._signature_bytes = (key.key_size + 7) // 8
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
+        # OpenSSL also takes one whose leading zeros are cut off: a second spelling (RFC 8017, section 8.1.2, step 1).
+        if len(sig) != self._signature_bytes:
+            return False
         try:
             self._key.verify(sig, msg, self._padding, self._hash)
         except InvalidSignature:
