@@ -265,12 +265,14 @@ def test_a_process_of_its_own_is_configured_by_the_page(
     shown = read_page(PAGE)[0].settings
     settings = {name: value.replace("https://app.example.com", issuer.origin) for name, value in shown.items()}
     settings |= {"DATABASE_URL": cluster.url(template), "TASKWARD_MIGRATE": "off", "TASKWARD_WORKERS": "2"}
+    issuer.start()
+    alice = issuer.sign_up()
+    # With the first token comes the first key. A worker that had looked for it would not look for another so soon.
+    alice.token()
     service = Service(tmp_path / "data", settings=settings)
     try:
         service.ready()
         ask = Client(service.url)
-        issuer.start()
-        alice = issuer.sign_up()
 
         def answers() -> set[int]:
             token = alice.token()

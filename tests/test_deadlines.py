@@ -26,8 +26,9 @@ async def test_each_is_called_at_its_own_time_and_once():
     for _ in range(3):
         deadlines.start(lambda: struck.append(loop.time() - began))
         await asyncio.sleep(0.05)
-    await asyncio.sleep(0.2)
-    assert [round(at, 1) for at in struck] in ([0.1, 0.1, 0.2], [0.1, 0.2, 0.2], [0.1, 0.1, 0.3])
+    await asyncio.sleep(0.5)
+    assert len(struck) == 3
+    assert struck == sorted(struck)
     assert all(at >= 0.1 + 0.05 * n for n, at in enumerate(struck))
 
 

@@ -108,6 +108,7 @@ async def test_a_strangers_id_takes_about_as_long_as_an_unknown_one(alice: User,
     for _ in range(3):
         medians = await samples(bob, method, path, kinds, sized(25, 150))
         gaps.append((medians["strangers"] - medians["unknown"]) / min(medians.values()))
-        if abs(gaps[-1]) < 0.3:
+        # A difference that is there each time has the same sign each time.
+        if abs(gaps[-1]) < 0.3 or gaps[-1] * gaps[0] < 0:
             return
     pytest.fail(f"one of them takes longer each time: {gaps}")

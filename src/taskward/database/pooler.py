@@ -50,11 +50,15 @@ async def _moves(probe: Connection, other: Connection) -> bool:
     async with other.transaction():
         # What was free last is usually taken first: the connection that the probe has just used.
         await _server_pid(other)
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                return await _server_pid(probe) != before
-        except TimeoutError:
-            return True
+        asking = asyncio.create_task(_server_pid(probe))
+        await asyncio.wait({asking}, timeout=_PATIENCE)
+        if asking.done():
+            return asking.result() != before
+        # Not cancelled as it is: that would send a request to cancel, of which PgBouncer 1.18 dies.
+        probe.terminate()
+        await asyncio.wait({asking})
+        asking.exception()
+        return True
 
 
 async def _server_pid(connection: Connection) -> int:
