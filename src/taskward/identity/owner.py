@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -92,11 +93,9 @@ async def _verify_with_newer_keys(verifier: Verifier, token: str) -> Claims:
     known = verifier.keys.current
     certain = await verifier.keys.look_again()
     if verifier.keys.current is not known:
-        try:
+        with suppress(TokenRejected):
             return verifier.verify(token)
-        except TokenRejected:
-            raise InvalidToken from None
-    if certain:
-        raise InvalidToken
-    # The issuer may have made a new key while it is out of reach: whoever has a token of it should not log in anew.
-    raise KeysUnavailable(verifier.keys.retry_after)
+    elif not certain:
+        # The issuer may have made a new key while it is out of reach: whoever has a token of it should not log in anew.
+        raise KeysUnavailable(verifier.keys.retry_after)
+    raise InvalidToken
