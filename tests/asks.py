@@ -72,19 +72,22 @@ class Chooser:
 
     def members(self) -> dict[str, Any]:
         """Some members of a task, as they may be sent."""
-        sent: dict[str, Any] = {}
-        if self.one(True, False):
-            sent["title"] = self.title()
-        if self.one(False, True):
-            sent["description"] = self.one(f"About {self.user.marker}", None)
-        if self.one(False, True):
-            sent["completed"] = self.one(True, False)
-        return sent
+        return {name: value(self) for name, value in VALUES.items() if self.one(name == "title", name != "title")}
+
+
+VALUES: dict[str, Callable[[Chooser], Any]] = {
+    "title": Chooser.title,
+    "description": lambda of: of.one(f"About {of.user.marker}", None),
+    "completed": lambda of: of.one(True, False),
+}
+"""Values of each member that clients may write."""
+FILTERED: dict[str, tuple[str, ...]] = {"completed": ("true", "false"), "deleted": ("true", "false")}
+"""Values of each filter of a listing."""
 
 
 def _list(of: Chooser) -> Ask:
     params = {}
-    for name, values in (("completed", ("true", "false")), ("deleted", ("true", "false")), ("limit", "12")):
+    for name, values in {**FILTERED, "limit": ("1", "2")}.items():
         value = of.one(None, *values)
         if value is not None:
             params[name] = value
@@ -101,9 +104,9 @@ def next_page(of: Chooser) -> Ask:
     if not cursors:
         return Ask("GET", TASKS, params={"limit": "1"})
     cursor = of.one(*reversed(cursors))
-    (completed, deleted), _ = cursors[cursor]
-    params = {"cursor": cursor, "deleted": deleted, "limit": of.one("1", "2", "200")}
-    return Ask("GET", TASKS, params=params if completed is None else {**params, "completed": completed})
+    shape, _ = cursors[cursor]
+    filters = {name: value for name, value in shape.items() if value is not None}
+    return Ask("GET", TASKS, params={"cursor": cursor, "limit": of.one("1", "2", "200"), **filters})
 
 
 def _create(of: Chooser) -> Ask:

@@ -29,6 +29,10 @@ NO_IDS = ("x", "0" * 36, "null", "%", "'; --")
 # What a row that went to the trash has and the answer, 204, does not tell.
 UNTOLD = object()
 
+# What a member of a new task is that is not sent.
+DEFAULTS: dict[str, Any] = {"description": None, "completed": False}
+WRITABLE = ("title", *DEFAULTS)
+
 Route = tuple[str, str]
 Seen = tuple[Route, int | str]
 Task = dict[str, Any]
@@ -92,7 +96,7 @@ class World:
 
     def __init__(self) -> None:
         self.users: list[User] = []
-        self.cursors: dict[str, tuple[tuple[Any, ...], str]] = {}
+        self.cursors: dict[str, tuple[dict[str, str | None], str]] = {}
         self.tags: dict[str, tuple[Any, ...]] = {}
         self.seen: Counter[Seen] = Counter()
 
@@ -193,8 +197,8 @@ class User:
         return self.clock
 
     def _list(self, ask: Ask, answer: httpx.Response) -> None:
-        completed, deleted = ask.params.get("completed"), ask.params.get("deleted", "false")
-        shape, limit = (completed, deleted), int(ask.params.get("limit", 50))
+        shape = {name: ask.params.get(name, left_out) for name, (left_out, _) in FILTERS.items()}
+        limit = int(ask.params.get("limit", 50))
         made_for, after = self.world.cursors.get(ask.params.get("cursor", ""), (shape, ""))
         if made_for != shape:
             self._problem(ask, answer, 422)
@@ -202,11 +206,10 @@ class User:
         rows = [
             task
             for task_id, task in sorted(self.tasks.items(), reverse=True)
-            if (task["deleted_at"] is not None) == (deleted == "true")
-            and completed in {None, str(task["completed"]).lower()}
+            if all(value is None or FILTERS[name][1](task, value) for name, value in shape.items())
             and (not after or task_id < after)
         ]
-        key = (self.id, self.clock, shape, limit, after)
+        key = (self.id, self.clock, tuple(shape.items()), limit, after)
         tag = answer.headers["etag"]
         assert self.tags.setdefault(key, tag) == tag
         assert self.world.tags.setdefault(tag, key) == key
@@ -244,7 +247,7 @@ class User:
             return
         assert answer.status_code == 201, answer.text
         task = answer.json()
-        expected = {"description": None, "completed": False, "id": task["id"], **ask.body}
+        expected = {**DEFAULTS, "id": task["id"], **ask.body}
         times = dict.fromkeys(("created_at", "updated_at"), task["created_at"])
         ends = {"completed_at": task["created_at"] if expected["completed"] else None, "deleted_at": None}
         assert task == {**expected, **times, **ends, "user_id": self.id, "version": self._tick()}
@@ -268,7 +271,7 @@ class User:
     def _update(self, ask: Ask, answer: httpx.Response) -> None:
         task = self._find(ask, answer)
         if task is not None:
-            changes = {name: ask.body[name] for name in ("title", "description", "completed") if name in ask.body}
+            changes = {name: ask.body[name] for name in WRITABLE if name in ask.body}
             self._changed(task, changes, answer)
 
     def _complete(self, ask: Ask, answer: httpx.Response) -> None:
@@ -308,6 +311,13 @@ class User:
         assert answer.status_code == 200
         if ask.method != "HEAD":
             assert answer.json()["user_id"] == self.id
+
+
+# By parameter: what it is where it is left out, None for no matter what; and whether a task has a value of it.
+FILTERS: dict[str, tuple[str | None, Callable[[Task, str], bool]]] = {
+    "completed": (None, lambda task, value: task["completed"] == (value == "true")),
+    "deleted": ("false", lambda task, value: (task["deleted_at"] is not None) == (value == "true")),
+}
 
 
 def _time(text: str) -> datetime:

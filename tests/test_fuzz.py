@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from taskward.tasks.models import TaskRead
 from tests.conftest import NO_TLS, make_token
 
-MEMBERS = ["id", "title", "description", "completed", "completed_at", "version", "user_id", "deleted_at", "\ud800", ""]
+MEMBERS = [*TaskRead.model_fields, "\ud800", ""]
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=300),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

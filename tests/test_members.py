@@ -14,6 +14,7 @@ from taskward.database.roles import GRANTS
 from taskward.database.tables import OwnedTable, columns
 from taskward.tasks.models import EXAMPLE, Task, TaskCreate, TaskFilters, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.query import READ, listing
+from tests import asks, oracle
 from tests.conftest import User
 
 READABLE = list(TaskRead.model_fields)
@@ -43,6 +44,11 @@ def test_the_rights_on_a_task_are_those_that_its_members_need():
         "UPDATE": CHANGEABLE | {"updated_at", "deleted_at"} | SET_BY_THE_SERVER,
         "DELETE": set(),
     }
+
+
+def test_the_state_machine_sends_every_member_and_every_filter_and_judges_them():
+    assert set(asks.VALUES) == set(oracle.WRITABLE) == CHANGEABLE
+    assert set(asks.FILTERED) == set(oracle.FILTERS) == set(FILTERS)
 
 
 _COLUMNS = """

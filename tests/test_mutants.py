@@ -29,6 +29,14 @@ def check(value, other):
     except KeyError:
         raise
 
+def quiet(value, other):
+    if not value or other:
+        return False
+    try:
+        return value > 1
+    except TypeError:
+        return False
+
 class Reader:
     async def read(self):
         await self.check_all()
@@ -83,6 +91,15 @@ def test_refusals_and_what_leads_to_them_are_found():
         "len(value) -> True",
         "other -> True",
         'raise Refused(f"not {value}") -> pass',
+    ]
+
+
+def test_refusals_that_raise_nothing_are_found():
+    assert list(found("quiet_refusals").values()) == [
+        "not value or other -> False",
+        "not value -> False",
+        "other -> False",
+        "return False -> return True",
     ]
 
 

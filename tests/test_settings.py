@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -51,6 +52,20 @@ VALUES: dict[str, tuple[str, Any]] = {
     "trusted_proxies": ("10.0.0.0/8", ("10.0.0.0/8",)),
     "request_timeout": ("2.5", 2.5),
 }
+
+
+def test_every_setting_is_read_by_somebody():
+    package = Path(implementation.__file__).parent
+    trees = [ast.parse(file.read_text()) for file in (package / "app.py", *package.glob("cli/*.py"))]
+    named = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    # What settings make of each other.
+    derived = ast.parse(Path(implementation.__file__).read_text())
+    named |= {
+        node.attr
+        for node in ast.walk(derived)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    assert sorted(Settings.model_fields.keys() - named) == []
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.mutants.catalogue import EQUIVALENT, catalogue
-from tests.mutants.running import Job, job_of, run_all
+from tests.mutants.running import job_of, run_all
 from tests.mutants.source import Mutant, MutantError, Source
 from tests.mutants.verdicts import Verdict, judge, table
 
@@ -51,28 +51,36 @@ def _chosen(mutants: list[Mutant], words: list[str]) -> list[Mutant]:
 
 
 def _try(source: Source, mutants: list[Mutant]) -> Iterator[Verdict]:
-    jobs, known = [], {mutant.name: mutant for mutant in mutants}
-    # Whatever fails without a mutant says nothing about one.
     files: dict[str, list[str]] = {}
     for test in dict.fromkeys(test for mutant in mutants for test in mutant.tests):
         files.setdefault(test.partition("::")[0], []).append(test)
-    for file, tests in files.items():
-        jobs.append(job_of(source, Mutant(f"nothing changed: {file}", (), (file,) if file in tests else tuple(tests))))
+    unchanged = [
+        Mutant(f"nothing changed: {file}", (), (file,) if file in tests else tuple(tests), stays_green=True)
+        for file, tests in files.items()
+    ]
+    red = []
+    for verdict in _run(source, unchanged):
+        yield verdict
+        if not verdict.good:
+            red.append(verdict.name)
+    if red:
+        raise MutantError(f"tests that fail without a mutant say nothing about one; {'; '.join(red)}")
+    yield from _run(source, mutants)
+
+
+def _run(source: Source, mutants: list[Mutant]) -> Iterator[Verdict]:
+    jobs, known = [], {mutant.name: mutant for mutant in mutants}
     for mutant in mutants:
         try:
             jobs.append(job_of(source, mutant))
         except MutantError as error:
             raise MutantError(f"{mutant.name}: {error}") from None
     for job, report in run_all(ROOT, jobs):
-        verdict = judge(known.get(job.name) or _unchanged(job), report, EQUIVALENT)
+        verdict = judge(known[job.name], report, EQUIVALENT)
         print(verdict.line, flush=True)
         if not verdict.good:
             print("\n".join(f"    {line}" for line in report.output.splitlines()[-12:]), flush=True)
         yield verdict
-
-
-def _unchanged(job: Job) -> Mutant:
-    return Mutant(job.name, (), job.tests, stays_green=True)
 
 
 def _options() -> argparse.Namespace:

@@ -62,7 +62,7 @@ IDENTITY = {
     "keys.py algorithms_of: an Ed25519 key of small": (
         KEY_SETS + "an_ed25519_key_for_which_anybody_can_sign_is_not_used",
     ),
-    "keys.py": ("tests/test_keys.py",),
+    "keys.py": ("tests/test_keys.py", "tests/test_key_sets.py"),
     "owner.py BearerToken": (
         _PROBLEMS + "of_several_mistakes_the_first_in_order_is_told",
         _PROBLEMS + "two_authorization_headers_are_no_token",
@@ -104,6 +104,11 @@ IDENTITY = {
     "tokens.py _check_header": (_TOKENS + "a_header_that_asks_for_more_than_is_understood_is_refused",),
     "tokens.py Verifier._verify_signed: _check_header": (
         _TOKENS + "a_header_that_asks_for_more_than_is_understood_is_refused",
+    ),
+    "tokens.py _Ed25519Key.verify": (_TOKENS + "a_signature_of_anything_else_is_refused",),
+    "tokens.py _PssKey.verify": (
+        _TOKENS + "a_signature_of_anything_else_is_refused",
+        _TOKENS + "a_signature_whose_leading_zeros_are_cut_off_is_refused",
     ),
     "tokens.py _Ed25519Key": (_TOKENS + "an_algorithm_that_python_jose_lacks_takes_no_key_of_another_kind",),
     "tokens.py _PssKey": (_TOKENS + "an_algorithm_that_python_jose_lacks_takes_no_key_of_another_kind",),

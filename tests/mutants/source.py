@@ -131,6 +131,12 @@ class Module:
         """
         return self._unique(self._refusals(is_refusal))
 
+    def quiet_refusals(self) -> Iterator[Found]:
+        """Each condition that leads to nothing but `return False`, `return None` or `return []`, to be replaced by
+        False, and each of its parts; and each `return False` for an exception, to be replaced by `return True`.
+        """
+        return self._unique(self._quiet_refusals())
+
     def checks(self) -> Iterator[Found]:
         """Each statement that only calls a function named `check…`, to be replaced by `pass`."""
         return self._unique(
@@ -167,6 +173,16 @@ class Module:
                         f"{place}: {self._message(raises[0])}, if {self._shown(part)}",
                         self._span(part, replacement),
                     )
+
+    def _quiet_refusals(self) -> Iterator[Found]:
+        for place, node in self._walk():
+            if isinstance(node, ast.If) and len(node.body) == 1 and _is_empty_return(node.body[0]):
+                what = self._shown(node.body[0])
+                for part, replacement in ((node.test, "False"), *_parts(node.test)):
+                    yield f"{place}: {what}, if {self._shown(part)}", self._span(part, replacement)
+            if isinstance(node, ast.ExceptHandler) and self._shown(node.body[-1]) == "return False":
+                assert node.type is not None
+                yield f"{place}: return False for {self._shown(node.type)}", self._span(node.body[-1], "return True")
 
     def _owner_predicates(self) -> Iterator[Found]:
         groups: dict[str, str] = {}
@@ -215,6 +231,15 @@ class Module:
             return _raised(node)
         shown = argument.value if isinstance(argument, ast.Constant) else self._shown(argument)
         return textwrap.shorten(str(shown).removeprefix('f"').removeprefix("f'").strip("\"'"), 60, placeholder="…")
+
+
+def _is_empty_return(node: ast.stmt) -> bool:
+    if not isinstance(node, ast.Return):
+        return False
+    value = node.value
+    return (isinstance(value, ast.Constant) and (value.value is False or value.value is None)) or (
+        isinstance(value, ast.List) and not value.elts
+    )
 
 
 def _raised(node: ast.Raise) -> str:

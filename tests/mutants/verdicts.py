@@ -49,7 +49,8 @@ def judge(mutant: Mutant, report: Report, equivalent: Mapping[str, str]) -> Verd
     elif reason is not None:
         outcome, good = f"cannot be noticed: {reason}", True
     else:
-        outcome, good = f"SURVIVED {report.passed} tests", False
+        tried = ", ".join(test.removeprefix("tests/") for test in mutant.tests)
+        outcome, good = f"SURVIVED {report.passed} tests ({tried}): write one that fails, or name one that does", False
     return Verdict(mutant.name, outcome, report.seconds, good)
 
 

@@ -33,7 +33,9 @@ GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
             "created_at", "updated_at", "deleted_at",
         ),
         "INSERT": ("user_id", "id", "title", "description", "completed", "completed_at", "version"),
-        "UPDATE": ("title", "description", "completed", "completed_at", "version", "updated_at", "deleted_at"),
+        "UPDATE": (
+            "title", "description", "completed", "completed_at", "version", "updated_at", "deleted_at",
+        ),
         "DELETE": (),
     },
     "tombstone": {
