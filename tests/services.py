@@ -37,6 +37,14 @@ def eventually(condition: Callable[[], Any], seconds: float = 10) -> bool:
     return True
 
 
+def runs(process: psutil.Process) -> bool:
+    """Tell whether it has not ended; where nobody collects orphans, as in some containers, an ended one stays."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class Service:
     """A process that serves on a port of its own, started in a process group of its own, as a shell would.
 

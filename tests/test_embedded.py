@@ -20,7 +20,7 @@ import pytest
 
 from taskward.database.embedded import EmbeddedServerError, default_data_dir, read_dsn, running
 from taskward.database.embedded.directory import LOG_LIMIT
-from tests.services import eventually
+from tests.services import eventually, runs
 from tests.starters import (  # noqa: F401 - some are fixtures
     ROOT,
     SYSTEM_15,
@@ -197,7 +197,7 @@ def test_stop_leaves_no_process_even_with_a_client_at_work(starter: Starter, mad
     began = time.monotonic()
     process.stop()
     client.join()
-    assert not any(each.is_running() for each in processes)
+    assert not any(runs(each) for each in processes)
     assert time.monotonic() - began < 5
     assert not made.joinpath("run", ".s.PGSQL.5432").exists()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from tests.services import eventually
+from tests.services import eventually, runs
 from tests.starters import (  # noqa: F401 - some are fixtures
     ROOT,
     Serving,
@@ -79,7 +79,7 @@ def test_a_killed_parent_takes_the_server_with_it(starter: Starter, made: Path) 
     query(answer["dsn"], "CREATE TABLE IF NOT EXISTS parent AS SELECT 1 AS one")
     processes = family(answer["pid"])
     process.kill()
-    assert eventually(lambda: not any(each.is_running() for each in processes))
+    assert eventually(lambda: not any(runs(each) for each in processes))
     with serving(starter, made) as again:
         assert query(again["dsn"], "SELECT count(*) FROM parent") == 1
 
@@ -144,7 +144,7 @@ def test_a_killed_server_with_a_busy_backend_is_waited_for(starter: Starter, mad
     processes = family(answer["pid"])
     os.kill(answer["pid"], signal.SIGKILL)
     process.stop()
-    assert any(each.is_running() for each in processes[1:]), "the query ended too soon to show anything"
+    assert any(runs(each) for each in processes[1:]), "the query ended too soon to show anything"
     try:
         with serving(starter, made) as again:
             assert query(again["dsn"], "SELECT 1") == 1
