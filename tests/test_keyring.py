@@ -234,6 +234,7 @@ async def test_an_issuer_that_is_down_is_named_without_its_query(publisher: Publ
         "http://[::2]/", "ftp://id.example/", "file:///etc/passwd", "id.example", "//id.example", "https://", "https:///keys",
         "https://user:password@id.example/keys", "https://id.example/keys#1", "https://id.example/ke ys", "https://[::1",
         "https://id.example:99999/", "https://xn--/", "", "https://id.example/\x00", "javascript:alert(1)",
+        "https://id.example/ke\u200bys",
     ],
 )  # fmt: skip
 def test_an_address_that_nothing_should_be_fetched_from_is_refused(address: str):
@@ -294,6 +295,30 @@ async def test_whoever_stops_waiting_does_not_stop_the_fetch(publisher: Publishe
         await patient
         assert impatient.cancelled()
         assert accepts(keys, SECOND.sign(kid="2"))
+
+
+async def test_only_so_many_wait_for_a_fetch(publisher: Publisher, clock: Clock):
+    async with kept(publisher, clock) as keys:
+        publisher.publish(SECOND.jwk(kid="2"), seconds=0.3)
+        waiting = [asyncio.create_task(keys.look_again()) for _ in range(100)]
+        await asyncio.sleep(0)
+        assert await keys.look_again() is False
+        assert not any(one.done() for one in waiting)
+        assert await asyncio.gather(*waiting) == [True] * 100
+
+
+async def test_nobody_waits_for_an_issuer_that_was_out_of_reach_just_now(publisher: Publisher, clock: Clock):
+    async with kept(publisher, clock) as keys:
+        publisher.stop()
+        assert await keys.look_again() is False
+        publisher.start()
+        publisher.publish(SECOND.jwk(kid="2"), seconds=0.3)
+        clock.time += 31
+        first = asyncio.create_task(keys.look_again())
+        await soon(lambda: keys._flight is not None)
+        assert await keys.look_again() is False
+        assert not first.done()
+        assert await first is True
 
 
 async def test_known_keys_stay_in_use_while_the_issuer_is_down(
@@ -486,6 +511,13 @@ async def test_closing_in_the_middle_of_a_fetch_leaves_nothing_running(publisher
     async with asyncio.timeout(2), keys.maintained():
         await asyncio.sleep(0.05)
     assert asyncio.all_tasks() == before
+
+
+async def test_after_closing_nothing_is_fetched(publisher: Publisher, clock: Clock):
+    async with kept(publisher, clock) as keys:
+        pass
+    assert await keys.look_again() is False
+    assert publisher.count() == 1
 
 
 async def test_fixed_keys_have_nowhere_to_look():

@@ -39,6 +39,7 @@ IDENTITY = {
     ),
     "claims.py _numeric_date": (_CLAIMS + "a_time_that_is_no_finite_number_is_refused",),
     "encoding.py decode_base64url": (KEY_SETS + "a_malformed_key_is_not_used_and_spoils_no_other",),
+    "encoding.py is_base64url": (_TOKENS + "a_token_is_written_in_one_way_only",),
     "encoding.py": _SHAPES,
     "issuer.py KeySource.__init__": (_RING + "an_address_that_nothing_should_be_fetched_from_is_refused",),
     "issuer.py KeySource.fetch": (_RING + "what_is_no_document_is_refused",),
@@ -55,6 +56,11 @@ IDENTITY = {
     "keyring.py load_keys": (
         _KEYS + "without_any_key_the_sentence_names_all_ways_to_give_one",
         _KEYS + "an_algorithm_that_is_not_known_is_refused_by_a_sentence_with_those_that_are",
+    ),
+    "keyring.py FetchedKeys.look_again": (
+        _RING + "only_so_many_wait_for_a_fetch",
+        _RING + "nobody_waits_for_an_issuer_that_was_out_of_reach_just_now",
+        _RING + "after_closing_nothing_is_fetched",
     ),
     "keys.py algorithms_of: an RSA key so large": (KEY_SETS + "an_rsa_key_that_would_be_slow_is_not_used",),
     "keys.py algorithms_of: an RSA key with a small": (KEY_SETS + "an_rsa_key_with_a_small_factor_is_not_used",),
