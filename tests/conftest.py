@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from uuid import UUID
 
 import asyncpg
@@ -34,7 +34,6 @@ from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.database.embedded import running
 from taskward.database.migrate import migrate
-from taskward.database.roles import RoleNames, quote_identifier
 from taskward.identity import Owner
 from taskward.identity.tokens import sign
 from taskward.settings import Settings
@@ -372,50 +371,3 @@ async def two_users(database: Database) -> tuple[str, str]:
     for name in names:
         await write_task(database, name)
     return names
-
-
-class Place:
-    """Databases and roles of one test in a cluster, all dropped after it."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        self._databases: list[str] = []
-        self._roles: list[str] = []
-
-    async def database(self, name: str | None = None, *, owner: str = "taskward", options: str = "") -> str:
-        """Make a database; the URL is its owner's."""
-        name = name or f"place_{secrets.token_hex(4)}"
-        await execute(
-            self.cluster.superuser,
-            f"CREATE DATABASE {quote_identifier(name)} OWNER {quote_identifier(owner)} {options}",
-        )
-        self._databases.append(name)
-        self._roles += RoleNames.of(name).requests, RoleNames.of(name).probe
-        return self.url(name, owner)
-
-    async def role(self, attributes: str = "", *, member_of: str | None = None, name: str | None = None) -> str:
-        """Make a role that may log in."""
-        name = name or f"role_{secrets.token_hex(4)}"
-        login = f"CREATE ROLE {quote_identifier(name)} LOGIN PASSWORD 'secret' {attributes}"
-        grants = [f"GRANT {quote_identifier(member_of)} TO {quote_identifier(name)}"] if member_of else []
-        await execute(self.cluster.superuser, login, *grants)
-        self._roles.append(name)
-        return name
-
-    def url(self, database: str, role: str, *, superuser: bool = False) -> str:
-        parts = urlsplit(self.cluster.superuser if superuser else self.cluster.owner)
-        credentials = parts.netloc if superuser or role == "taskward" else f"{quote(role)}:secret@"
-        return urlunsplit(parts._replace(netloc=credentials, path=f"/{quote(database, safe='')}"))
-
-    async def clear(self) -> None:
-        databases = [f"DROP DATABASE {quote_identifier(name)} WITH (FORCE)" for name in self._databases]
-        roles = [f"DROP ROLE IF EXISTS {quote_identifier(name)}" for name in reversed(self._roles)]
-        await execute(self.cluster.superuser, *databases, *roles)
-
-
-@pytest.fixture
-async def place(either_cluster: Cluster) -> AsyncIterator[Place]:
-    """Where a test makes databases and roles of its own, on the newest PostgreSQL and on the oldest."""
-    place = Place(either_cluster)
-    yield place
-    await place.clear()

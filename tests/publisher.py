@@ -11,6 +11,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
+from taskward.identity.issuer import KeySource
+from tests.issuer import Issuer, new_private
+
+FIRST, SECOND = (Issuer("ES256", new_private("ES256")) for _ in range(2))
+"""Whose key is published to begin with, as `1`, and somebody else."""
 DISCOVERY = "/.well-known/openid-configuration"
 KEYS = "/keys"
 
@@ -101,3 +108,14 @@ def publishing(*keys: Any) -> Iterator[Publisher]:
         yield publisher
     finally:
         publisher.stop()
+
+
+@pytest.fixture(name="publisher")
+def publisher_fixture() -> Iterator[Publisher]:
+    with publishing(FIRST.jwk(kid="1")) as publisher:
+        yield publisher
+
+
+def source(publisher: Publisher, **changes: Any) -> KeySource:
+    """Where the publisher's keys come from: by their address, unless something else is chosen."""
+    return KeySource(**{"issuer": None, "jwks_url": publisher.keys_url, **changes})

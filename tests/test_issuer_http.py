@@ -16,18 +16,11 @@ from fastapi import FastAPI
 
 from taskward.app import create_app
 from tests.conftest import NO_TLS, Cluster, make_settings, serving
-from tests.issuer import Issuer, issuer, new_private
-from tests.publisher import Publisher, publishing
+from tests.issuer import Issuer, issuer
+from tests.publisher import FIRST, SECOND, Publisher, publisher_fixture  # noqa: F401 - a fixture
 from tests.services import eventually
 
-FIRST, SECOND = (Issuer("ES256", new_private("ES256")) for _ in range(2))
 TASKS = "/api/v1/tasks"
-
-
-@pytest.fixture
-def publisher() -> Iterator[Publisher]:
-    with publishing(FIRST.jwk(kid="1")) as publisher:
-        yield publisher
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from taskward.database.migrate import MigrationError, head, migrate, migration_s
 from taskward.database.roles import SCHEMA, RoleNames
 from taskward.database.tables import OwnedTable
 from taskward.tasks.models import Task, Tombstone
-from tests.conftest import Cluster, Place, connected, execute, name_of, opened, write_task
+from tests.conftest import Cluster, connected, execute, name_of, opened, write_task
+from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 
 _CATALOGUE = """
 SELECT 'column', concat_ws(' ', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,

@@ -16,7 +16,8 @@ from taskward.identity import Owner
 from taskward.tasks.models import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
-from tests.conftest import Place, connected, execute, name_of, opened, write_task
+from tests.conftest import connected, execute, name_of, opened, write_task
+from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 
 
 async def with_dedicated_role(place: Place) -> tuple[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 _CLAIMS, _TOKENS, _KEYS = "tests/test_claims.py::test_", "tests/test_tokens.py::test_", "tests/test_keys.py::test_"
-KEY_SETS, _RING, _HTTP = (
+KEY_SETS, _SOURCE, _RING, _HTTP = (
     "tests/test_key_sets.py::test_",
+    "tests/test_key_source.py::test_",
     "tests/test_keyring.py::test_",
     "tests/test_issuer_http.py::test_",
 )
@@ -41,16 +42,16 @@ IDENTITY = {
     "encoding.py decode_base64url": (KEY_SETS + "a_malformed_key_is_not_used_and_spoils_no_other",),
     "encoding.py is_base64url": (_TOKENS + "a_token_is_written_in_one_way_only",),
     "encoding.py": _SHAPES,
-    "issuer.py KeySource.__init__": (_RING + "an_address_that_nothing_should_be_fetched_from_is_refused",),
-    "issuer.py KeySource.fetch": (_RING + "what_is_no_document_is_refused",),
+    "issuer.py KeySource.__init__": (_SOURCE + "an_address_that_nothing_should_be_fetched_from_is_refused",),
+    "issuer.py KeySource.fetch": (_SOURCE + "what_is_no_document_is_refused",),
     "issuer.py KeySource._discover": (
-        _RING + "what_is_no_document_is_refused",
-        _RING + "a_discovery_document_of_another_issuer_is_refused_with_its_name",
-        _RING + "a_discovery_document_without_a_proper_address_is_refused",
-        _RING + "an_issuer_elsewhere_cannot_point_to_this_machine",
-        _RING + "an_issuer_that_speaks_https_cannot_point_to_http",
+        _SOURCE + "what_is_no_document_is_refused",
+        _SOURCE + "a_discovery_document_of_another_issuer_is_refused_with_its_name",
+        _SOURCE + "a_discovery_document_without_a_proper_address_is_refused",
+        _SOURCE + "an_issuer_elsewhere_cannot_point_to_this_machine",
+        _SOURCE + "an_issuer_that_speaks_https_cannot_point_to_http",
     ),
-    "issuer.py": ("tests/test_keyring.py",),
+    "issuer.py": ("tests/test_key_source.py",),
     "jwks.py _public_key": (KEY_SETS + "a_key_of_an_unknown_kind_is_told_from_one_that_is_weak",),
     "jwks.py": ("tests/test_key_sets.py",),
     "keyring.py load_keys": (
@@ -86,7 +87,7 @@ IDENTITY = {
     ),
     "tokens.py Verifier.verify: it is longer": (_TOKENS + "a_token_longer_than_8_kib_is_refused",),
     "tokens.py Verifier.verify: self._rules.check_times": (
-        _CLAIMS + "a_verified_token_is_not_verified_again_but_for_its_times",
+        "tests/test_remembered_tokens.py::test_a_verified_token_is_not_verified_again_but_for_its_times",
     ),
     "tokens.py Verifier._verify_signed: self._rules.check_times": (
         _CLAIMS + "a_token_expires_leeway_seconds_after_its_expiry",
@@ -123,6 +124,7 @@ IDENTITY = {
         "tests/test_tokens.py",
         "tests/test_claims.py",
         "tests/test_key_sets.py",
+        "tests/test_key_source.py",
         "tests/test_keyring.py",
         "tests/test_keys.py",
     ),

@@ -1,0 +1,59 @@
+"""Databases and roles that a test makes for itself."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import pytest
+
+from taskward.database.roles import RoleNames, quote_identifier
+from tests.conftest import Cluster, execute
+
+
+class Place:
+    """Databases and roles of one test in a cluster, all dropped after it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._databases: list[str] = []
+        self._roles: list[str] = []
+
+    async def database(self, name: str | None = None, *, owner: str = "taskward", options: str = "") -> str:
+        """Make a database; the URL is its owner's."""
+        name = name or f"place_{secrets.token_hex(4)}"
+        await execute(
+            self.cluster.superuser,
+            f"CREATE DATABASE {quote_identifier(name)} OWNER {quote_identifier(owner)} {options}",
+        )
+        self._databases.append(name)
+        self._roles += RoleNames.of(name).requests, RoleNames.of(name).probe
+        return self.url(name, owner)
+
+    async def role(self, attributes: str = "", *, member_of: str | None = None, name: str | None = None) -> str:
+        """Make a role that may log in."""
+        name = name or f"role_{secrets.token_hex(4)}"
+        login = f"CREATE ROLE {quote_identifier(name)} LOGIN PASSWORD 'secret' {attributes}"
+        grants = [f"GRANT {quote_identifier(member_of)} TO {quote_identifier(name)}"] if member_of else []
+        await execute(self.cluster.superuser, login, *grants)
+        self._roles.append(name)
+        return name
+
+    def url(self, database: str, role: str, *, superuser: bool = False) -> str:
+        parts = urlsplit(self.cluster.superuser if superuser else self.cluster.owner)
+        credentials = parts.netloc if superuser or role == "taskward" else f"{quote(role)}:secret@"
+        return urlunsplit(parts._replace(netloc=credentials, path=f"/{quote(database, safe='')}"))
+
+    async def clear(self) -> None:
+        databases = [f"DROP DATABASE {quote_identifier(name)} WITH (FORCE)" for name in self._databases]
+        roles = [f"DROP ROLE IF EXISTS {quote_identifier(name)}" for name in reversed(self._roles)]
+        await execute(self.cluster.superuser, *databases, *roles)
+
+
+@pytest.fixture(name="place")
+async def place_fixture(either_cluster: Cluster) -> AsyncIterator[Place]:
+    """Where a test makes databases and roles of its own, on the newest PostgreSQL and on the oldest."""
+    place = Place(either_cluster)
+    yield place
+    await place.clear()
