@@ -57,15 +57,21 @@ VALUES: dict[str, tuple[str, Any]] = {
 def test_every_setting_is_read_by_somebody():
     package = Path(implementation.__file__).parent
     trees = [ast.parse(file.read_text()) for file in (package / "app.py", *package.glob("cli/*.py"))]
-    named = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    # What settings make of each other.
-    derived = ast.parse(Path(implementation.__file__).read_text())
-    named |= {
+    read = {name for tree in trees for name in read_of(tree, "settings")}
+    # What is read through a property of the settings.
+    for node in ast.walk(ast.parse(Path(implementation.__file__).read_text())):
+        if isinstance(node, ast.FunctionDef) and node.name in read:
+            read |= read_of(node, "self")
+    assert sorted(Settings.model_fields.keys() - read) == []
+
+
+def read_of(tree: ast.AST, name: str) -> set[str]:
+    """The attributes of what has this name, or of an element of it."""
+    return {
         node.attr
-        for node in ast.walk(derived)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in {name, f"{name}[0]"}
     }
-    assert sorted(Settings.model_fields.keys() - named) == []
 
 
 @pytest.fixture(autouse=True)
