@@ -13,8 +13,7 @@ from dotenv.variables import Variable, parse_variables
 # An app that shares the file may name its variables in its own way, but not in a way that only another reader of
 # such files takes for a variable of ours: `$env:NAME`, or a name with an invisible character.
 _NAME = re.compile(r"(?!(?i:TASKWARD)[.-])[A-Za-z_][A-Za-z0-9_.-]*")
-# A line of ours inside of a value: a quote before it was left open.
-_SWALLOWED = re.compile(r"\n\s*(?:export\s+)?(?:TASKWARD_\w+|DATABASE_URL|BETTER_AUTH_SECRET)\s*=", re.IGNORECASE)
+_LINE_IN_A_VALUE = re.compile(r"\n\s*(?:export\s+)?(\w+)\s*=")
 _REFERENCE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -43,7 +42,7 @@ def read_names(path: Path, encoding: str, ours: Collection[str]) -> list[str]:
     except UnicodeError:
         raise EnvFileError(f"{path} is not UTF-8; save it as that.") from None
     for binding in bindings:
-        if not _is_read(binding):
+        if not _is_read(binding, ours):
             raise EnvFileError(
                 f"{path} line {_line(binding)} cannot be read: write NAME=value, and quote a value of several lines."
             )
@@ -57,11 +56,14 @@ def _line(binding: Binding) -> int:
     return binding.original.line + blank.count("\n")
 
 
-def _is_read(binding: Binding) -> bool:
+def _is_read(binding: Binding, ours: Collection[str]) -> bool:
     if binding.key is None:
         return not binding.error  # a blank line or a comment
-    named = binding.value is not None and _NAME.fullmatch(binding.key) is not None
-    return named and _SWALLOWED.search(binding.value or "") is None
+    if binding.value is None or not _NAME.fullmatch(binding.key):
+        return False
+    # With a line of ours in its value, a quote before it was left open.
+    inside = {name.upper() for name in _LINE_IN_A_VALUE.findall(binding.value)}
+    return inside.isdisjoint(ours) and not any(name.startswith("TASKWARD_") for name in inside)
 
 
 def _refuse_unset_references(path: Path, bindings: Iterable[Binding], ours: Collection[str]) -> None:
