@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _STOP_AGAIN_SECONDS = 0.5
+_OBJECTS_BEFORE_COLLECTION = 20_000
 
 
 class _Server(Server):  # type: ignore[misc, valid-type]
@@ -147,7 +149,16 @@ def _load_app(settings: Settings, parent: int) -> FastAPI:
     _signals.set_loop_signals = _hear_once
     from taskward.app import create_app  # noqa: PLC0415 - in the worker, so that a reload loads it anew
 
-    return create_app(settings)
+    app = create_app(settings)
+    _collect_seldom()
+    return app
+
+
+def _collect_seldom() -> None:
+    """Look for cycles after many requests in place of several times within one, and not among what lives for ever."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION, *gc.get_threshold()[1:])
 
 
 def _hear_once(loop: asyncio.AbstractEventLoop) -> WorkerSignal:
