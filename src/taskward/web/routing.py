@@ -15,21 +15,23 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from types import AsyncGeneratorType
 from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant
 from fastapi.routing import APIRoute, _effective_route_context_var
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskward.deadlines import Deadlines
+from taskward.deadlines import Deadline, Deadlines
 from taskward.errors import Unavailable
 from taskward.web.reading import RequestReader
 
 Arguments = dict[str, Any]
+_Generator = AsyncGeneratorType[Any, None]
 
 
 class SessionRoute(APIRoute):
@@ -41,6 +43,12 @@ class SessionRoute(APIRoute):
     Raises:
         TypeError: At declaration, when the signature asks for something that a plan does not do.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # FastAPI's holds exit stacks and a net for exceptions around the handler. A plan leaves what it entered, and
+        # there is a net around all routes.
+        self.app = _application(self.get_route_handler())
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         # Included into another router, the route is made anew with that one's prefix and dependencies as well, and
@@ -59,30 +67,37 @@ class SessionRoute(APIRoute):
         return handle
 
 
+def _application(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> ASGIApp:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await handle(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return application
+
+
 @dataclass(slots=True)
 class _Step:
     """One dependency, or the endpoint: how it is called and where its arguments come from."""
 
+    index: int
     call: Callable[..., Any]
     earlier: tuple[tuple[str, int], ...]
     request_names: tuple[str, ...]
     parameters: bool
+    is_generator: bool
+    is_coroutine: bool
 
-    @property
-    def is_generator(self) -> bool:
-        return inspect.isasyncgenfunction(_function(self.call))
+    def start(self, request: Request, results: list[Any], arguments: Arguments) -> Any:
+        """Call it.
 
-    @property
-    def is_coroutine(self) -> bool:
-        return inspect.iscoroutinefunction(_function(self.call))
-
-    def gather(self, request: Request, results: list[Any], read: Arguments) -> Arguments:
-        arguments = dict(read)
+        Args:
+            arguments: Those that were read from the request; the others are added.
+        """
         for name, index in self.earlier:
             arguments[name] = results[index]
         for name in self.request_names:
             arguments[name] = request
-        return arguments
+        return self.call(**arguments)
 
 
 class _Plan:
@@ -97,14 +112,12 @@ class _Plan:
         self._add(endpoint)
         self._reader = RequestReader(self._dependants)
         ready: set[int] = set()
-        for index, step in enumerate(self._steps):
+        for step in self._steps:
             if not (step.parameters or step.is_generator) and all(i in ready for _, i in step.earlier):
-                ready.add(index)
-        last = len(self._steps) - 1
-        ready.discard(last)
-        self._before = [self._runner(index) for index in sorted(ready)]
-        self._after = [self._runner(index) for index in range(last) if index not in ready]
-        self._endpoint = self._steps[last]
+                ready.add(step.index)
+        *dependencies, self._endpoint = self._steps
+        self._before = [step for step in dependencies if step.index in ready]
+        self._after = [step for step in dependencies if step.index not in ready]
 
     def _add(self, dependant: Dependant) -> int:
         call = cast("Callable[..., Any]", dependant.call)
@@ -131,49 +144,32 @@ class _Plan:
             or dependant.cookie_params
             or dependant.body_params
         )
-        self._steps.append(_Step(call, earlier, tuple(name for name in names if name), parameters))
+        function = _function(call)
+        step = _Step(
+            index=len(self._steps),
+            call=call,
+            earlier=earlier,
+            request_names=tuple(name for name in names if name),
+            parameters=parameters,
+            is_generator=inspect.isasyncgenfunction(function),
+            is_coroutine=inspect.iscoroutinefunction(function),
+        )
+        self._steps.append(step)
         self._dependants.append(dependant)
-        self._index[call] = len(self._steps) - 1
-        return self._index[call]
-
-    def _runner(self, index: int) -> Callable[..., Awaitable[None]]:
-        step = self._steps[index]
-        if step.is_generator:
-            manager = asynccontextmanager(step.call)
-
-            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:
-                arguments = step.gather(request, results, read[index])
-                results[index] = await stack.enter_async_context(manager(**arguments))
-
-        elif step.is_coroutine:
-
-            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:  # noqa: ARG001 - one signature
-                results[index] = await step.call(**step.gather(request, results, read[index]))
-
-        else:
-
-            async def run(request: Request, results: list[Any], read: list[Arguments], stack: AsyncExitStack) -> None:  # noqa: ARG001 - one signature
-                results[index] = step.call(**step.gather(request, results, read[index]))
-
-        return run
+        self._index[call] = step.index
+        return step.index
 
     async def run(self, request: Request) -> Response:
         results: list[Any] = [None] * len(self._steps)
-        nothing: list[Arguments] = [{}] * len(self._steps)
-        for runner in self._before:
-            await runner(request, results, nothing, None)
+        for step in self._before:
+            value = step.start(request, results, {})
+            results[step.index] = await value if step.is_coroutine else value
         deadlines: Deadlines = request.app.state.deadlines
         read = await self._reader.read(request, deadlines)
         task = cast("asyncio.Task[Response]", asyncio.current_task())
         deadline = deadlines.start(task.cancel)
         try:
-            async with AsyncExitStack() as stack:
-                for runner in self._after:
-                    await runner(request, results, read, stack)
-                response = await self._endpoint.call(**self._endpoint.gather(request, results, read[-1]))
-                # A limit that struck during COMMIT could not tell whether the change was written.
-                deadline.end()
-            return cast("Response", response)
+            response = await self._answer(request, results, read, deadline)
         except asyncio.CancelledError:
             if deadline.expired:
                 task.uncancel()
@@ -181,6 +177,57 @@ class _Plan:
             raise
         finally:
             deadline.end()
+        return response
+
+    async def _answer(
+        self, request: Request, results: list[Any], read: list[Arguments], deadline: Deadline
+    ) -> Response:
+        entered: list[_Generator] = []
+        failure: BaseException | None = None
+        try:
+            for step in self._after:
+                value = step.start(request, results, read[step.index])
+                if step.is_generator:
+                    results[step.index] = await anext(value)
+                    entered.append(value)
+                else:
+                    results[step.index] = await value if step.is_coroutine else value
+            response = await self._endpoint.start(request, results, read[-1])
+            # A limit that struck during COMMIT could not tell whether the change was written.
+            deadline.end()
+        except BaseException as error:  # noqa: BLE001 - raised again when what was entered has been left
+            failure = error
+        while entered:
+            failure = await _leave(entered.pop(), failure)
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                # It knows this frame by its traceback, so only the collector would free what both know.
+                failure = None
+        return cast("Response", response)
+
+
+async def _leave(generator: _Generator, failure: BaseException | None) -> BaseException | None:
+    """Let a dependency that yielded come to its end.
+
+    Args:
+        failure: What ended the request, which is raised where it yielded.
+
+    Returns:
+        What ends the request now.
+    """
+    try:
+        if failure is None:
+            await anext(generator)
+        else:
+            await generator.athrow(failure)
+    except StopAsyncIteration:
+        return failure and RuntimeError(f"{generator.__name__} kept an exception to itself")
+    except BaseException as error:  # noqa: BLE001 - the caller raises it
+        return error
+    await generator.aclose()
+    return RuntimeError(f"{generator.__name__} yielded twice")
 
 
 def _function(call: Callable[..., Any]) -> Callable[..., Any]:
