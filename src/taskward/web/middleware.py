@@ -9,12 +9,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BASE_PATH = "/api/v1"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
-_SCOPE_KEY = "taskward.request_id"
+_ID_KEY = "taskward.request_id"
+_BEGUN_KEY = "taskward.answer_has_begun"
 
 
 def request_id(scope: Scope) -> str:
     """The id of the request, as its answer and the log carry it."""
-    return str(scope.get(_SCOPE_KEY, ""))
+    return str(scope.get(_ID_KEY, ""))
+
+
+def has_begun(scope: Scope) -> bool:
+    """Whether the answer's status has been sent, so that another one cannot be."""
+    return _BEGUN_KEY in scope
 
 
 class RequestContext:
@@ -28,7 +34,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         chosen = _chosen_id(scope)
-        scope[_SCOPE_KEY] = chosen
+        scope[_ID_KEY] = chosen
         common = [(b"x-request-id", chosen.encode()), (b"x-content-type-options", b"nosniff")]
         if scope["path"].startswith(str(scope.get("root_path", "")).rstrip("/") + BASE_PATH) or scope[
             "path"
@@ -41,6 +47,7 @@ class RequestContext:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                scope[_BEGUN_KEY] = True
                 headers = message["headers"]
                 headers.extend(common)
                 names = [name for name, _ in headers]

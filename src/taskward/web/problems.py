@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import inspect
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -13,14 +14,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward.errors import InternalError, MethodNotAllowed, Problem, RouteNotFound, every_problem
 from taskward.web.answers import encode, public_path
-from taskward.web.middleware import request_id
+from taskward.web.middleware import has_begun, request_id
 
 _log = logging.getLogger("taskward")
 
+_NO_HANDLERS: tuple[dict[Any, Any], dict[int, Any]] = ({}, {})
 _MEDIA_TYPE = "application/problem+json"
 
 
@@ -102,30 +104,39 @@ async def problem_page(slug: str, request: Request) -> HTMLResponse:
 
 
 class ErrorBoundary:
-    """Turns whatever nobody handled into a 500 that tells nothing, and a log entry that tells all but the data."""
+    """Answers every exception: by the app's handler for it, or by a 500 that tells nothing, and a log entry that tells
+    all but the data. It stands in for three layers of the framework, each of which would cost every request its part.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        handlers: As `FastAPI.exception_handlers`: by class, and for an `HTTPException` by its status as well.
+    """
+
+    def __init__(self, app: ASGIApp, handlers: Mapping[Any, Any]) -> None:
         self._app = app
+        self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = False
-
-        async def send_noting_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        # The framework's own routes would answer with the handlers of the app that this one is mounted in.
+        scope["starlette.exception_handlers"] = _NO_HANDLERS
         try:
-            await self._app(scope, receive, send_noting_start)
-        except Exception as error:  # noqa: BLE001 - the last resort
-            # An exception's message may quote a row or a token; its type and place do not.
-            _log.error("Request %s failed: %s", request_id(scope), _without_data(error))
-            if not started:
-                response = render(Request(scope), InternalError())
-                await response(scope, receive, send_noting_start)
+            await self._app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            response = await self._answer(Request(scope), error)
+            if not has_begun(scope):
+                await response(scope, receive, send)
+
+    async def _answer(self, request: Request, error: Exception) -> Response:
+        kinds = (getattr(error, "status_code", None), *type(error).__mro__)
+        handler = next((self._handlers[kind] for kind in kinds if kind in self._handlers), None)
+        if handler is not None and not has_begun(request.scope):
+            answer = handler(request, error)
+            response: Response = await answer if inspect.isawaitable(answer) else answer
+            return response
+        # An exception's message may quote a row or a token; its type and place do not.
+        _log.error("Request %s failed: %s", request_id(request.scope), _without_data(error))
+        return render(request, InternalError())
 
 
 def _without_data(error: BaseException) -> str:
