@@ -8,7 +8,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 
-from taskward.database.roles import RoleNames, quote_identifier
+from taskward.database.quoting import quote_identifier
+from taskward.database.roles import RoleNames
 from tests.conftest import Cluster, execute
 
 

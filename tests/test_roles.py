@@ -11,7 +11,8 @@ import pytest
 from taskward.database.database import UnsafeRoleError
 from taskward.database.dsn import parse_address
 from taskward.database.migrate import MigrationError, migrate
-from taskward.database.roles import MissingPrivilegeError, RoleNames, quote_identifier
+from taskward.database.quoting import quote_identifier
+from taskward.database.roles import MissingPrivilegeError, RoleNames
 from taskward.identity import Owner
 from taskward.tasks.models import TaskFilters
 from taskward.tasks.query import listing

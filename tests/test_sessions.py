@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ ALICE = Owner("alice")
 
 async def titles(database: Database, owner: Owner = ALICE) -> list[str]:
     async with database.session(owner) as session:
-        return [row["title"] for row in await TaskStore(session).list(listing(TaskFilters())) if row["title"]]
+        rows = await TaskStore(session).list(listing(TaskFilters()))
+        return [json.loads(row["task"])["title"] for row in rows if row["id"]]
 
 
 async def backend(session: Session) -> int:

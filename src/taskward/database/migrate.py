@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskward.database.connections import Connection, connect
 from taskward.database.dsn import Address
+from taskward.database.quoting import quote_literal
 from taskward.database.roles import (
     SCHEMA,
     MissingPrivilegeError,
@@ -26,7 +27,6 @@ from taskward.database.roles import (
     protect,
     why_unsafe,
 )
-from taskward.database.session import quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

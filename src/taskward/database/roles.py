@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from taskward.database.connections import Connection
+from taskward.database.quoting import quote_identifier
 
 SCHEMA = "taskward"
 _PROBE_FUNCTION = f"{SCHEMA}.task_exists(uuid)"
@@ -72,10 +73,6 @@ def _name(prefix: str, database: str) -> str:
     if len(name.encode()) <= _LONGEST_IDENTIFIER:
         return name
     return prefix + blake2b(database.encode(), digest_size=16).hexdigest()
-
-
-def quote_identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def creation_sql(names: RoleNames, login: str, *, server_version: int) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from taskward.database.connections import ENDING_TIMEOUT, LOST, Connection, Lease, Pool
+from taskward.database.quoting import quote_literal
 from taskward.errors import OutcomeUnknown, Unavailable
 
 if TYPE_CHECKING:
@@ -101,18 +102,6 @@ def _opening(owner: Owner, role: str | None, *, read_only: bool) -> str:
         f"BEGIN ISOLATION LEVEL READ COMMITTED{access};{take_role}"
         f"SELECT pg_catalog.set_config('taskward.user_id',{quote_literal(owner.user_id)},true)"
     )
-
-
-def quote_literal(text: str) -> str:
-    """A string constant that means the same whatever `standard_conforming_strings` is.
-
-    Raises:
-        ValueError: It has a NUL, which PostgreSQL cannot store.
-    """
-    if "\0" in text:
-        raise ValueError("a string for PostgreSQL cannot have a NUL")
-    quoted = text.replace("'", "''")
-    return f"'{quoted}'" if "\\" not in text else "E'" + quoted.replace("\\", "\\\\") + "'"
 
 
 async def _begin(pool: Pool, opening: str) -> Lease:

@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.dialects.postgresql.dml import OnConflictClause, OnConflictDoUpdate
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import elements, operators, visitors
 from sqlalchemy.sql.elements import (
     BinaryExpression,
@@ -43,6 +44,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.selectable import CompoundSelect, FromGrouping, ScalarSelect, SelectBase, SelectStatementGrouping
 
+from taskward.database.quoting import quote_literal
 from taskward.database.roles import SCHEMA
 
 OWNER: BindParameter[str] = bindparam("taskward_owner", type_=Text())
@@ -52,10 +54,27 @@ _DIALECT: Dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _OWNER_COLUMN = "user_id"
 _TABLE_REFERENCE = re.compile(rf"\b({SCHEMA}\.\w+)(?![\w.(])")
 
+
+class Constant(ColumnElement[str]):
+    """A string of this code's own that is written into the SQL, in place of a parameter that is sent each time."""
+
+    __visit_name__ = "taskward_constant"
+    inherit_cache = False
+    type = Text()
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+
+@compiles(Constant)
+def _constant(element: Constant, _compiler: Any, **_options: Any) -> str:
+    return quote_literal(element.value)
+
+
 # What a statement may be made of. Anything else is refused until somebody has thought about how it is checked:
 # textual SQL, hints, prefixes, casts to types of one's own, samples of a table, tables that this code does not own.
 _KNOWN: tuple[type, ...] = (
-    Select, CompoundSelect, Insert, Update, Delete, OnConflictClause,
+    Constant, Select, CompoundSelect, Insert, Update, Delete, OnConflictClause,
     Table, Alias, Subquery, CTE, Join, FromGrouping, SelectStatementGrouping, ScalarSelect, Exists,
     ColumnClause, BindParameter, BinaryExpression, BooleanClauseList, Label, FunctionElement,
     elements.ClauseList, elements.UnaryExpression, elements.Grouping, elements.Case, elements.Null, elements.True_,
@@ -72,7 +91,10 @@ _KNOWN_CLAUSES = frozenset(
     }
 )  # fmt: skip
 # A function can hide a statement in its arguments (query_to_xml), or change who the owner is (set_config).
-_KNOWN_FUNCTIONS = frozenset({"now", "coalesce", f"{SCHEMA}.task_exists"})
+_KNOWN_FUNCTIONS = frozenset(
+    {"now", "coalesce", f"{SCHEMA}.task_exists"}
+    | {f"pg_catalog.{name}" for name in ("concat", "to_char", "to_json", "timezone")}
+)
 
 
 class UnscopedStatementError(Exception):

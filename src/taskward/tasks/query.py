@@ -10,21 +10,25 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Text, Uuid, bindparam, cast
+from sqlalchemy import BigInteger, ColumnElement, Text, Uuid, bindparam, cast
 from sqlmodel import select
 
+from taskward.database.documents import json_object
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, table_of
 from taskward.errors import FieldError, Invalid
 from taskward.tasks.models import Task, TaskFilters, TaskRead
 
 _task = columns(Task)
-READ = tuple(
-    # As text: an identifier that is only passed on need not become an object and a text again.
-    cast(_task.id, Text).label("id") if name == "id" else _task[name]
-    for name in TaskRead.model_fields
-)
-"""The columns of a task as clients read it, in the order in which they read it."""
+_MEMBERS = tuple(TaskRead.model_fields)
+
+
+def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
+    """What is read of a task, from the table's columns or a sub-query's: its `id`, its `version`, and as `task` the
+    JSON that clients read.
+    """
+    return source.id, source.version, json_object({name: source[name] for name in _MEMBERS}).label("task")
+
 
 # A cursor and an ETag hold for one listing, told apart by these. A limit and a cursor only choose a page of it.
 _FILTERS = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor"})
@@ -37,8 +41,8 @@ class Listing:
     """A listing, understood.
 
     Attributes:
-        statement: Yields the account's epoch and clock and then one task per row; one row without a task where there
-            is none, and no row where the account does not exist.
+        statement: Yields the account's epoch and clock and a task in each row, see `read_from`; one row without a
+            task's id where there is none, and no row where the account does not exist.
         parameters: Its parameters.
         limit: The most tasks of one page; the statement fetches one more, to know whether there is a next page.
         fingerprint: Says which listing this is, page included.
@@ -51,9 +55,9 @@ class Listing:
 
     filters: TaskFilters
 
-    def next_cursor(self, last: str) -> str:
+    def next_cursor(self, last: UUID) -> str:
         """The cursor of the page after the task with the id `last`."""
-        return urlsafe_b64encode(_digest(self.filters) + UUID(last).bytes).rstrip(b"=").decode("ascii")
+        return urlsafe_b64encode(_digest(self.filters) + last.bytes).rstrip(b"=").decode("ascii")
 
 
 def listing(filters: TaskFilters) -> Listing:
@@ -72,21 +76,19 @@ def listing(filters: TaskFilters) -> Listing:
 
 @cache
 def _list_statement(completed: bool | None, deleted: bool, paged: bool) -> Statement:  # noqa: FBT001
-    page = select(*READ).where(_task.user_id == OWNER)
+    page = select(*(_task[name] for name in _MEMBERS)).where(_task.user_id == OWNER)
     page = page.where(_task.deleted_at.is_not(None) if deleted else _task.deleted_at.is_(None))
     if completed is not None:
         page = page.where(_task.completed if completed else ~_task.completed)
     if paged:
         page = page.where(_task.id < bindparam("after", type_=Uuid()))
-    # The id is there twice: as text for clients, and as it is for the order.
-    keyed = page.add_columns(_task.id.label("key")).order_by(_task.id.desc())
-    found = keyed.limit(bindparam("rows", type_=BigInteger())).subquery("page")
+    found = page.order_by(_task.id.desc()).limit(bindparam("rows", type_=BigInteger())).subquery("page")
     account = columns(Account)
     statement = (
-        select(cast(account.epoch, Text).label("epoch"), account.clock, *(found.c[column.name] for column in READ))
+        select(cast(account.epoch, Text).label("epoch"), account.clock, *read_from(found.c))
         .select_from(table_of(Account).outerjoin(found, found.c.user_id == account.user_id))
         .where(account.user_id == OWNER)
-        .order_by(found.c.key.desc())
+        .order_by(found.c.id.desc())
     )
     return compile_statement(statement)
 

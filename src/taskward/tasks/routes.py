@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
@@ -26,7 +27,7 @@ from taskward.web.answers import (
     EntityTags,
     IfMatch,
     IfNoneMatch,
-    encode,
+    document_answer,
     entity_answer,
     public_path,
 )
@@ -71,12 +72,12 @@ async def list_tasks(
             return Response(status_code=304, headers={"ETag": tag, "Cache-Control": ENTITY_CACHE})
     rows = await tasks.list(wanted)
     tag = _collection_tag(user_id, (rows[0]["epoch"], rows[0]["clock"]) if rows else None, wanted)
-    found = [_without_account(row) for row in rows if row["id"] is not None]
+    found = rows if rows and rows[0]["id"] is not None else []
     headers = {"ETag": tag, "Cache-Control": ENTITY_CACHE}
     if len(found) > wanted.limit:
         found.pop()
         headers["Link"] = f'<{_next_page(request, wanted, found[-1]["id"])}>; rel="next"'
-    return Response(encode(found), 200, headers, "application/json")
+    return document_answer(f"[{','.join([row['task'] for row in found])}]", headers=headers)
 
 
 @router.post(
@@ -90,7 +91,7 @@ async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Respo
     """Create a task. With an `id` of your own the request can be repeated safely: the second answers 409."""
     row = await tasks.add(task)
     location = public_path(request, f"{PATH}/{row['id']}")
-    return entity_answer(row.items(), row["version"], status=201, headers={"Location": location})
+    return entity_answer(row["task"], row["version"], status=201, headers={"Location": location})
 
 
 @router.get(
@@ -102,7 +103,7 @@ async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Respo
 async def get_task(task_id: TaskId, tasks: Tasks, if_none_match: IfNoneMatch = None) -> Response:
     """One of your live tasks."""
     row = await tasks.get(task_id)
-    return entity_answer(row.items(), row["version"], if_none_match=if_none_match)
+    return entity_answer(row["task"], row["version"], if_none_match=if_none_match)
 
 
 _WRITE_PROBLEMS = [TaskForbidden, TaskNotFound, StaleVersion]
@@ -117,7 +118,7 @@ _WRITE_PROBLEMS = [TaskForbidden, TaskNotFound, StaleVersion]
 async def update_task(task_id: TaskId, patch: TaskUpdate, tasks: Tasks, if_match: IfMatch = None) -> Response:
     """Change some members (JSON Merge Patch, RFC 7396): those that are left out stay, `null` clears."""
     row = await tasks.update(task_id, patch.changes(), _versions(if_match))
-    return entity_answer(row.items(), row["version"])
+    return entity_answer(row["task"], row["version"])
 
 
 @router.put(
@@ -129,7 +130,7 @@ async def update_task(task_id: TaskId, patch: TaskUpdate, tasks: Tasks, if_match
 async def replace_task(task_id: TaskId, task: TaskReplace, tasks: Tasks, if_match: IfMatch = None) -> Response:
     """As PATCH: what is not sent is never wiped. Members that only the server writes are ignored."""
     row = await tasks.update(task_id, task.changes(), _versions(if_match))
-    return entity_answer(row.items(), row["version"])
+    return entity_answer(row["task"], row["version"])
 
 
 @router.patch(
@@ -150,7 +151,7 @@ async def complete_task(
         row = await tasks.toggle(task_id, versions)
     else:
         row = await tasks.update(task_id, {"completed": completion.completed}, versions)
-    return entity_answer(row.items(), row["version"])
+    return entity_answer(row["task"], row["version"])
 
 
 @router.delete(
@@ -183,17 +184,11 @@ async def delete_task(
 async def restore_task(task_id: TaskId, tasks: Tasks, if_match: IfMatch = None) -> Response:
     """Take a task out of the trash. A task that is not in the trash is answered as it is."""
     row = await tasks.restore(task_id, _versions(if_match))
-    return entity_answer(row.items(), row["version"])
+    return entity_answer(row["task"], row["version"])
 
 
 def _versions(if_match: EntityTags | None) -> list[int] | None:
     return None if if_match is None else if_match.versions()
-
-
-def _without_account(row: Any) -> dict[str, Any]:
-    task: dict[str, Any] = dict(row.items())
-    del task["epoch"], task["clock"]
-    return task
 
 
 def _collection_tag(user_id: str, clock: tuple[object, int] | None, wanted: Listing) -> str:
@@ -202,7 +197,7 @@ def _collection_tag(user_id: str, clock: tuple[object, int] | None, wanted: List
     return f'"{blake2b(state.encode(), digest_size=16).hexdigest()}"'
 
 
-def _next_page(request: Request, wanted: Listing, last: str) -> str:
+def _next_page(request: Request, wanted: Listing, last: UUID) -> str:
     given = {
         name: getattr(wanted.filters, name)
         for name in TaskFilters.model_fields

@@ -30,12 +30,13 @@ from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, tick
 from taskward.errors import StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.models import Task, TaskCreate, Tombstone
-from taskward.tasks.query import READ, Listing
+from taskward.tasks.query import Listing, read_from
 
 _task = columns(Task)
 
 _ID = bindparam("id", type_=Uuid())
 _VERSIONS = bindparam("versions", type_=ARRAY(BigInteger()))
+_READ = read_from(_task)
 _MINE = (_task.user_id == OWNER, _task.id == _ID)
 
 # Named here, because inside the class `list` is a method.
@@ -44,7 +45,7 @@ Versions = list[int] | None
 
 
 class TaskStore:
-    """The tasks of the session's owner."""
+    """The tasks of the session's owner. Where a method returns a row, it is one of `read_from`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -155,12 +156,12 @@ def _add() -> Statement:
     completed_at = case((sent["completed"], func.now()))
     values: dict[str, Any] = {"user_id": OWNER, **sent, "completed_at": completed_at, "version": clock.c.clock}
     row = select(*(value.label(name) for name, value in values.items()))
-    return compile_statement(insert(Task).from_select(list(values), row).returning(*READ))
+    return compile_statement(insert(Task).from_select(list(values), row).returning(*_READ))
 
 
 @cache
 def _get() -> Statement:
-    return compile_statement(select(*READ).where(*_MINE, _task.deleted_at.is_(None)))
+    return compile_statement(select(*_READ).where(*_MINE, _task.deleted_at.is_(None)))
 
 
 @cache
@@ -177,7 +178,7 @@ def _change(values: dict[str, Any], *, conditional: bool, live: bool = True) -> 
     # A live task is restored by leaving it alone, and that commits: no clock for it.
     clock = tick() if live else tick(select(_task.id).where(*_MINE, state))
     statement = update(Task).where(*_MINE, state, *precondition).values(**values, version=clock.c.clock)
-    return compile_statement(statement.returning(*READ))
+    return compile_statement(statement.returning(*_READ))
 
 
 @cache

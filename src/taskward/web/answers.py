@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
-from uuid import UUID
 
 import orjson
 from fastapi import Header, Request, Response
@@ -23,18 +22,16 @@ _LARGEST_VERSION = 2**63 - 1
 
 def encode(value: Any) -> bytes:
     """JSON in UTF-8; instants are RFC 3339 in UTC with `Z`."""
-    return orjson.dumps(value, default=_encode_other, option=orjson.OPT_UTC_Z)
-
-
-def _encode_other(value: Any) -> str:
-    # asyncpg's UUID is a subclass, which orjson does not take for one.
-    if isinstance(value, UUID):
-        return str(value)
-    raise TypeError
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
 def json_answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(encode(value), status, headers, "application/json")
+
+
+def document_answer(document: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON that is written already."""
+    return Response(document, status, headers, "application/json")
 
 
 def entity_tag(version: int) -> str:
@@ -103,19 +100,19 @@ IfNoneMatch = Annotated[
 
 
 def entity_answer(
-    row: Iterable[tuple[str, Any]],
+    document: str,
     version: int,
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     if_none_match: EntityTags | None = None,
 ) -> Response:
-    """Answer with one row, its ETag, and 304 where the client has it already."""
+    """Answer with an entity's JSON, its ETag, and 304 where the client has it already."""
     tag = entity_tag(version)
     all_headers = {"ETag": tag, "Cache-Control": ENTITY_CACHE, **(headers or {})}
     if if_none_match is not None and if_none_match.matches(tag):
         return Response(status_code=304, headers=all_headers)
-    return Response(encode(dict(row)), status, all_headers, "application/json")
+    return document_answer(document, status=status, headers=all_headers)
 
 
 def public_path(request: Request, path: str) -> str:
