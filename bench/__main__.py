@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
-import shutil
 import signal
 import sys
-import tempfile
-import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from bench import agreement, cluster, data, databases, load, report
-from bench.contenders import CONTENDERS, Contender, Fill
-from bench.processes import BenchError, Running, free_port, prepare, serving
+from bench import agreement, cores, crowd, data, endurance, growth, load, plot, report, throughput
+from bench.contenders import CONTENDERS
+from bench.processes import BenchError
+from bench.progress import say
+from bench.stage import Options, Participant, Stage
 
 _RESULTS = Path(__file__).with_name("results")
-_WARM_SECONDS = 2
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_CROWD = 256
+_EXTRAS = ("growth", "endurance", "crowd", "cores")
+_SUBJECT = "taskward"
 
 
 def main() -> int:
@@ -35,82 +35,94 @@ def main() -> int:
     for number in _ENDING:
         signal.signal(number, _interrupt)
     try:
-        load.require_wrk()
+        load.require("wrk", *(["hey"] if "crowd" in options.extras else []))
         with ExitStack() as stack:
-            rounds = _measure(options, stack)
+            results = _measure(options, stack)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("bench: interrupted; everything started was ended.", file=sys.stderr)
         return 130
-    return _judge(rounds, options.check)
+    return _judge(results, options.check)
 
 
-def _measure(options: argparse.Namespace, stack: ExitStack) -> report.Rounds:
-    folder = Path(tempfile.mkdtemp(prefix="taskward-bench-"))
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    if options.database_url:
-        postgresql = cluster.Cluster(options.database_url, None)
-    else:
-        _say("starting PostgreSQL")
-        postgresql = stack.enter_context(cluster.temporary(folder, options.postgres_bin))
-    facts = databases.server_facts(postgresql.admin_dsn)
-    secret = secrets.token_hex(32)
-    dataset = data.make(options.users, options.tasks, secret)
-    requests = data.write_requests(dataset, folder)
-
-    servers: list[Running] = []
-    stores: list[databases.Database] = []
-    for label, contender in _labelled(options.contenders).items():
-        _say(f"starting {label}")
-        database = stack.enter_context(databases.created(postgresql.admin_dsn, contender))
-        fill = Fill(login=database.login, secret=secret, pool=options.pool, port=free_port())
-        workplace = folder / label
-        workplace.mkdir()
-        prepare(contender, fill, workplace)
-        database.seed(contender, dataset)
-        servers.append(stack.enter_context(serving(contender, label, fill, workplace)))
-        stores.append(database)
+def _measure(options: argparse.Namespace, stack: ExitStack) -> report.Results:
+    say("starting PostgreSQL")
+    stage = Stage(Options(options.pool, options.database_url, options.postgres_bin), stack)
+    dataset = stage.dataset(options.users, options.tasks)
+    participants = []
+    for label, name in _labelled(options.contenders).items():
+        say(f"starting {label}")
+        participants.append(stack.enter_context(stage.participant(name, dataset, label=label)))
+    floor = None
+    if options.floor and stage.postgres is not None:
+        say("preparing the floor")
+        floor = stack.enter_context(stage.floor(dataset))
     # From here on a second Ctrl-C would only interrupt the clean-up, which is short.
     stack.callback(_hold_signals)
 
-    agreement.require(servers, dataset)
-    _say(f"{len(servers)} servers agree on {options.users} users × {options.tasks} tasks")
+    agreement.require([one.running for one in participants], dataset)
+    say(f"{len(participants)} servers agree on {options.users} users × {options.tasks} tasks")
     busy = os.getloadavg()[0]
     if busy > 1:
-        _say(f"the machine was busy before (load average {busy:.1f}); ratios suffer less than absolute numbers")
+        say(f"the machine was busy before (load average {busy:.1f}); ratios suffer less than absolute numbers")
 
-    rounds: report.Rounds = {}
-    for operation in options.operations:
-        rounds[operation] = {server.label: [] for server in servers}
-        for number in range(options.rounds + 1):
-            warming = number == 0
-            for server, store in zip(servers, stores, strict=True):
-                store.reset(server.contender)
-                seconds = min(_WARM_SECONDS, options.seconds) if warming else options.seconds
-                seen = load.run(server, requests[operation], seconds, options.connections, postgresql.process)
-                if not warming:
-                    rounds[operation][server.label].append(seen)
-                    _say(f"{operation} {number}/{options.rounds} {server.label}: {seen.per_second:,.0f} requests/s")
+    plan = throughput.Plan(
+        tuple(data.OPERATIONS[name] for name in options.operations),
+        options.rounds,
+        options.seconds,
+        options.connections,
+        options.crowd,
+    )
+    results = report.Results(
+        options={name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+        | {"database_url": bool(options.database_url)},  # it has a password
+        postgresql=stage.facts,
+        versions={one.label: report.versions(one.contender) for one in participants},
+    )
+    results.rounds = throughput.Turns(stage, dataset, participants, floor).run(plan)
+    _extras(options, stage, dataset, participants, results)
     path = _RESULTS / f"{options.name}.json"
-    packages = {server.label: list(server.contender.packages) for server in servers}
-    asked = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
-    asked["database_url"] = bool(options.database_url)  # it has a password
-    report.write(path, rounds, asked, facts, packages)
-    _say(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
-    return rounds
+    report.write(path, results)
+    plot.throughput(results, path.with_suffix(".svg"))
+    if results.growth:
+        plot.growth(results, path.with_name(f"{options.name}-growth.svg"))
+    say(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    return results
 
 
-def _judge(rounds: report.Rounds, check: float | None) -> int:
-    print("\n" + report.table(rounds))
+def _extras(
+    options: argparse.Namespace,
+    stage: Stage,
+    dataset: data.Dataset,
+    participants: list[Participant],
+    results: report.Results,
+) -> None:
+    subject = participants[0]
+    if "cores" in options.extras:
+        say("all cores")
+        results.cores = cores.run(stage, dataset, participants, options.seconds, options.connections)
+    if "crowd" in options.extras:
+        say("1,000 connections")
+        results.crowd = crowd.run(subject, dataset)
+    if "endurance" in options.extras:
+        say(f"{options.requests:,} requests")
+        results.endurance = endurance.run(stage, subject, dataset, options.requests, options.connections)
+    if "growth" in options.extras:
+        say("growth")
+        results.growth = growth.run(stage, subject, dataset, options.rounds)
+
+
+def _judge(results: report.Results, check: float | None) -> int:
+    print("\n" + report.text(results))
     if check is None:
         return 0
     short = [
-        f"{operation} against {peer} is {compared.lower:.2f}×"
-        for operation, peers in report.ratios(rounds).items()
+        f"{title} against common is {compared.lower:.2f}×"
+        for title, peers in report.ratios(results.rounds).items()
         for peer, compared in peers.items()
-        if compared.lower < check
+        if peer == "common" and compared.lower < check
     ]
     if short:
         print(f"\nbench: below {check}×: {', '.join(short)}", file=sys.stderr)
@@ -123,20 +135,25 @@ def _options() -> argparse.Namespace:
     add("--rounds", type=_positive, default=5, help="rounds per operation and contender (5)")
     add("--seconds", type=_positive, default=5, help="seconds per round (5)")
     add("--connections", type=_positive, default=32, help="kept-alive connections (32)")
+    add("--crowd", type=int, default=_CROWD, help="connections of get, list and create once more, or 0 (256)")
     add("--pool", type=_positive, default=10, help="database connections of each server (10)")
-    add("--users", type=_two_or_more, default=200, help="seeded users (200)")
+    add("--users", type=_two_or_more, default=10_000, help="seeded users (10,000)")
     add("--tasks", type=_positive, default=100, help="seeded tasks per user (100)")
-    add("--operations", type=_operations, default=list(data.OPERATIONS), help="comma list of get list create complete")
-    add("--quick", action="store_true", help="3 rounds of 1 second: does it work, not how fast is it")
-    add("--check", type=float, metavar="RATIO", help="exit 1 when any ratio is below")
+    add("--requests", type=_positive, default=1_000_000, help="requests of the endurance run (1,000,000)")
+    add("--operations", type=_operations, default=list(data.OPERATIONS), help="comma list (all)")
+    add("--contenders", type=_contenders, default=list(CONTENDERS), help="comma list; the first is compared (all)")
+    add("--extras", type=_extra_names, default=list(_EXTRAS), help="comma list of further measurements, or none (all)")
+    add("--no-floor", dest="floor", action="store_false", help="without PostgreSQL alone")
+    add("--quick", action="store_true", help="less data, 2 rounds of 1 second, no extras: does it work")
+    add("--check", type=float, metavar="RATIO", help="exit 1 when any ratio to common is below")
     add("--database-url", help="a superuser's address of a running PostgreSQL, instead of a temporary one")
     add("--postgres-bin", type=Path, help="the bin folder of PostgreSQL for the temporary one")
-    add("--name", default=f"{datetime.now(UTC):%Y%m%d-%H%M%S}", help="the file in bench/results (the time)")
-    # The first is the subject; naming one twice measures the harness's own noise.
-    add("--contenders", type=_contenders, default=["taskward", "common"], help=argparse.SUPPRESS)
+    add("--name", default=f"{datetime.now(UTC):%Y%m%d-%H%M%S}", help="the files in bench/results (the time)")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds = 3, 1
+        options.rounds, options.seconds, options.users, options.extras = 2, 1, min(options.users, 500), []
+    if options.contenders[0] != _SUBJECT:
+        options.extras = []
     return options
 
 
@@ -155,11 +172,15 @@ def _two_or_more(text: str) -> int:
 
 
 def _operations(text: str) -> list[str]:
-    return _among(text, data.OPERATIONS)
+    return _among(text, tuple(data.OPERATIONS))
 
 
 def _contenders(text: str) -> list[str]:
     return _among(text, tuple(CONTENDERS))
+
+
+def _extra_names(text: str) -> list[str]:
+    return [] if text == "none" else _among(text, _EXTRAS)
 
 
 def _among(text: str, known: tuple[str, ...]) -> list[str]:
@@ -169,11 +190,12 @@ def _among(text: str, known: tuple[str, ...]) -> list[str]:
     return names
 
 
-def _labelled(names: list[str]) -> dict[str, Contender]:
+def _labelled(names: list[str]) -> dict[str, str]:
+    # Naming one twice measures the harness's own noise.
     labelled = {}
     for position, name in enumerate(names):
         again = names[:position].count(name)
-        labelled[f"{name}-{again + 1}" if again else name] = CONTENDERS[name]
+        labelled[f"{name}-{again + 1}" if again else name] = name
     return labelled
 
 
@@ -184,13 +206,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _hold_signals() -> None:
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
-
-
-_started = time.monotonic()
-
-
-def _say(what: str) -> None:
-    print(f"[{time.monotonic() - _started:5.0f} s] {what}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,14 @@ from bench.processes import BenchError, free_port, stop
 
 _ACCOUNTS = ("postgres", "nobody")
 _START_SECONDS = 30
+_MEGABYTE = 2**20
+
+
+def _shared_buffers() -> int:
+    # A quarter of the memory, as PostgreSQL's manual advises, and no more than all data of a run.
+    return min(psutil.virtual_memory().total // 4 // _MEGABYTE, 4096)
+
+
 # Shared equally by all; autovacuum is off because it would fall into one contender's round and not into the other's:
 # tables are vacuumed between rounds instead.
 _OPTIONS = {
@@ -28,7 +36,8 @@ _OPTIONS = {
     "max_connections": "100",
     "fsync": "on",
     "synchronous_commit": "on",
-    "shared_buffers": "256MB",
+    "max_wal_size": "8GB",
+    "shared_buffers": f"{_shared_buffers()}MB",
     "autovacuum": "off",
     "logging_collector": "off",
 }
@@ -42,6 +51,8 @@ class Cluster:
     """A superuser's address."""
     process: psutil.Process | None
     """The postmaster; None for a server that somebody else runs."""
+    binaries: Path | None
+    """Its programs, pgbench among them; None for a server that somebody else runs."""
 
 
 @contextmanager
@@ -111,7 +122,8 @@ def temporary(folder: Path, binaries: Path | None = None) -> Iterator[Cluster]:
         )
         try:
             _wait(server, data / "postmaster.pid", log_path)
-            yield Cluster(f"postgresql://bench:{password}@127.0.0.1:{port}/postgres", psutil.Process(server.pid))
+            address = f"postgresql://bench:{password}@127.0.0.1:{port}/postgres"
+            yield Cluster(address, psutil.Process(server.pid), binaries)
         finally:
             # SIGINT is PostgreSQL's fast shutdown.
             stop(server, gently="SIGINT")

@@ -29,10 +29,12 @@ class Fill:
     """Database connections that the server may open."""
     port: int = 0
     """Loopback port to listen on; 0 while only `setup` runs."""
+    workers: int = 1
+    """Processes that answer."""
 
     def into(self, template: str) -> str:
         """The template with every `{name}` replaced."""
-        return template.format(login=self.login, secret=self.secret, pool=self.pool, port=self.port)
+        return template.format_map(vars(self))
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,11 @@ class Seeded:
     """One row per task or one per user."""
     columns: tuple[str, ...]
     """Members of `data.TaskRow` or `data.UserRow`, which are the columns' names; the others take their defaults."""
-    key: tuple[str, ...]
-    """The primary key, by which rows that a round created are told from seeded ones."""
+
+    @property
+    def name(self) -> str:
+        """The quoted name of the table."""
+        return f'"{self.schema}"."{self.table}"'
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,16 @@ class Contender:
     seeded: tuple[Seeded, ...]
     packages: tuple[str, ...] = field(default=())
     """Python distributions whose versions belong into the results."""
+    conditional: bool = False
+    """Whether it answers 304 to a listing whose entity tag still holds; who does not answers the listing again."""
+    workers: bool = True
+    """Whether `command` starts as many processes as it is told."""
 
 
 TASKWARD = Contender(
     name="taskward",
     setup=((str(_SCRIPTS / "taskward"), "migrate"),),
-    command=(str(_SCRIPTS / "taskward"), "serve", "--host", "127.0.0.1", "--port", "{port}", "--workers", "1"),
+    command=(str(_SCRIPTS / "taskward"), "serve", "--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"),
     env={
         "DATABASE_URL": "postgresql://{login}",
         "TASKWARD_JWT_SECRET": "{secret}",
@@ -77,16 +86,19 @@ TASKWARD = Contender(
     },
     ready="/readyz",
     seeded=(
-        Seeded("taskward", "account", "users", ("user_id", "clock"), ("user_id",)),
+        Seeded("taskward", "account", "users", ("user_id", "clock")),
         Seeded(
             "taskward",
             "task",
             "tasks",
-            ("user_id", "id", "title", "description", "completed", "version", "created_at", "updated_at"),
-            ("user_id", "id"),
+            (
+                *("user_id", "id", "title", "description", "completed", "completed_at", "version"),
+                *("created_at", "updated_at"),
+            ),
         ),
     ),
     packages=("taskward", "fastapi", "asyncpg", "granian", "uvloop", "python-jose"),
+    conditional=True,
 )
 
 COMMON = Contender(
@@ -95,7 +107,17 @@ COMMON = Contender(
     # Without an access log, which uvicorn writes by default and which costs time for each request.
     command=(
         *(sys.executable, "-m", "uvicorn", "bench.peers.common.main:app", "--host", "127.0.0.1", "--port", "{port}"),
-        *("--workers", "1", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
+        *(
+            "--workers",
+            "{workers}",
+            "--loop",
+            "uvloop",
+            "--http",
+            "httptools",
+            "--no-access-log",
+            "--log-level",
+            "warning",
+        ),
     ),
     env={
         "DATABASE_URL": "postgresql+asyncpg://{login}",
@@ -110,10 +132,35 @@ COMMON = Contender(
             "task",
             "tasks",
             ("user_id", "id", "title", "description", "completed", "created_at", "updated_at"),
-            ("id",),
         ),
     ),
     packages=("fastapi", "sqlmodel", "sqlalchemy", "asyncpg", "uvicorn", "uvloop", "httptools", "python-jose"),
 )
 
-CONTENDERS: Mapping[str, Contender] = {contender.name: contender for contender in (TASKWARD, COMMON)}
+BARE = Contender(
+    name="bare",
+    setup=((sys.executable, "-m", "bench.peers.bare"),),
+    command=(
+        *(str(_SCRIPTS / "granian"), "--interface", "asgi", "--loop", "uvloop", "--http", "1", "--no-ws"),
+        *("--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}", "--log-level", "warning"),
+        "bench.peers.bare.app:app",
+    ),
+    env={
+        "DATABASE_URL": "postgresql://{login}",
+        "JWT_SECRET": "{secret}",
+        "POOL_SIZE": "{pool}",
+        "PYTHONPATH": str(_ROOT),
+    },
+    ready="/health",
+    seeded=(
+        Seeded(
+            "bare",
+            "task",
+            "tasks",
+            ("user_id", "id", "title", "description", "completed", "created_at", "updated_at"),
+        ),
+    ),
+    packages=("asyncpg", "granian", "uvloop", "orjson"),
+)
+
+CONTENDERS: Mapping[str, Contender] = {contender.name: contender for contender in (TASKWARD, BARE, COMMON)}

@@ -33,10 +33,9 @@ class Database:
     """`user:password@host:port/database` of the owner."""
 
     def seed(self, contender: Contender, dataset: Dataset) -> None:
-        """Fill the contender's tables, and remember which rows are seeded in `bench.<table>`."""
+        """Fill the contender's tables."""
 
         async def fill(connection: asyncpg.Connection[Any]) -> None:
-            await connection.execute("CREATE SCHEMA bench")
             for seeded in contender.seeded:
                 rows: Sequence[object] = dataset.tasks if seeded.rows == "tasks" else dataset.users
                 await connection.copy_records_to_table(
@@ -46,26 +45,19 @@ class Database:
                     records=map(attrgetter(*seeded.columns), rows),
                     timeout=_SECONDS,
                 )
-                table = f'"{seeded.schema}"."{seeded.table}"'
-                await connection.execute(
-                    f'CREATE TABLE bench."{seeded.table}" AS SELECT {", ".join(seeded.key)} FROM {table}'
-                )
-                await connection.execute(f"VACUUM (ANALYZE) {table}")
+                await connection.execute(f"VACUUM (FREEZE, ANALYZE) {seeded.name}", timeout=_SECONDS)
 
         self._run(fill)
 
-    def reset(self, contender: Contender) -> None:
+    def reset(self, contender: Contender, dataset: Dataset) -> None:
         """Delete what was created since the seed, vacuum, and write a checkpoint."""
 
         async def clean(connection: asyncpg.Connection[Any]) -> None:
             for seeded in contender.seeded:
-                table = f'"{seeded.schema}"."{seeded.table}"'
-                same = " AND ".join(f"kept.{column} = live.{column}" for column in seeded.key)
-                await connection.execute(
-                    f'DELETE FROM {table} live WHERE NOT EXISTS (SELECT FROM bench."{seeded.table}" kept WHERE {same})',
-                    timeout=_SECONDS,
-                )
-                await connection.execute(f"VACUUM (ANALYZE) {table}", timeout=_SECONDS)
+                if seeded.rows == "tasks":
+                    created = f"DELETE FROM {seeded.name} WHERE created_at > $1"
+                    await connection.execute(created, dataset.seeded_until, timeout=_SECONDS)
+                await connection.execute(f"VACUUM {seeded.name}", timeout=_SECONDS)
             # Every round starts at the same distance from the next checkpoint.
             await connection.execute("CHECKPOINT", timeout=_SECONDS)
 

@@ -1,20 +1,45 @@
-"""What the rounds amount to: medians, ratios, a table for people and a file for machines."""
+"""What the measurements amount to: medians, ratios, a text for people and a file for machines."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.load import Round
+import psutil
 
-Rounds = dict[str, dict[str, list[Round]]]
-"""By operation, then by contender's label; rounds in the order in which they were run."""
+from bench.contenders import Contender
+from bench.crowd import Crowd
+from bench.endurance import Endurance
+from bench.growth import Growth
+from bench.load import Round
+from bench.throughput import Rounds
+
+
+@dataclass
+class Results:
+    """Everything that was seen, and on what.
+
+    Attributes:
+        options: What the bench was asked to do.
+        postgresql: Facts about the server.
+        versions: By contender, of the packages that it is made of.
+    """
+
+    options: dict[str, Any]
+    postgresql: dict[str, str]
+    versions: dict[str, dict[str, str | None]]
+    rounds: Rounds = field(default_factory=dict)
+    cores: dict[str, dict[str, Round]] = field(default_factory=dict)
+    crowd: Crowd | None = None
+    endurance: Endurance | None = None
+    growth: Growth | None = None
 
 
 @dataclass(frozen=True)
@@ -34,39 +59,74 @@ class Ratio:
 def ratio(subject: list[Round], peer: list[Round]) -> Ratio:
     """Compare two contenders in one operation."""
     return Ratio(
-        of_medians=_rate(subject) / _rate(peer),
+        of_medians=rate(subject) / rate(peer),
         pairwise=median(mine.per_second / theirs.per_second for mine, theirs in zip(subject, peer, strict=True)),
     )
 
 
 def ratios(rounds: Rounds) -> dict[str, dict[str, Ratio]]:
-    """By operation and peer; the first contender is the subject."""
+    """By what was measured and by peer; the first contender is the subject."""
     compared = {}
-    for operation, by_label in rounds.items():
+    for title, by_label in rounds.items():
         subject, *peers = by_label
-        compared[operation] = {peer: ratio(by_label[subject], by_label[peer]) for peer in peers}
+        compared[title] = {peer: ratio(by_label[subject], by_label[peer]) for peer in peers}
     return compared
 
 
+def rate(seen: Sequence[Round]) -> float:
+    """The median of the requests per second."""
+    return median(one.per_second for one in seen)
+
+
+def versions(contender: Contender) -> dict[str, str | None]:
+    """The installed versions of what a contender is made of."""
+    return {name: _version(name) for name in contender.packages}
+
+
+def text(results: Results) -> str:
+    """The results for people."""
+    parts = [table(results.rounds)]
+    if results.cores:
+        parts.append(
+            "all cores, requests/s: "
+            + "; ".join(
+                f"{operation}: " + ", ".join(f"{label} {one.per_second:,.0f}" for label, one in by_label.items())
+                for operation, by_label in results.cores.items()
+            )
+        )
+    if crowd := results.crowd:
+        parts.append(
+            f"{crowd.connections:,} connections at {crowd.per_second:,.0f} requests/s: p50 {crowd.p50_ms:.0f} ms, "
+            f"p95 {crowd.p95_ms:.0f} ms, p99 {crowd.p99_ms:.0f} ms, slowest {crowd.slowest_ms:.0f} ms; "
+            f"answers {crowd.answers}; errors: {crowd.errors or 'none'}"
+        )
+    if endurance := results.endurance:
+        parts.append(
+            f"memory of the worker: {endurance.megabytes[0]:.0f} MB at first, {endurance.last:.0f} MB after "
+            f"{endurance.requests[-1]:,} requests, the last quarter {endurance.growth:.3f} × the one before"
+        )
+    if growth := results.growth:
+        parts.append("\n".join(f"{title}: {value:.2f} times as dear" for title, value in growth.ratios().items()))
+    return "\n\n".join(parts)
+
+
 def table(rounds: Rounds) -> str:
-    """The results as text, one line per operation and contender."""
+    """The rounds as text, one line per thing measured and contender."""
     head = ("", "", "requests/s (min–max)", "p50 ms", "p99 ms", "CPU µs", "db CPU µs", "ratio", "pairwise")
     lines: list[tuple[str, ...]] = [head]
     compared = ratios(rounds)
-    for operation, by_label in rounds.items():
+    for title, by_label in rounds.items():
         for position, (label, seen) in enumerate(by_label.items()):
             rates = [one.per_second for one in seen]
-            against = compared[operation].get(label)
-            database = [one.database_cpu_us for one in seen if one.database_cpu_us is not None]
+            against = compared[title].get(label)
+            medians = _medians(seen)
             lines.append(
                 (
-                    "" if position else operation,
+                    "" if position else title,
                     label,
                     f"{median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})",
-                    f"{median(one.p50_ms for one in seen):.1f}",
-                    f"{median(one.p99_ms for one in seen):.1f}",
-                    f"{median(one.server_cpu_us for one in seen):,.0f}",
-                    f"{median(database):,.0f}" if database else "-",
+                    *(_number(medians.get(name), 1) for name in ("p50_ms", "p99_ms")),
+                    *(_number(medians.get(name), 0) for name in ("server_cpu_us", "database_cpu_us")),
                     f"{against.of_medians:.2f}×" if against else "",
                     f"{against.pairwise:.2f}×" if against else "",
                 )
@@ -81,45 +141,42 @@ def table(rounds: Rounds) -> str:
     )
 
 
-def write(
-    path: Path, rounds: Rounds, options: dict[str, Any], server: dict[str, str], packages: dict[str, list[str]]
-) -> None:
-    """Write everything that was seen, and on what, as JSON.
-
-    Args:
-        path: The file, overwritten.
-        rounds: All rounds.
-        options: What the bench was asked to do.
-        server: Facts about PostgreSQL.
-        packages: Distribution names per contender, whose versions are noted.
-    """
+def write(path: Path, results: Results) -> None:
+    """Write everything that was seen, and on what, as JSON; the file is overwritten."""
     document = {
-        "options": options,
+        "options": results.options,
         "machine": _machine(),
-        "postgresql": server,
-        "versions": {label: {name: _version(name) for name in names} for label, names in packages.items()},
+        "postgresql": results.postgresql,
+        "versions": results.versions,
         "ratios": {
-            operation: {peer: asdict(compared) for peer, compared in peers.items()}
-            for operation, peers in ratios(rounds).items()
+            title: {peer: asdict(compared) for peer, compared in peers.items()}
+            for title, peers in ratios(results.rounds).items()
         },
         "medians": {
-            operation: {label: _medians(seen) for label, seen in by_label.items()}
-            for operation, by_label in rounds.items()
+            title: {label: _medians(seen) for label, seen in by_label.items()}
+            for title, by_label in results.rounds.items()
         },
         "rounds": {
-            operation: {label: [asdict(one) for one in seen] for label, seen in by_label.items()}
-            for operation, by_label in rounds.items()
+            title: {label: [asdict(one) for one in seen] for label, seen in by_label.items()}
+            for title, by_label in results.rounds.items()
         },
+        "cores": {
+            operation: {label: asdict(one) for label, one in by_label.items()}
+            for operation, by_label in results.cores.items()
+        },
+        "crowd": results.crowd and asdict(results.crowd),
+        "endurance": results.endurance and asdict(results.endurance),
+        "growth": results.growth and asdict(results.growth) | {"ratios": results.growth.ratios()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(_rounded(document), indent=2) + "\n")
 
 
-def _rate(seen: list[Round]) -> float:
-    return median(one.per_second for one in seen)
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def _medians(seen: list[Round]) -> dict[str, float]:
+def _medians(seen: Sequence[Round]) -> dict[str, float]:
     rows = [asdict(one) for one in seen]
     return {name: median(row[name] for row in rows) for name in rows[0] if rows[0][name] is not None}
 
@@ -143,6 +200,7 @@ def _machine() -> dict[str, Any]:
     ]
     return {
         "processors": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "processor": models[0] if models else platform.processor(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

@@ -39,6 +39,13 @@ class TaskCreate(TaskBase):
     """The body of a create."""
 
 
+class TaskUpdate(SQLModel):
+    """The body of a patch."""
+
+    title: str | None = Field(default=None, min_length=1, max_length=255)
+    description: str | None = Field(default=None, max_length=10_000)
+
+
 class TaskPublic(TaskBase):
     """A task as it is answered."""
 

@@ -8,7 +8,7 @@ from sqlmodel import col, select
 
 from bench.peers.common.auth import CurrentUser
 from bench.peers.common.database import SessionDep
-from bench.peers.common.models import Task, TaskCreate, TaskPublic
+from bench.peers.common.models import Task, TaskCreate, TaskPublic, TaskUpdate
 
 router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"])
 
@@ -27,13 +27,15 @@ async def get_own_task(session: SessionDep, task_id: uuid.UUID, user_id: str) ->
 async def list_tasks(
     session: SessionDep,
     user_id: CurrentUser,
+    completed: bool | None = None,
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[Task]:
     """The user's tasks, newest first."""
-    result = await session.exec(
-        select(Task).where(Task.user_id == user_id).order_by(col(Task.created_at).desc()).offset(offset).limit(limit)
-    )
+    statement = select(Task).where(Task.user_id == user_id)
+    if completed is not None:
+        statement = statement.where(Task.completed == completed)
+    result = await session.exec(statement.order_by(col(Task.created_at).desc()).offset(offset).limit(limit))
     return list(result.all())
 
 
@@ -51,6 +53,17 @@ async def create_task(session: SessionDep, user_id: CurrentUser, body: TaskCreat
 async def get_task(session: SessionDep, user_id: CurrentUser, task_id: uuid.UUID) -> Task:
     """One task."""
     return await get_own_task(session, task_id, user_id)
+
+
+@router.patch("/{task_id}", response_model=TaskPublic)
+async def update_task(session: SessionDep, user_id: CurrentUser, task_id: uuid.UUID, body: TaskUpdate) -> Task:
+    """Change the members that were sent."""
+    task = await get_own_task(session, task_id, user_id)
+    task.sqlmodel_update(body.model_dump(exclude_unset=True))
+    session.add(task)
+    await session.commit()
+    await session.refresh(task)
+    return task
 
 
 @router.patch("/{task_id}/complete", response_model=TaskPublic)
