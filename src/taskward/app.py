@@ -27,6 +27,7 @@ from taskward.web import docs, openapi, problems
 from taskward.web.cors import Cors
 from taskward.web.health import router as health_router
 from taskward.web.middleware import RequestContext, RootPath
+from taskward.web.routing import RouteIndex
 
 _log = logging.getLogger("taskward")
 
@@ -36,10 +37,11 @@ _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_s
 
 
 class _Service(FastAPI):
-    """FastAPI with one layer between an app's middleware and its routes, in place of six around both."""
+    """FastAPI with one layer between an app's middleware and the API's routes, in place of six around both."""
 
     def build_middleware_stack(self) -> ASGIApp:
         app: ASGIApp = AsyncExitStackMiddleware(self.router)  # routes that an embedding app adds may need it
+        app = RouteIndex(app, self.routes)
         app = problems.ErrorBoundary(app, self.exception_handlers)
         for middleware in reversed(self.user_middleware):
             app = middleware.cls(app, *middleware.args, **middleware.kwargs)

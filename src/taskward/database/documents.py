@@ -6,14 +6,17 @@ A row that became Python objects first, and then JSON, would cost the worker mor
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, DateTime, Integer, Text, cast, func
+from sqlalchemy import Boolean, ColumnElement, DateTime, Integer, Text, Uuid, cast, func
+from sqlalchemy.sql.operators import concat_op
 
 from taskward.database.statements import Constant
 
-# In double quotes stands what is written as it is; the first and the last of it is a double quote.
-_INSTANT = r'"\""YYYY-MM-DD"T"HH24:MI:SS.US"Z\""'
+# In double quotes stands what is written as it is.
+_INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+_QUOTED_INSTANT = rf'"\""{_INSTANT}"\""'
 
 
 def json_object(members: Mapping[str, ColumnElement[Any]]) -> ColumnElement[str]:
@@ -24,23 +27,31 @@ def json_object(members: Mapping[str, ColumnElement[Any]]) -> ColumnElement[str]
             digits of fraction and `Z`; NULL becomes `null`.
     """
     parts: list[ColumnElement[Any]] = []
-    before = "{"
+    text = "{"
     for name, column in members.items():
-        parts += [Constant(f'{before}"{name}":'), _value(column)]
-        before = ","
-    return func.pg_catalog.concat(*parts, Constant("}"), type_=Text())
+        before, value, after = _value(column)
+        parts += [Constant(f'{text}"{name}":{before}'), value]
+        text = f"{after},"
+    parts.append(Constant(text.removesuffix(",") + "}"))
+    return reduce(concat_op, parts)
 
 
-def _value(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def _value(column: ColumnElement[Any]) -> tuple[str, ColumnElement[Any], str]:
+    """An expression for text that is not NULL, and what stands before and after it."""
     kind = column.type
-    nullable = getattr(column, "nullable", True)
-    text: ColumnElement[Any]
+    if getattr(column, "nullable", True):
+        text = _instant(column, _QUOTED_INSTANT) if isinstance(kind, DateTime) else _json(column)
+        return "", func.coalesce(text, Constant("null")), ""
     if isinstance(kind, DateTime):
-        text = func.pg_catalog.to_char(func.pg_catalog.timezone(Constant("UTC"), column), Constant(_INSTANT))
-    elif isinstance(kind, Integer) and not nullable:
-        text = column  # its own text, as concat writes it
-    elif isinstance(kind, Integer | Boolean):
-        text = cast(column, Text)
-    else:
-        text = cast(func.pg_catalog.to_json(column), Text)
-    return func.coalesce(text, Constant("null")) if nullable else text
+        return '"', _instant(column, _INSTANT), '"'
+    if isinstance(kind, Uuid):
+        return '"', cast(column, Text), '"'
+    return "", cast(column, Text) if isinstance(kind, Integer | Boolean) else _json(column), ""
+
+
+def _instant(column: ColumnElement[Any], form: str) -> ColumnElement[Any]:
+    return func.pg_catalog.to_char(func.pg_catalog.timezone(Constant("UTC"), column), Constant(form))
+
+
+def _json(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(func.pg_catalog.to_json(column), Text)

@@ -77,8 +77,9 @@ _KNOWN: tuple[type, ...] = (
     Constant, Select, CompoundSelect, Insert, Update, Delete, OnConflictClause,
     Table, Alias, Subquery, CTE, Join, FromGrouping, SelectStatementGrouping, ScalarSelect, Exists,
     ColumnClause, BindParameter, BinaryExpression, BooleanClauseList, Label, FunctionElement,
-    elements.ClauseList, elements.UnaryExpression, elements.Grouping, elements.Case, elements.Null, elements.True_,
-    elements.False_, elements.Cast, elements.TypeClause, elements.CollectionAggregate, elements._label_reference,  # noqa: SLF001 - of ORDER BY
+    elements.ClauseList, elements.ExpressionClauseList, elements.UnaryExpression, elements.Grouping, elements.Case,
+    elements.Null, elements.True_, elements.False_, elements.Cast, elements.TypeClause, elements.CollectionAggregate,
+    elements._label_reference,  # noqa: SLF001 - of ORDER BY
 )  # fmt: skip
 _KNOWN_CLAUSES = frozenset(
     {
@@ -92,8 +93,7 @@ _KNOWN_CLAUSES = frozenset(
 )  # fmt: skip
 # A function can hide a statement in its arguments (query_to_xml), or change who the owner is (set_config).
 _KNOWN_FUNCTIONS = frozenset(
-    {"now", "coalesce", f"{SCHEMA}.task_exists"}
-    | {f"pg_catalog.{name}" for name in ("concat", "to_char", "to_json", "timezone")}
+    {"now", "coalesce", f"{SCHEMA}.task_exists"} | {f"pg_catalog.{name}" for name in ("to_char", "to_json", "timezone")}
 )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+from asyncpg.pgproto.pgproto import UUID as DatabaseUUID  # noqa: N811 - a `uuid.UUID` that is made in C
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Strict, StringConstraints
 from pydantic.json_schema import WithJsonSchema
 from sqlalchemy import BigInteger, Boolean, Column, Text, Uuid, false, func
@@ -18,6 +20,8 @@ from taskward.errors import TaskNotFound
 
 _DAY = 86_400
 _CANONICAL_UUID_LENGTH = 36
+_CANONICAL_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONGEST_TITLE = 255
 EXAMPLE: dict[str, Any] = {
     "id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c",
@@ -62,7 +66,7 @@ class Tombstone(OwnedTable, table=True):
 
 
 def _without_controls(text: str) -> str:
-    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text):  # noqa: PLR2004 - C0, DEL and C1
+    if _CONTROLS.search(text):
         raise ValueError("This must not have control characters, line breaks among them.")
     return text
 
@@ -88,14 +92,9 @@ def _canonical(value: object) -> object:
 
 
 def _parse_task_id(value: object) -> UUID:
-    try:
-        if isinstance(value, str) and len(value) == _CANONICAL_UUID_LENGTH:
-            found = UUID(value)
-            # UUID() also takes hyphens elsewhere, underscores and digits of other scripts.
-            if str(found) == value.lower():
-                return found
-    except ValueError:
-        pass
+    # UUID() also takes hyphens elsewhere, underscores and digits of other scripts.
+    if isinstance(value, str) and _CANONICAL_UUID.fullmatch(value):
+        return DatabaseUUID(value)
     raise TaskNotFound
 
 

@@ -201,8 +201,8 @@ def _next_page(request: Request, wanted: Listing, last: UUID) -> str:
     given = {
         name: getattr(wanted.filters, name)
         for name in TaskFilters.model_fields
-        if name in wanted.filters.model_fields_set
+        if name in wanted.filters.model_fields_set and name != "cursor"
     }
     query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
-    query["cursor"] = wanted.next_cursor(last)
-    return public_path(request, f"{PATH}?{urlencode(query)}")
+    kept = urlencode(query) + "&" if query else ""
+    return public_path(request, f"{PATH}?{kept}cursor={wanted.next_cursor(last)}")

@@ -13,7 +13,6 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.params import Form
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from starlette.requests import ClientDisconnect
 
 from taskward.deadlines import Deadlines
 from taskward.errors import (
@@ -205,14 +204,17 @@ async def _receive(request: Request) -> bytes:
         raise BodyTooLarge
     chunks: list[bytes] = []
     size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > LARGEST_BODY:
-                raise BodyTooLarge
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise BodyTimeout from None
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise BodyTimeout
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(chunk)
+        if size > LARGEST_BODY:
+            raise BodyTooLarge
+        chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

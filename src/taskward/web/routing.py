@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from types import AsyncGeneratorType
 from typing import Any, cast
@@ -24,6 +24,8 @@ from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant
 from fastapi.routing import APIRoute, _effective_route_context_var
+from starlette._utils import get_route_path
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward.deadlines import Deadline, Deadlines
@@ -65,6 +67,47 @@ class SessionRoute(APIRoute):
             return await chosen.run(request)
 
         return handle
+
+
+class RouteIndex:
+    """Finds an API route by method and path at once. The framework would try one route after the other, and keeps doing
+    so for what is not found here: other routes, 404 and 405.
+
+    Args:
+        app: The framework's router.
+        routes: All routes of the app; those that are no `SessionRoute` are left to it.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+        self._app = app
+        self._fixed: dict[tuple[str, str], SessionRoute] = {}
+        self._patterns: dict[str, list[SessionRoute]] = {}
+        for route in routes:
+            if isinstance(route, SessionRoute):
+                for method in route.methods or ():
+                    if route.param_convertors:
+                        self._patterns.setdefault(method, []).append(route)
+                    else:
+                        self._fixed.setdefault((method, route.path), route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method, path = scope["method"], get_route_path(scope)
+        route = self._fixed.get((method, path))
+        parameters: dict[str, str] = {}
+        if route is None:
+            for candidate in self._patterns.get(method, ()):
+                if match := candidate.path_regex.match(path):
+                    route, parameters = candidate, match.groupdict()
+                    break
+            else:
+                await self._app(scope, receive, send)
+                return
+        scope["route"], scope["endpoint"] = route, route.endpoint
+        scope["path_params"] = {**scope.get("path_params", {}), **parameters}
+        await route.app(scope, receive, send)
 
 
 def _application(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> ASGIApp:
