@@ -116,4 +116,33 @@ COMMON = Contender(
     packages=("fastapi", "sqlmodel", "sqlalchemy", "asyncpg", "uvicorn", "uvloop", "httptools", "python-jose"),
 )
 
-CONTENDERS: Mapping[str, Contender] = {contender.name: contender for contender in (TASKWARD, COMMON)}
+DJANGO_NINJA = Contender(
+    name="django_ninja",
+    setup=((sys.executable, "-m", "django", "migrate"),),
+    # Gunicorn, which Django names too, would only watch over the one worker.
+    command=(
+        *(sys.executable, "-m", "uvicorn", "bench.peers.django_ninja.asgi:application"),
+        *("--host", "127.0.0.1", "--port", "{port}", "--workers", "1"),
+        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
+    ),
+    env={
+        "DATABASE_URL": "postgresql://{login}",
+        "DJANGO_SETTINGS_MODULE": "bench.peers.django_ninja.settings",
+        "JWT_SECRET": "{secret}",
+        "POOL_SIZE": "{pool}",
+        "PYTHONPATH": str(_ROOT),
+    },
+    ready="/health",
+    seeded=(
+        Seeded(
+            "public",
+            "tasks_task",
+            "tasks",
+            ("user_id", "id", "title", "description", "completed", "created_at", "updated_at"),
+            ("id",),
+        ),
+    ),
+    packages=("django", "django-ninja", "psycopg", "psycopg-pool", "uvicorn", "uvloop", "httptools", "orjson", "pyjwt"),
+)
+
+CONTENDERS: Mapping[str, Contender] = {contender.name: contender for contender in (TASKWARD, COMMON, DJANGO_NINJA)}
