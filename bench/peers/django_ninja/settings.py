@@ -11,7 +11,7 @@ DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 
 INSTALLED_APPS = ["bench.peers.django_ninja.tasks"]
-MIDDLEWARE = ["django.middleware.http.ConditionalGetMiddleware"]
+MIDDLEWARE: list[str] = []
 ROOT_URLCONF = "bench.peers.django_ninja.urls"
 
 DATABASES = {

@@ -5,7 +5,9 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from django.shortcuts import aget_object_or_404
+from django.views.decorators.http import conditional_page
 from ninja import Query, Router
+from ninja.decorators import decorate_view
 from ninja.errors import AuthorizationError
 
 from bench.peers.django_ninja.tasks.models import Task
@@ -29,6 +31,7 @@ async def get_own_task(request: UserRequest, task_id: UUID) -> Task:
 
 
 @router.get("", response=list[TaskOut])
+@decorate_view(conditional_page)
 async def list_tasks(
     request: UserRequest,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -49,6 +52,7 @@ async def create_task(request: UserRequest, body: TaskIn) -> Any:
 
 
 @router.get("/{task_id}", response=TaskOut)
+@decorate_view(conditional_page)
 async def get_task(request: UserRequest, task_id: UUID) -> Task:
     """One task."""
     return await get_own_task(request, task_id)
