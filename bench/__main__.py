@@ -81,7 +81,10 @@ def _measure(options: argparse.Namespace, stack: ExitStack) -> report.Results:
         postgresql=stage.facts,
         versions={one.label: report.versions(one.contender) for one in participants},
     )
-    results.rounds = throughput.Turns(stage, dataset, participants, floor).run(plan)
+    watch = endurance.Watch(participants[0]) if "endurance" in options.extras else None
+    results.rounds = throughput.Turns(stage, dataset, participants, floor, watch).run(plan)
+    if watch is not None:
+        results.endurance = watch.until(options.requests, stage, dataset, options.connections)
     _extras(options, stage, dataset, participants, results)
     path = _RESULTS / f"{options.name}.json"
     report.write(path, results)
@@ -106,9 +109,6 @@ def _extras(
     if "crowd" in options.extras:
         say("1,000 connections")
         results.crowd = crowd.run(subject, dataset)
-    if "endurance" in options.extras:
-        say(f"{options.requests:,} requests")
-        results.endurance = endurance.run(stage, subject, dataset, options.requests, options.connections)
     if "growth" in options.extras:
         say("growth")
         results.growth = growth.run(stage, subject, dataset, options.rounds)
@@ -139,7 +139,7 @@ def _options() -> argparse.Namespace:
     add("--pool", type=_positive, default=10, help="database connections of each server (10)")
     add("--users", type=_two_or_more, default=10_000, help="seeded users (10,000)")
     add("--tasks", type=_positive, default=100, help="seeded tasks per user (100)")
-    add("--requests", type=_positive, default=1_000_000, help="requests of the endurance run (1,000,000)")
+    add("--requests", type=_positive, default=1_000_000, help="requests after which memory is judged (1,000,000)")
     add("--operations", type=_operations, default=list(data.OPERATIONS), help="comma list (all)")
     add("--contenders", type=_contenders, default=list(CONTENDERS), help="comma list; the first is compared (all)")
     add("--extras", type=_extra_names, default=list(_EXTRAS), help="comma list of further measurements, or none (all)")

@@ -16,6 +16,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 Argv = tuple[str, ...]
 
+_COLUMNS = ("user_id", "id", "title", "description", "completed", "created_at", "updated_at")
+
 
 @dataclass(frozen=True)
 class Fill:
@@ -126,14 +128,7 @@ COMMON = Contender(
         "PYTHONPATH": str(_ROOT),
     },
     ready="/health",
-    seeded=(
-        Seeded(
-            "common",
-            "task",
-            "tasks",
-            ("user_id", "id", "title", "description", "completed", "created_at", "updated_at"),
-        ),
-    ),
+    seeded=(Seeded("common", "task", "tasks", _COLUMNS),),
     packages=("fastapi", "sqlmodel", "sqlalchemy", "asyncpg", "uvicorn", "uvloop", "httptools", "python-jose"),
 )
 
@@ -152,15 +147,51 @@ BARE = Contender(
         "PYTHONPATH": str(_ROOT),
     },
     ready="/health",
-    seeded=(
-        Seeded(
-            "bare",
-            "task",
-            "tasks",
-            ("user_id", "id", "title", "description", "completed", "created_at", "updated_at"),
-        ),
-    ),
+    seeded=(Seeded("bare", "task", "tasks", _COLUMNS),),
     packages=("asyncpg", "granian", "uvloop", "orjson"),
 )
 
-CONTENDERS: Mapping[str, Contender] = {contender.name: contender for contender in (TASKWARD, BARE, COMMON)}
+DJANGO_NINJA = Contender(
+    name="django_ninja",
+    setup=((sys.executable, "-m", "django", "migrate"),),
+    # Gunicorn, which Django names too, would only watch over the one worker.
+    command=(
+        *(sys.executable, "-m", "uvicorn", "bench.peers.django_ninja.asgi:application"),
+        *("--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"),
+        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
+    ),
+    env={
+        "DATABASE_URL": "postgresql://{login}",
+        "DJANGO_SETTINGS_MODULE": "bench.peers.django_ninja.settings",
+        "JWT_SECRET": "{secret}",
+        "POOL_SIZE": "{pool}",
+        "PYTHONPATH": str(_ROOT),
+    },
+    ready="/health",
+    seeded=(Seeded("public", "tasks_task", "tasks", _COLUMNS),),
+    packages=("django", "django-ninja", "psycopg", "psycopg-pool", "uvicorn", "uvloop", "httptools", "orjson", "pyjwt"),
+    conditional=True,
+)
+
+LITESTAR = Contender(
+    name="litestar",
+    setup=((sys.executable, "-m", "bench.peers.litestar"),),
+    command=(
+        *(sys.executable, "-m", "uvicorn", "bench.peers.litestar.app:app"),
+        *("--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"),
+        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
+    ),
+    env={
+        "DATABASE_URL": "postgresql+asyncpg://{login}",
+        "JWT_SECRET": "{secret}",
+        "POOL_SIZE": "{pool}",
+        "PYTHONPATH": str(_ROOT),
+    },
+    ready="/health",
+    seeded=(Seeded("litestar", "task", "tasks", _COLUMNS),),
+    packages=("litestar", "advanced-alchemy", "sqlalchemy", "asyncpg", "msgspec", "uvicorn", "uvloop", "pyjwt"),
+)
+
+CONTENDERS: Mapping[str, Contender] = {
+    contender.name: contender for contender in (TASKWARD, BARE, COMMON, DJANGO_NINJA, LITESTAR)
+}

@@ -8,7 +8,7 @@ from statistics import mean
 import psutil
 
 from bench import data, load
-from bench.processes import BenchError, Running
+from bench.processes import BenchError
 from bench.progress import say
 from bench.stage import Participant, Stage
 
@@ -29,38 +29,43 @@ class Endurance:
     megabytes: list[float]
 
     @property
-    def last(self) -> float:
-        return self.megabytes[-1]
-
-    @property
     def growth(self) -> float:
-        """The mean of the last quarter over that of the quarter before it."""
-        half = self.megabytes[len(self.megabytes) // 2 :]
-        middle = len(half) // 2
-        return mean(half[middle:]) / mean(half[:middle])
+        """The mean memory of the last quarter of the requests over that of the quarter before it."""
+        total = self.requests[-1]
+        samples = list(zip(self.requests, self.megabytes, strict=True))
+        third = [size for count, size in samples if total / 2 <= count < total * 3 / 4]
+        fourth = [size for count, size in samples if count >= total * 3 / 4]
+        return mean(fourth) / mean(third) if third else 1.0
 
 
-def run(stage: Stage, subject: Participant, dataset: data.Dataset, requests: int, connections: int) -> Endurance:
-    """Send the mix until `requests` have been answered."""
-    worker = _worker(subject.running)
-    path = load.write_requests(data.Lottery(dataset).draw("mix"), dataset, subject.requests_file("endurance"))
-    counts, megabytes = [0], [_memory(worker)]
-    while counts[-1] < requests:
-        seen = load.run(subject.running, path, _ROUND_SECONDS, connections, stage.postgres)
-        counts.append(counts[-1] + seen.requests)
-        megabytes.append(_memory(worker))
-        say(f"{counts[-1]:,} requests: {megabytes[-1]:.1f} MB")
-    subject.store.reset(subject.contender, dataset)
-    return Endurance(counts, megabytes)
+class Watch:
+    """Follows the memory of a participant's worker from the first request on."""
 
+    def __init__(self, participant: Participant) -> None:
+        children = participant.running.process.children(recursive=True)
+        if not children:
+            raise BenchError(f"{participant.label} has no worker.")
+        # The worker is the child that has worked, on the few requests of the agreement.
+        self._worker: psutil.Process = max(children, key=lambda process: process.cpu_times().user)
+        self._participant = participant
+        self._requests = [0]
+        self._megabytes = [self._memory()]
 
-def _worker(running: Running) -> psutil.Process:
-    # The worker is the child that has worked.
-    children = running.process.children(recursive=True)
-    if not children:
-        raise BenchError(f"{running.label} has no worker.")
-    return max(children, key=lambda process: process.cpu_times().user)
+    def answered(self, requests: int) -> None:
+        """Take a sample after further requests."""
+        self._requests.append(self._requests[-1] + requests)
+        self._megabytes.append(self._memory())
 
+    def until(self, requests: int, stage: Stage, dataset: data.Dataset, connections: int) -> Endurance:
+        """Send the mix until `requests` have been answered in all."""
+        drawn = data.Lottery(dataset).draw("mix")
+        path = load.write_requests(drawn, dataset, self._participant.requests_file("endurance"))
+        while self._requests[-1] < requests:
+            seen = load.run(self._participant.running, path, _ROUND_SECONDS, connections, stage.postgres)
+            self.answered(seen.requests)
+            say(f"{self._requests[-1]:,} requests: {self._megabytes[-1]:.1f} MB")
+        self._participant.store.reset(self._participant.contender, dataset)
+        return Endurance(self._requests, self._megabytes)
 
-def _memory(process: psutil.Process) -> float:
-    return float(process.memory_info().rss) / _MEGABYTE
+    def _memory(self) -> float:
+        return float(self._worker.memory_info().rss) / _MEGABYTE

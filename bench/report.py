@@ -102,7 +102,7 @@ def text(results: Results) -> str:
         )
     if endurance := results.endurance:
         parts.append(
-            f"memory of the worker: {endurance.megabytes[0]:.0f} MB at first, {endurance.last:.0f} MB after "
+            f"memory of the worker: {endurance.megabytes[0]:.0f} MB at first, {endurance.megabytes[-1]:.0f} MB after "
             f"{endurance.requests[-1]:,} requests, the last quarter {endurance.growth:.3f} × the one before"
         )
     if growth := results.growth:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import data, load
+from bench.endurance import Watch
 from bench.load import Round
 from bench.progress import say
 from bench.stage import Floor, Participant, Stage
@@ -14,7 +15,7 @@ Rounds = dict[str, dict[str, list[Round]]]
 """By what was measured, then by contender's label; rounds in the order in which they were run."""
 
 FLOOR = "floor"
-_WARM_SECONDS = 2
+_WARM_SECONDS = 1
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,22 @@ class Turns:
         dataset: What each has in its database.
         participants: The contenders; the first one is compared with all others.
         floor: PostgreSQL alone, where that can be measured.
+        watch: What is told of each round of the first contender.
     """
 
     def __init__(
-        self, stage: Stage, dataset: data.Dataset, participants: Sequence[Participant], floor: Floor | None
+        self,
+        stage: Stage,
+        dataset: data.Dataset,
+        participants: Sequence[Participant],
+        floor: Floor | None,
+        watch: Watch | None,
     ) -> None:
         self._stage = stage
         self._dataset = dataset
         self._participants = participants
         self._floor = floor
+        self._watch = watch
         self._dirty: set[str] = set()
 
     def run(self, plan: Plan) -> Rounds:
@@ -103,7 +111,10 @@ class Turns:
         if operation.name == "unchanged":
             requests = participant.conditional(requests, self._dataset)
         path = load.write_requests(requests, self._dataset, participant.requests_file(operation.name))
-        return load.run(participant.running, path, seconds, connections, self._stage.postgres)
+        seen = load.run(participant.running, path, seconds, connections, self._stage.postgres)
+        if self._watch is not None and participant is self._participants[0]:
+            self._watch.answered(seen.requests)
+        return seen
 
     def _floor_round(self, operation: data.Operation, seconds: int) -> Round:
         assert self._floor is not None  # noqa: S101 - asked for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -104,7 +105,7 @@ async def rounds(database: Database, user_id: str) -> None:
         async with database.session(owner) as session:
             store = TaskStore(session)
             rows = await store.list(listing(TaskFilters(limit=200)))
-            assert {row["user_id"] for row in rows} == {user_id}
+            assert {json.loads(row["task"])["user_id"] for row in rows} == {user_id}
             assert len(rows) == number + 1
             # Without its condition on the owner, the policies' alone.
             seen = await session._connection.fetch("SELECT DISTINCT user_id FROM taskward.task")

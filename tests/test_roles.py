@@ -37,7 +37,7 @@ async def serves(url: str) -> str | None:
             assert await TaskStore(session).list(listing(TaskFilters())) == []
             assert await session._connection.fetchval("SELECT count(*) FROM taskward.task") == 0
         async with database.session(Owner("alice")) as session:
-            assert [row["id"] for row in await TaskStore(session).list(listing(TaskFilters()))] == [str(mine)]
+            assert [row["id"] for row in await TaskStore(session).list(listing(TaskFilters()))] == [mine]
         return database._role
 
 

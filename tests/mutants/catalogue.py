@@ -33,6 +33,7 @@ EQUIVALENT: dict[str, str] = {
 
 _ROLES = "src/taskward/database/roles.py"
 _SESSION = "src/taskward/database/session.py"
+_QUOTING = "src/taskward/database/quoting.py"
 _POOL = "src/taskward/database/connections.py"
 _MIGRATE = "src/taskward/database/migrate.py"
 _STATEMENTS = "src/taskward/database/statements.py"
@@ -297,8 +298,8 @@ def _sessions() -> Iterator[Mutant]:
         ("the owner is somebody else", _SESSION, "{quote_literal(owner.user_id)}", "'mallory'", left),
         ("the owner stays", _SESSION, ",{quote_literal(owner.user_id)},true)", ",{quote_literal(owner.user_id)},false)", left),
         ("a read may write", _SESSION, 'access = " READ ONLY" if read_only else ""', 'access = ""', linger),
-        ("quotes end the owner's name", _SESSION, 'text.replace("\'", "\'\'")', "text", ids),
-        ("backslashes mean something", _SESSION, 'return f"\'{quoted}\'" if', 'return f"\'{quoted}\'" if True or', ids),
+        ("quotes end the owner's name", _QUOTING, 'text.replace("\'", "\'\'")', "text", ids),
+        ("backslashes mean something", _QUOTING, 'return f"\'{quoted}\'" if', 'return f"\'{quoted}\'" if True or', ids),
         ("statements run as somebody else", _SESSION, "self._user_id = owner.user_id", 'self._user_id = "mallory"', behaves),
         ("what lingers is not ended", _SESSION, 'f"COMMIT;{opening}" if lease.lingering else opening', "opening", linger),
         ("nobody is told of what lingers", _SESSION, "self._pool.release(self._lease, lingering=True)", "self._pool.release(self._lease)", linger),

@@ -13,6 +13,7 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.params import Form
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.types import Scope
 
 from taskward.deadlines import Deadlines
 from taskward.errors import (
@@ -31,6 +32,7 @@ LARGEST_BODY = 256 * 1024
 
 Arguments = dict[str, Any]
 _JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _LONGEST_INTEGER = 1000
 _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
@@ -199,6 +201,8 @@ def _custom(name: str, sentence: str) -> dict[str, Any]:
 
 
 async def _receive(request: Request) -> bytes:
+    if not _may_have_body(request.scope):
+        return b""
     length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
     if length.isdigit() and int(length) > LARGEST_BODY:
         raise BodyTooLarge
@@ -216,6 +220,13 @@ async def _receive(request: Request) -> bytes:
             raise BodyTooLarge
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _may_have_body(scope: Scope) -> bool:
+    # In HTTP/1 a body is announced (RFC 9112, section 6.3). To ask the server for one takes it longer than to see that.
+    if not scope.get("http_version", "").startswith("1"):
+        return True
+    return any(name in _BODY_HEADERS for name, _ in scope["headers"])
 
 
 def _check_media_type(request: Request) -> None:
