@@ -30,7 +30,7 @@ Offset = Annotated[int, Parameter(ge=0)]
 
 async def user_of(token: Token, _: ASGIConnection[Any, Any, Any, Any]) -> str:
     """The user is who the token says; there is no table of users."""
-    return token.sub
+    return str(token.sub)
 
 
 async def own_task(db_session: AsyncSession, task_id: uuid.UUID, user_id: str) -> Task:
