@@ -70,7 +70,9 @@ class Contender:
     """Path that answers 200 as soon as requests can be served."""
     seeded: tuple[Seeded, ...]
     packages: tuple[str, ...] = field(default=())
-    """Python distributions whose versions belong into the results."""
+    """What it is made of, whose versions belong into the results: Python distributions, or packages of Node.js."""
+    node_modules: Path | None = None
+    """Where packages of Node.js are, if it is made of those."""
     conditional: bool = False
     """Whether it answers 304 to a listing whose entity tag still holds; who does not answers the listing again."""
     workers: bool = True
@@ -192,6 +194,43 @@ LITESTAR = Contender(
     packages=("litestar", "advanced-alchemy", "sqlalchemy", "asyncpg", "msgspec", "uvicorn", "uvloop", "pyjwt"),
 )
 
+_FASTIFY = _ROOT / "bench" / "peers" / "fastify"
+
+
+def _fastify(name: str, isolation: str) -> Contender:
+    return Contender(
+        name=name,
+        setup=(
+            # Installs what package-lock.json pins, unless that was done since it last changed.
+            (
+                *("sh", "-c", 'test "$0/node_modules/.package-lock.json" -nt "$0/package-lock.json" || exec "$@"'),
+                *(str(_FASTIFY), "npm", "ci", "--prefix", str(_FASTIFY)),
+                *("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"),
+                *("--fetch-retries=2", "--fetch-retry-mintimeout=1000"),
+            ),
+            ("node", str(_FASTIFY / "schema.js")),
+        ),
+        command=("node", str(_FASTIFY / "server.js")),
+        env={
+            "DATABASE_URL": "postgresql://{login}",
+            "JWT_SECRET": "{secret}",
+            "POOL_SIZE": "{pool}",
+            "PORT": "{port}",
+            "NODE_ENV": "production",
+            "ISOLATION": isolation,
+        },
+        ready="/health",
+        seeded=(Seeded("fastify", "task", "tasks", _COLUMNS),),
+        packages=("fastify", "pg", "@fastify/jwt", "@fastify/etag"),
+        node_modules=_FASTIFY / "node_modules",
+        conditional=True,
+        workers=False,
+    )
+
+
+FASTIFY = _fastify("fastify", isolation="none")
+FASTIFY_TX = _fastify("fastify_tx", isolation="transaction")
+
 CONTENDERS: Mapping[str, Contender] = {
-    contender.name: contender for contender in (TASKWARD, BARE, COMMON, DJANGO_NINJA, LITESTAR)
+    contender.name: contender for contender in (TASKWARD, BARE, COMMON, DJANGO_NINJA, LITESTAR, FASTIFY, FASTIFY_TX)
 }

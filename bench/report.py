@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -80,7 +81,11 @@ def rate(seen: Sequence[Round]) -> float:
 
 def versions(contender: Contender) -> dict[str, str | None]:
     """The installed versions of what a contender is made of."""
-    return {name: _version(name) for name in contender.packages}
+    if (folder := contender.node_modules) is None:
+        return {name: _version(name) for name in contender.packages}
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    manifests = {name: json.loads((folder / name / "package.json").read_text()) for name in contender.packages}
+    return {"node": node} | {name: manifest["version"] for name, manifest in manifests.items()}
 
 
 def text(results: Results) -> str:
