@@ -64,7 +64,7 @@ class Contender:
     setup: tuple[Argv, ...]
     """Commands that create the schema, run once."""
     command: Argv
-    """The server, one worker, in the foreground."""
+    """The server, in the foreground."""
     env: Mapping[str, str]
     ready: str
     """Path that answers 200 as soon as requests can be served."""
@@ -77,6 +77,23 @@ class Contender:
     """Whether it answers 304 to a listing whose entity tag still holds; who does not answers the listing again."""
     workers: bool = True
     """Whether `command` starts as many processes as it is told."""
+
+
+def _uvicorn(app: str) -> Argv:
+    # Without an access log, which uvicorn writes by default and which costs time for each request.
+    return (
+        *(sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"),
+        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
+    )
+
+
+def _python_env(scheme: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": f"{scheme}://{{login}}",
+        "JWT_SECRET": "{secret}",
+        "POOL_SIZE": "{pool}",
+        "PYTHONPATH": str(_ROOT),
+    }
 
 
 TASKWARD = Contender(
@@ -108,27 +125,8 @@ TASKWARD = Contender(
 COMMON = Contender(
     name="common",
     setup=((sys.executable, "-m", "bench.peers.common"),),
-    # Without an access log, which uvicorn writes by default and which costs time for each request.
-    command=(
-        *(sys.executable, "-m", "uvicorn", "bench.peers.common.main:app", "--host", "127.0.0.1", "--port", "{port}"),
-        *(
-            "--workers",
-            "{workers}",
-            "--loop",
-            "uvloop",
-            "--http",
-            "httptools",
-            "--no-access-log",
-            "--log-level",
-            "warning",
-        ),
-    ),
-    env={
-        "DATABASE_URL": "postgresql+asyncpg://{login}",
-        "JWT_SECRET": "{secret}",
-        "POOL_SIZE": "{pool}",
-        "PYTHONPATH": str(_ROOT),
-    },
+    command=_uvicorn("bench.peers.common.main:app"),
+    env=_python_env("postgresql+asyncpg"),
     ready="/health",
     seeded=(Seeded("common", "task", "tasks", _COLUMNS),),
     packages=("fastapi", "sqlmodel", "sqlalchemy", "asyncpg", "uvicorn", "uvloop", "httptools", "python-jose"),
@@ -142,12 +140,7 @@ BARE = Contender(
         *("--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}", "--log-level", "warning"),
         "bench.peers.bare.app:app",
     ),
-    env={
-        "DATABASE_URL": "postgresql://{login}",
-        "JWT_SECRET": "{secret}",
-        "POOL_SIZE": "{pool}",
-        "PYTHONPATH": str(_ROOT),
-    },
+    env=_python_env("postgresql"),
     ready="/health",
     seeded=(Seeded("bare", "task", "tasks", _COLUMNS),),
     packages=("asyncpg", "granian", "uvloop", "orjson"),
@@ -157,18 +150,8 @@ DJANGO_NINJA = Contender(
     name="django_ninja",
     setup=((sys.executable, "-m", "django", "migrate"),),
     # Gunicorn, which Django names too, would only watch over the one worker.
-    command=(
-        *(sys.executable, "-m", "uvicorn", "bench.peers.django_ninja.asgi:application"),
-        *("--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"),
-        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
-    ),
-    env={
-        "DATABASE_URL": "postgresql://{login}",
-        "DJANGO_SETTINGS_MODULE": "bench.peers.django_ninja.settings",
-        "JWT_SECRET": "{secret}",
-        "POOL_SIZE": "{pool}",
-        "PYTHONPATH": str(_ROOT),
-    },
+    command=_uvicorn("bench.peers.django_ninja.asgi:application"),
+    env={**_python_env("postgresql"), "DJANGO_SETTINGS_MODULE": "bench.peers.django_ninja.settings"},
     ready="/health",
     seeded=(Seeded("public", "tasks_task", "tasks", _COLUMNS),),
     packages=("django", "django-ninja", "psycopg", "psycopg-pool", "uvicorn", "uvloop", "httptools", "orjson", "pyjwt"),
@@ -178,17 +161,8 @@ DJANGO_NINJA = Contender(
 LITESTAR = Contender(
     name="litestar",
     setup=((sys.executable, "-m", "bench.peers.litestar"),),
-    command=(
-        *(sys.executable, "-m", "uvicorn", "bench.peers.litestar.app:app"),
-        *("--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"),
-        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
-    ),
-    env={
-        "DATABASE_URL": "postgresql+asyncpg://{login}",
-        "JWT_SECRET": "{secret}",
-        "POOL_SIZE": "{pool}",
-        "PYTHONPATH": str(_ROOT),
-    },
+    command=_uvicorn("bench.peers.litestar.app:app"),
+    env=_python_env("postgresql+asyncpg"),
     ready="/health",
     seeded=(Seeded("litestar", "task", "tasks", _COLUMNS),),
     packages=("litestar", "advanced-alchemy", "sqlalchemy", "asyncpg", "msgspec", "uvicorn", "uvloop", "pyjwt"),

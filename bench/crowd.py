@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 
 from bench import data, load
@@ -12,7 +11,6 @@ from bench.stage import Participant
 
 _CONNECTIONS = 1_000
 _SECONDS = 15
-_GRACE_SECONDS = 60
 _PERCENTILE = re.compile(r"^\s+(\d+)% in ([0-9.]+) secs", re.MULTILINE)
 _STATUS = re.compile(r"^\s+\[(\d+)\]\s+(\d+) responses", re.MULTILINE)
 _RATE = re.compile(r"Requests/sec:\s+([0-9.]+)")
@@ -41,7 +39,7 @@ def run(subject: Participant, dataset: data.Dataset) -> Crowd:
     """Load the subject with gets of one task.
 
     Raises:
-        BenchError: hey did not end, or said nothing that could be read.
+        BenchError: hey failed, or said nothing that could be read.
     """
     task = dataset.tasks[len(dataset.tasks) // 2]
     one = data.Request("GET", f"{data.BASE}/{task.id}", task.user_id)
@@ -53,15 +51,12 @@ def run(subject: Participant, dataset: data.Dataset) -> Crowd:
         *("hey", "-z", f"{_SECONDS}s", "-c", str(_CONNECTIONS), "-q", f"{peak / 2 / _CONNECTIONS:.3f}", "-t", "20"),
         *("-H", f"Authorization: Bearer {dataset.tokens[task.user_id]}", subject.running.url + one.path),
     ]
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS + _GRACE_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise BenchError("hey did not end in time.") from None
-    percentiles = {int(share): float(seconds) * 1e3 for share, seconds in _PERCENTILE.findall(done.stdout)}
-    rate, slowest = _RATE.search(done.stdout), _SLOWEST.search(done.stdout)
+    printed = load.output(argv, _SECONDS, subject.label)
+    percentiles = {int(share): float(seconds) * 1e3 for share, seconds in _PERCENTILE.findall(printed)}
+    rate, slowest = _RATE.search(printed), _SLOWEST.search(printed)
     if not (rate and slowest) or not {50, 95, 99} <= percentiles.keys():
-        raise BenchError(f"hey failed: {(done.stderr or done.stdout)[-500:].strip()}")
-    _, _, errors = done.stdout.partition("Error distribution:")
+        raise BenchError(f"hey failed: {printed[-500:].strip()}")
+    _, _, errors = printed.partition("Error distribution:")
     return Crowd(
         connections=_CONNECTIONS,
         peak_per_second=peak,
@@ -70,6 +65,6 @@ def run(subject: Participant, dataset: data.Dataset) -> Crowd:
         p95_ms=percentiles[95],
         p99_ms=percentiles[99],
         slowest_ms=float(slowest[1]) * 1e3,
-        answers={status: int(count) for status, count in _STATUS.findall(done.stdout)},
+        answers={status: int(count) for status, count in _STATUS.findall(printed)},
         errors=errors.strip(),
     )

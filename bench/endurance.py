@@ -64,7 +64,7 @@ class Watch:
             seen = load.run(self._participant.running, path, _ROUND_SECONDS, connections, stage.postgres)
             self.answered(seen.requests)
             say(f"{self._requests[-1]:,} requests: {self._megabytes[-1]:.1f} MB")
-        self._participant.store.reset(self._participant.contender, dataset)
+        self._participant.reset(dataset)
         return Endurance(self._requests, self._megabytes)
 
     def _memory(self) -> float:

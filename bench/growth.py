@@ -104,7 +104,7 @@ def _others(stage: Stage, subject: Participant, dataset: data.Dataset, rounds: i
                     seconds = _SECONDS if number else 1
                     seen = load.run(one.running, files[side], seconds, _FEW_CONNECTIONS, stage.postgres)
                     if operation == "create":
-                        one.store.reset(one.contender, theirs)
+                        one.reset(theirs)
                     if number:
                         rates[side].append(seen.per_second)
             found[operation] = median(rates[0]), median(rates[1])

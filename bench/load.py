@@ -73,11 +73,11 @@ def run(server: Running, requests: Path, seconds: int, connections: int, postgre
     # One thread is enough: wrk spends a few microseconds per request, and the processors are the servers'.
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT), server.url, "--", str(requests)]
     before = cpu_seconds(server.process), _cpu(postgres)
-    output = _output(argv, seconds, server.label)
+    printed = output(argv, seconds, server.label)
     after = cpu_seconds(server.process), _cpu(postgres)
-    lines = output.strip().splitlines()
+    lines = printed.strip().splitlines()
     if not lines or not lines[-1].startswith("{"):
-        raise BenchError(f"wrk failed against {server.label}: {output[-500:].strip()}")
+        raise BenchError(f"wrk failed against {server.label}: {printed[-500:].strip()}")
     seen = json.loads(lines[-1])
     if wrong := {name: seen[name] for name in _ERRORS if seen[name]}:
         raise BenchError(f"{server.label} did not answer everything with 2xx or 304, in {requests.stem}: {wrong}")
@@ -116,16 +116,21 @@ def run_pgbench(
         argv = [str(pgbench), "-n", "-M", "prepared", f"-c{clients}", "-j1", f"-T{seconds}", "-f", file.name]
         argv += [f"-D{name}={value}" for name, value in defines.items()]
         before = _cpu(postgres)
-        output = _output([*argv, dsn], seconds, "pgbench", {"PGOPTIONS": "-c jit=off"})
+        printed = output([*argv, dsn], seconds, "pgbench", {"PGOPTIONS": "-c jit=off"})
         after = _cpu(postgres)
-    done, failed, rate = (pattern.search(output) for pattern in (_PGBENCH_DONE, _PGBENCH_FAILED, _PGBENCH_RATE))
+    done, failed, rate = (pattern.search(printed) for pattern in (_PGBENCH_DONE, _PGBENCH_FAILED, _PGBENCH_RATE))
     if not (done and rate) or (failed and int(failed[1])) or not int(done[1]):
-        raise BenchError(f"pgbench failed: {output[-500:].strip()}")
+        raise BenchError(f"pgbench failed: {printed[-500:].strip()}")
     count = int(done[1])
     return Round(requests=count, per_second=float(rate[1]), database_cpu_us=(after - before) / count * 1e6)
 
 
-def _output(argv: Sequence[str], seconds: int, against: str, env: dict[str, str] | None = None) -> str:
+def output(argv: Sequence[str], seconds: int, against: str, env: dict[str, str] | None = None) -> str:
+    """Run a load generator.
+
+    Raises:
+        BenchError: It failed, or did not end soon after its time.
+    """
     try:
         done = subprocess.run(
             argv, capture_output=True, text=True, timeout=seconds + _GRACE_SECONDS, check=False, env=env

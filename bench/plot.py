@@ -38,7 +38,7 @@ def throughput(results: Results, path: Path) -> None:
         axes.set_xticks([])
         axes.set_xlim(right=1.25 * max(rate(seen) for seen in by_label.values()))
         axes.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.supxlabel("requests per second with one worker; palest: yardsticks without isolation", fontsize=8)
+    figure.supxlabel("requests per second with one worker; palest: yardsticks", fontsize=8)
     _save(figure, path)
 
 

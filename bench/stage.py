@@ -19,7 +19,7 @@ from bench.contenders import CONTENDERS, TASKWARD, Contender, Fill
 from bench.load import Round
 from bench.processes import Running, free_port, prepare, serving
 
-_RECENT_SECONDS = 10
+_ANSWER_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,14 @@ class Participant:
         """Where requests for it may be written."""
         return self.folder / f"{name}.requests"
 
+    def reset(self, dataset: data.Dataset) -> None:
+        """Bring its database back to the seed."""
+        self.store.reset(self.contender, dataset)
+
     def conditional(self, requests: Sequence[data.Request], dataset: data.Dataset) -> list[data.Request]:
         """The same requests with the tags of the answers that they have now."""
         tagged = []
-        with httpx.Client(base_url=self.running.url, trust_env=False, timeout=_RECENT_SECONDS) as client:
+        with httpx.Client(base_url=self.running.url, trust_env=False, timeout=_ANSWER_SECONDS) as client:
             for one in requests:
                 answer = client.get(one.path, headers={"Authorization": f"Bearer {dataset.tokens[one.user_id]}"})
                 # Who has no tags gets one that holds for nothing.
@@ -93,14 +97,12 @@ class Stage:
         return data.make_sized(sizes, self._secret)
 
     @contextmanager
-    def participant(
-        self, name: str, dataset: data.Dataset, *, label: str | None = None, workers: int = 1
-    ) -> Iterator[Participant]:
+    def participant(self, name: str, dataset: data.Dataset, *, label: str | None = None) -> Iterator[Participant]:
         """Run a contender on a seeded database of its own."""
         contender = CONTENDERS[name]
         label = label or name
         with databases.created(self.postgresql.admin_dsn, contender) as store:
-            fill = Fill(store.login, self._secret, self._options.pool, free_port(), workers)
+            fill = Fill(store.login, self._secret, self._options.pool, free_port())
             workplace = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.folder))
             prepare(contender, fill, workplace)
             store.seed(contender, dataset)

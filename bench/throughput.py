@@ -103,11 +103,7 @@ class Turns:
         seconds: int,
         connections: int,
     ) -> Round:
-        if participant.label in self._dirty:
-            participant.store.reset(participant.contender, self._dataset)
-            self._dirty.discard(participant.label)
-        if operation.writes:
-            self._dirty.add(participant.label)
+        self._prepare(participant.label, participant, operation)
         if operation.name == "unchanged":
             requests = participant.conditional(requests, self._dataset)
         path = load.write_requests(requests, self._dataset, participant.requests_file(operation.name))
@@ -118,15 +114,19 @@ class Turns:
 
     def _floor_round(self, operation: data.Operation, seconds: int) -> Round:
         assert self._floor is not None  # noqa: S101 - asked for
-        if FLOOR in self._dirty:
-            self._floor.reset(self._dataset)
-            self._dirty.discard(FLOOR)
-        if operation.writes:
-            self._dirty.add(FLOOR)
+        self._prepare(FLOOR, self._floor, operation)
         return self._floor.measure(operation, seconds)
+
+    def _prepare(self, label: str, one: Participant | Floor, operation: data.Operation) -> None:
+        """Remove what an earlier round wrote, and remember whether this one writes."""
+        if label in self._dirty:
+            one.reset(self._dataset)
+            self._dirty.discard(label)
+        if operation.writes:
+            self._dirty.add(label)
 
     def _clean(self) -> None:
         for participant in self._participants:
             if participant.label in self._dirty:
-                participant.store.reset(participant.contender, self._dataset)
+                participant.reset(self._dataset)
         self._dirty.clear()

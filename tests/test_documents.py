@@ -38,7 +38,12 @@ table = Table(
     Column("number", Integer()),
     Column("flag", Boolean()),
     Column("instant", DateTime(timezone=True)),
+    Column("own_key", Uuid(), nullable=False),
+    Column("count", Integer(), nullable=False),
+    Column("done", Boolean(), nullable=False),
+    Column("made", DateTime(timezone=True), nullable=False),
 )
+NEVER_NULL: dict[str, Any] = {"own_key": ID, "count": -1, "done": True, "made": dt.datetime(2026, 1, 10, tzinfo=dt.UTC)}
 SQL = str(select(json_object(dict(table.c.items()))).compile(dialect=dialect()))
 
 
@@ -47,7 +52,7 @@ async def read(url: str, values: list[dict[str, Any]]) -> list[str]:
     try:
         await connection.execute(
             "CREATE TEMP TABLE sample (n serial, key uuid, text text, note text, number int, flag bool,"
-            " instant timestamptz)"
+            " instant timestamptz, own_key uuid, count int, done bool, made timestamptz)"
         )
         rows = [tuple(value.get(name) for name in table.c.keys()) for value in values]  # noqa: SIM118 - not a dict
         await connection.copy_records_to_table("sample", records=rows, columns=list(table.c.keys()))
@@ -69,10 +74,12 @@ async def test_every_member_is_itself_whatever_the_database_is_set_to(new_databa
     values: list[dict[str, Any]] = [{"text": text} for text in TEXTS]
     values += [{"text": "x", "key": ID, "note": text, "number": -7, "flag": False} for text in TEXTS]
     values += [{"text": "x", "flag": True, "number": 2**31 - 1, "instant": instant} for instant in instants]
+    values += [{"text": "x", "made": instant, "done": False, "count": 0} for instant in instants]
+    values = [NEVER_NULL | value for value in values]
     written = await read(new_database, values)
     expected = [
         {name: value.get(name) for name in table.c.keys()}  # noqa: SIM118 - not a dict
-        | {"key": value.get("key") and str(value["key"])}
+        | {"key": value.get("key") and str(value["key"]), "own_key": str(ID), "made": _rfc3339(value["made"])}
         | {"instant": value.get("instant") and _rfc3339(value["instant"])}
         for value in values
     ]

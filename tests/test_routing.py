@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from taskward.deadlines import Deadlines
 from taskward.errors import NotAuthenticated
 from taskward.web import problems
-from taskward.web.routing import SessionRoute
+from taskward.web.routing import RouteIndex, SessionRoute
 from tests.conftest import NO_TLS
 
 
@@ -269,3 +269,64 @@ async def test_an_override_reaches_a_dependency_of_an_included_router(log: Log):
     app.dependency_overrides[guard] = lambda: log.append("override")
     assert (await send(app, path="/v2/x")).text == "read"
     assert log == ["override"]
+
+
+async def test_a_dependency_that_yields_twice_is_no_success():
+    closed: Log = []
+
+    async def twice() -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append("closed")
+
+    router = make_router()
+
+    @router.get("/", dependencies=[Depends(twice)])
+    async def read() -> Response:
+        return Response()
+
+    assert (await send(make_app(router))).status_code == 500
+    assert closed == ["closed"]
+
+
+def indexed() -> FastAPI:
+    router = make_router()
+
+    @router.get("/things/{thing}")
+    async def read_thing(thing: str) -> Response:
+        return Response(f"read {thing}")
+
+    @router.post("/things/batch")
+    async def batch() -> Response:
+        return Response("batch")
+
+    @router.patch("/things/{thing}/done")
+    async def done(thing: str) -> Response:
+        return Response(f"done {thing}")
+
+    app = make_app(router)
+
+    @app.get("/own/{name}")
+    async def own(name: str) -> str:
+        return name
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/things/1"), ("GET", "/things/batch"), ("POST", "/things/batch"), ("PATCH", "/things/1/done"),
+        ("PATCH", "/things/1"), ("DELETE", "/things/1"), ("POST", "/things/1"), ("GET", "/things"), ("GET", "/things/"),
+        ("GET", "/things/1/2"), ("GET", "/things/%2F"), ("GET", "/things/a%20b"), ("PATCH", "/things//done"),
+        ("GET", "/own/x"), ("POST", "/own/x"), ("GET", "/"), ("GET", "/things/1%0A"), ("get", "/things/1"),
+    ],
+)  # fmt: skip
+async def test_the_index_finds_what_the_framework_would(method: str, path: str):
+    app = indexed()
+    expected = await send(app, method, path)
+    app.middleware_stack = RouteIndex(app.build_middleware_stack(), app.routes)
+    found = await send(app, method, path)
+    assert (found.status_code, found.text) == (expected.status_code, expected.text)

@@ -1,6 +1,6 @@
 """Rows as the JSON that clients read, written by PostgreSQL.
 
-A row that became Python objects first, and then JSON, would cost the worker more than the whole rest of its request.
+In a listing, rows that become Python objects first, and JSON then, cost the worker more than all else that it does.
 """
 
 from __future__ import annotations

@@ -119,24 +119,30 @@ class ErrorBoundary:
         # The framework's own routes would answer with the handlers of the app that this one is mounted in.
         scope["starlette.exception_handlers"] = _NO_HANDLERS
         try:
-            await self._app(scope, receive, send)
+            await self._run(scope, receive, send)
         except Exception as error:
             if scope["type"] != "http":
                 raise
-            response = await self._answer(Request(scope), error)
+            # An exception's message may quote a row or a token; its type and place do not.
+            _log.error("Request %s failed: %s", request_id(scope), _without_data(error))
             if not has_begun(scope):
-                await response(scope, receive, send)
+                await render(Request(scope), InternalError())(scope, receive, send)
 
-    async def _answer(self, request: Request, error: Exception) -> Response:
-        kinds = (getattr(error, "status_code", None), *type(error).__mro__)
-        handler = next((self._handlers[kind] for kind in kinds if kind in self._handlers), None)
-        if handler is not None and not has_begun(request.scope):
-            answer = handler(request, error)
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            handler = self._handler(error)
+            if handler is None or scope["type"] != "http" or has_begun(scope):
+                raise
+            answer = handler(Request(scope), error)
             response: Response = await answer if inspect.isawaitable(answer) else answer
-            return response
-        # An exception's message may quote a row or a token; its type and place do not.
-        _log.error("Request %s failed: %s", request_id(request.scope), _without_data(error))
-        return render(request, InternalError())
+            await response(scope, receive, send)
+
+    def _handler(self, error: Exception) -> Any:
+        by_status = (error.status_code,) if isinstance(error, HTTPException) else ()
+        kinds = (*by_status, *type(error).__mro__)
+        return next((self._handlers[kind] for kind in kinds if kind in self._handlers), None)
 
 
 def _without_data(error: BaseException) -> str:
