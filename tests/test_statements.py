@@ -227,6 +227,7 @@ def test_a_statement_about_the_owners_rows_is_compiled(shape: str):
 _CACHED = type(store._get)
 BUILDERS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "_add": (store._add, ()),
+    "_open_account": (store._open_account, ()),
     "_get": (store._get, ()),
     "_account": (store._account, ()),
     "_update": (store._update, (("completed", "description", "title"), True)),

@@ -221,6 +221,12 @@ async def test_versions_are_unique_under_fifty_writes_at_once(alice: User, super
     assert await clock_of(superuser, alice) == 55
 
 
+async def test_first_writes_at_once_make_one_account_and_count_from_one(alice: User, superuser: Superuser):
+    answers = await asyncio.gather(*(alice.http.post(TASKS, json={"title": f"New {n}"}) for n in range(10)))
+    assert sorted(a.json()["version"] for a in answers) == list(range(1, 11))
+    assert await clock_of(superuser, alice) == 10
+
+
 async def test_a_miss_takes_no_clock_and_makes_no_account(alice: User, bob: User, superuser: Superuser):
     task = await alice.create()
     for user in (alice, bob):

