@@ -22,6 +22,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CROWD = 256
 _EXTRAS = ("growth", "endurance", "crowd", "cores")
 _SUBJECT = "taskward"
+_COMPARED = "common"
 
 
 def main() -> int:
@@ -119,10 +120,10 @@ def _judge(results: report.Results, check: float | None) -> int:
     if check is None:
         return 0
     short = [
-        f"{title} against common is {compared.lower:.2f}×"
+        f"{title} against {_COMPARED} is {compared.lower:.2f}×"
         for title, peers in report.ratios(results.rounds).items()
         for peer, compared in peers.items()
-        if peer == "common" and compared.lower < check
+        if peer == _COMPARED and compared.lower < check
     ]
     if short:
         print(f"\nbench: below {check}×: {', '.join(short)}", file=sys.stderr)
@@ -142,18 +143,22 @@ def _options() -> argparse.Namespace:
     add("--requests", type=_positive, default=1_000_000, help="requests after which memory is judged (1,000,000)")
     add("--operations", type=_operations, default=list(data.OPERATIONS), help="comma list (all)")
     add("--contenders", type=_contenders, default=list(CONTENDERS), help="comma list; the first is compared (all)")
-    add("--extras", type=_extra_names, default=list(_EXTRAS), help="comma list of further measurements, or none (all)")
+    add("--extras", type=_extra_names, help="comma list of further measurements, or none (all)")
     add("--no-floor", dest="floor", action="store_false", help="without PostgreSQL alone")
     add("--quick", action="store_true", help="less data, 2 rounds of 1 second, no extras: does it work")
-    add("--check", type=float, metavar="RATIO", help="exit 1 when any ratio to common is below")
+    add("--check", type=float, metavar="RATIO", help=f"exit 1 when any ratio to {_COMPARED} is below")
     add("--database-url", help="a superuser's address of a running PostgreSQL, instead of a temporary one")
     add("--postgres-bin", type=Path, help="the bin folder of PostgreSQL for the temporary one")
     add("--name", default=f"{datetime.now(UTC):%Y%m%d-%H%M%S}", help="the files in bench/results (the time)")
     options = parser.parse_args()
+    if options.extras is None:
+        options.extras = [] if options.quick or options.contenders[0] != _SUBJECT else list(_EXTRAS)
+    if options.extras and options.contenders[0] != _SUBJECT:
+        parser.error(f"--extras are measured of {_SUBJECT}, which must be the first of --contenders")
+    if options.check is not None and _COMPARED not in options.contenders[1:]:
+        parser.error(f"--check needs {_COMPARED} among --contenders, and not as the first")
     if options.quick:
-        options.rounds, options.seconds, options.users, options.extras = 2, 1, min(options.users, 500), []
-    if options.contenders[0] != _SUBJECT:
-        options.extras = []
+        options.rounds, options.seconds, options.users = 2, 1, min(options.users, 500)
     return options
 
 

@@ -137,9 +137,11 @@ class Lottery:
                 return Request("PATCH", f"{BASE}/{task.id}", task.user_id, changed_title(self._random.randrange(1000)))
             case "complete":
                 return Request("PATCH", f"{BASE}/{task.id}/complete", task.user_id)
-            case _:
+            case "create":
                 self._made += 1
                 return Request("POST", BASE, task.user_id, new_task(self._made))
+            case _:
+                raise ValueError(f"{operation} cannot be drawn")
 
 
 def make(users: int, tasks_per_user: int, secret: str) -> Dataset:
@@ -177,7 +179,7 @@ def make_sized(sizes: Mapping[str, int], secret: str) -> Dataset:
 
 
 def user_id(number: int) -> str:
-    return f"user-{number:05d}"
+    return f"user-{number}"
 
 
 def task_id(when: datetime) -> uuid.UUID:

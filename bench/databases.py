@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from operator import attrgetter
@@ -62,6 +62,23 @@ class Database:
             await connection.execute("CHECKPOINT", timeout=_SECONDS)
 
         self._run(clean)
+
+    def try_out(self, statements: Mapping[str, str]) -> None:
+        """Run each in a transaction that is rolled back.
+
+        Raises:
+            BenchError: One of them finds nothing.
+        """
+
+        async def run(connection: asyncpg.Connection[Any]) -> None:
+            for name, sql in statements.items():
+                transaction = connection.transaction()
+                await transaction.start()
+                if not await connection.fetch(sql, timeout=_SECONDS):
+                    raise BenchError(f"The statement of {name} finds nothing.")
+                await transaction.rollback()
+
+        self._run(run)
 
     def _run(self, work: Callable[[asyncpg.Connection[Any]], Awaitable[None]]) -> None:
         _with_connection(_other_database(self.admin_dsn, self.name), work)

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from bench.data import changed_title, new_task
 from taskward.database.quoting import quote_identifier, quote_literal
 from taskward.database.roles import RoleNames
-from taskward.database.statements import OWNER, Statement
-from taskward.tasks import query, store
+from taskward.database.statements import Statement
+from taskward.tasks import store
+from taskward.tasks.models import TaskFilters
+from taskward.tasks.query import listing
 
 # pgbench draws a task; its id and owner are computed from its number, as `data.make` numbers them.
 _TASK = "\\set k random(0, :tasks - 1)\n"
-_USER = "('user-' || lpad((:k::bigint % :users::bigint)::text, 5, '0'))"
+_USER = "('user-' || (:k::bigint % :users::bigint)::text)"
 _ID = "(lpad(to_hex(:start::bigint + :k::bigint), 12, '0') || '70008000000000000000')"
 
 
-def operations() -> dict[str, tuple[Statement, dict[str, str]]]:
-    """The statement of each operation and what its parameters are; private to the store, and the very ones."""
-    rows = {"rows": "51"}
-    new = {"id": "gen_random_uuid()", "title": quote_literal("Errand"), "description": quote_literal(new_task(1))}
-    return {
-        "get": (store._get(), {"id": _ID}),  # noqa: SLF001
-        "list": (query._list_statement(None, False, False), rows),  # noqa: SLF001
-        "filtered": (query._list_statement(False, False, False), rows),  # noqa: SLF001
+def operations() -> dict[str, tuple[Statement, dict[str, Any]]]:
+    """The statement of each operation, the very one of the service, and SQL for what its parameters are."""
+    created, changed = json.loads(new_task(1)), json.loads(changed_title(1))
+    new = {
+        "id": "gen_random_uuid()",
+        "title": quote_literal(created["title"]),
+        "description": quote_literal(created["description"]),
+        "completed": "false",
+    }
+    found = {
+        "get": (store._get(), {"id": _ID}),  # noqa: SLF001 - the store hands rows out, and not its statements
         "unchanged": (store._account(), {}),  # noqa: SLF001
-        "create": (store._add(), new | {"completed": "false"}),  # noqa: SLF001
-        "patch": (store._update(("title",), False), {"id": _ID, "new_title": quote_literal(changed_title(1))}),  # noqa: SLF001
+        "create": (store._add(), new),  # noqa: SLF001
+        "patch": (store._update(("title",), False), {"id": _ID, "new_title": quote_literal(changed["title"])}),  # noqa: SLF001
         "complete": (store._toggle(False), {"id": _ID}),  # noqa: SLF001
     }
+    for name, query in (("list", {}), ("filtered", {"completed": "false"})):
+        wanted = listing(TaskFilters.model_validate(query))
+        found[name] = wanted.statement, wanted.parameters
+    return found
+
+
+def examples(users: int, start: int) -> dict[str, str]:
+    """The statement of each operation about the first task."""
+    seeds = {"k": 0, "users": users, "start": start}
+    found = {}
+    for name, (statement, values) in operations().items():
+        sql = _filled(statement, values)
+        for variable, value in seeds.items():
+            sql = sql.replace(f":{variable}::", f"{value}::")
+        found[name] = sql
+    return found
 
 
 def script(operation: str, database: str, *, writes: bool) -> str:
@@ -46,13 +68,10 @@ def script(operation: str, database: str, *, writes: bool) -> str:
     return _TASK + opening + ending
 
 
-def _filled(statement: Statement, values: dict[str, str]) -> str:
+def _filled(statement: Statement, values: dict[str, Any]) -> str:
     sql = statement.sql
-    names: tuple[str, ...] = statement._names  # noqa: SLF001
-    constants: Any = statement._constants  # noqa: SLF001
-    for number in range(len(names), 0, -1):
-        name = names[number - 1]
-        value = _USER if name == OWNER.key else values.get(name) or str(constants[name])
-        sql = sql.replace(f"${number}::", f"{value}::")
+    arguments = statement.arguments(_USER, values)
+    for number in range(len(arguments), 0, -1):
+        sql = sql.replace(f"${number}::", f"{arguments[number - 1]}::")
     # pgbench takes a colon and letters for a variable, even within a string.
     return " ".join(sql.replace("HH24:MI:SS", 'HH24":"MI":"SS').split())

@@ -71,7 +71,8 @@ def run(server: Running, requests: Path, seconds: int, connections: int, postgre
         BenchError: An answer was neither 2xx nor 304, or did not arrive.
     """
     # One thread is enough: wrk spends a few microseconds per request, and the processors are the servers'.
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT), server.url, "--", str(requests)]
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{_GRACE_SECONDS}s"]
+    argv += ["-s", str(_SCRIPT), server.url, "--", str(requests)]
     before = cpu_seconds(server.process), _cpu(postgres)
     printed = output(argv, seconds, server.label)
     after = cpu_seconds(server.process), _cpu(postgres)

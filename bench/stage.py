@@ -126,6 +126,7 @@ class Stage:
             workplace = Path(tempfile.mkdtemp(prefix="floor-", dir=self.folder))
             prepare(TASKWARD, fill, workplace)
             store.seed(TASKWARD, dataset)
+            store.try_out(floor.examples(len(dataset.users), dataset.tasks[0].id.int >> 80))
             yield Floor(self, store, dataset, self._options.pool)
 
 
