@@ -1,13 +1,16 @@
 """`SessionRoute`, through apps of a few lines: what runs in which order, and what is refused at declaration."""
 
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, FastAPI, Header, Query, Request, Response
 from pydantic import BaseModel
+from starlette.routing import Route
 
 from taskward.deadlines import Deadlines
 from taskward.errors import NotAuthenticated
@@ -28,11 +31,11 @@ def make_router() -> APIRouter:
 
 
 def make_app(*routers: APIRouter) -> FastAPI:
-    app = FastAPI()
+    app = FastAPI(openapi_url=None)
     app.state.deadlines = Deadlines(5)
-    problems.install(app)
     for router in routers:
         app.router.routes.extend(router.routes)
+    problems.install(app)
     return app
 
 
@@ -291,6 +294,108 @@ async def test_a_dependency_that_yields_twice_is_no_success():
     assert closed == ["closed"]
 
 
+async def failing_to_end() -> AsyncIterator[int]:
+    with contextlib.suppress(LookupError):
+        yield 1
+    try:
+        yield 2
+    finally:
+        raise OSError
+
+
+async def swallowing() -> AsyncIterator[int]:
+    with contextlib.suppress(LookupError):
+        yield 1
+
+
+async def never() -> AsyncIterator[int]:
+    if not contextlib:
+        yield 1
+
+
+@pytest.mark.parametrize("dependency", [failing_to_end, swallowing, never])
+async def test_a_dependency_that_breaks_the_rules_keeps_none_from_its_end(
+    dependency: Callable[[], AsyncIterator[int]], log: Log
+):
+    async def session() -> AsyncIterator[None]:
+        try:
+            yield
+        except Exception as error:
+            log.append(f"{type(error).__name__} from {error.__cause__!r}")
+            raise
+
+    router = make_router()
+
+    @router.get("/", dependencies=[Depends(session), Depends(dependency)])
+    async def read() -> Response:
+        raise LookupError("the cause")
+
+    assert (await send(make_app(router))).status_code == 500
+    causes = {swallowing: "RuntimeError from LookupError('the cause')", never: "RuntimeError from StopAsyncIteration()"}
+    assert log == [causes.get(dependency, "OSError from None")]
+
+
+@pytest.mark.parametrize("error", [LookupError, NotAuthenticated])
+async def test_a_request_that_fails_leaves_no_garbage(error: type[Exception]):
+    async def session() -> AsyncIterator[None]:
+        yield
+
+    router = make_router()
+
+    @router.get("/", dependencies=[Depends(session)])
+    async def read(request: Request) -> Response:
+        requests.append(weakref.ref(request))
+        raise error
+
+    requests: list[weakref.ref[Request]] = []
+    app = make_app(router)
+    app.middleware_stack = problems.ErrorBoundary(RouteIndex(app.router, app.routes), app.exception_handlers)
+    await send(app)
+    gc.collect()
+    gc.disable()
+    try:
+        await send(app)
+        assert requests[-1]() is None
+    finally:
+        gc.enable()
+
+
+async def test_a_body_that_a_dependency_has_read_can_be_read_again():
+    async def read_all(request: Request) -> bytes:
+        return await request.body()
+
+    router = make_router()
+
+    @router.post("/")
+    async def create(note: Note, raw: Annotated[bytes, Depends(read_all)]) -> Response:
+        return Response(raw + note.text.encode())
+
+    assert (await send(make_app(router), "POST", json={"text": "x"})).text == '{"text":"x"}x'
+
+
+async def test_a_body_without_a_length_is_read_where_it_has_a_type():
+    router = make_router()
+
+    @router.post("/")
+    async def create(note: Annotated[Note, Body(default_factory=lambda: Note(text="nothing"))]) -> Response:
+        return Response(note.text)
+
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b'{"text": "hello"}'}
+
+    async def take(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": "/", "query_string": b"", "headers": headers,
+    }  # fmt: skip
+    await make_app(router)(scope, receive, take)
+    assert sent[-1]["body"] == b"hello"
+
+
 def indexed() -> FastAPI:
     router = make_router()
 
@@ -299,8 +404,13 @@ def indexed() -> FastAPI:
         return Response(f"read {thing}")
 
     @router.post("/things/batch")
+    @router.get("/things/batch")
     async def batch() -> Response:
         return Response("batch")
+
+    @router.get("/things")
+    async def things() -> Response:
+        return Response("things")
 
     @router.patch("/things/{thing}/done")
     async def done(thing: str) -> Response:
@@ -330,3 +440,38 @@ async def test_the_index_finds_what_the_framework_would(method: str, path: str):
     app.middleware_stack = RouteIndex(app.build_middleware_stack(), app.routes)
     found = await send(app, method, path)
     assert (found.status_code, found.text) == (expected.status_code, expected.text)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answer"),
+    [
+        ("GET", "/things", "things"), ("GET", "/things/1", "read 1"), ("POST", "/things/batch", "batch"),
+        ("PATCH", "/things/1/done", "done 1"),
+        # The framework goes by the order of declaration.
+        ("GET", "/things/batch", "read batch"),
+    ],
+)  # fmt: skip
+async def test_the_index_finds_the_apis_routes_by_itself(method: str, path: str, answer: str):
+    async def missed(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError("it asked the framework")
+
+    app = indexed()
+    app.middleware_stack = RouteIndex(missed, app.routes)
+    assert (await send(app, method, path)).text == answer
+
+
+def test_the_index_knows_every_route_of_the_service(app: FastAPI):
+    kinds = [isinstance(route, SessionRoute) for route in app.routes]
+    assert kinds == sorted(kinds, reverse=True)
+    assert sum(kinds) > 8
+
+
+async def test_the_index_overtakes_no_route_of_an_embedding_app():
+    async def guard(_request: Request) -> Response:
+        return Response(status_code=403)
+
+    app = indexed()
+    app.router.routes.insert(0, Route("/things/1", guard))
+    app.middleware_stack = RouteIndex(app.build_middleware_stack(), app.routes)
+    assert (await send(app, path="/things/1")).status_code == 403
+    assert (await send(app, path="/things/2")).text == "read 2"

@@ -19,7 +19,7 @@ def request_id(scope: Scope) -> str:
 
 
 def has_begun(scope: Scope) -> bool:
-    """Whether the answer's status has been sent, so that another one cannot be."""
+    """Whether the answer's status has been sent, so that another one cannot be. `RequestContext` notes it."""
     return _BEGUN_KEY in scope
 
 

@@ -32,7 +32,7 @@ LARGEST_BODY = 256 * 1024
 
 Arguments = dict[str, Any]
 _JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
-_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 _LONGEST_INTEGER = 1000
 _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
@@ -203,6 +203,9 @@ def _custom(name: str, sentence: str) -> dict[str, Any]:
 async def _receive(request: Request) -> bytes:
     if not _may_have_body(request.scope):
         return b""
+    if hasattr(request, "_body"):
+        # A dependency has read it.
+        return await request.body()
     length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
     if length.isdigit() and int(length) > LARGEST_BODY:
         raise BodyTooLarge
@@ -224,6 +227,7 @@ async def _receive(request: Request) -> bytes:
 
 def _may_have_body(scope: Scope) -> bool:
     # In HTTP/1 a body is announced (RFC 9112, section 6.3). To ask the server for one takes it longer than to see that.
+    # What stands between, such as a gateway that makes events of requests, may drop the length and keep the type.
     if not scope.get("http_version", "").startswith("1"):
         return True
     return any(name in _BODY_HEADERS for name, _ in scope["headers"])

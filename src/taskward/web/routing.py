@@ -70,12 +70,14 @@ class SessionRoute(APIRoute):
 
 
 class RouteIndex:
-    """Finds an API route by method and path at once. The framework would try one route after the other, and keeps doing
-    so for what is not found here: other routes, 404 and 405.
+    """Finds the route that the framework would find, in one step where its path is fixed, and else among the patterns
+    of the request's method. The framework would try every route in turn, and does so for what is not found here: other
+    routes, 404 and 405.
 
     Args:
         app: The framework's router.
-        routes: All routes of the app; those that are no `SessionRoute` are left to it.
+        routes: All routes of the app. From the first one on that is no `SessionRoute` they are left to the framework:
+            that one may be meant to come first.
     """
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
@@ -83,12 +85,14 @@ class RouteIndex:
         self._fixed: dict[tuple[str, str], SessionRoute] = {}
         self._patterns: dict[str, list[SessionRoute]] = {}
         for route in routes:
-            if isinstance(route, SessionRoute):
-                for method in route.methods or ():
-                    if route.param_convertors:
-                        self._patterns.setdefault(method, []).append(route)
-                    else:
-                        self._fixed.setdefault((method, route.path), route)
+            if not isinstance(route, SessionRoute):
+                break
+            for method in route.methods or ():
+                earlier = self._patterns.setdefault(method, [])
+                if route.param_convertors:
+                    earlier.append(route)
+                elif not any(one.path_regex.match(route.path) for one in earlier):
+                    self._fixed.setdefault((method, route.path), route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -231,7 +235,10 @@ class _Plan:
             for step in self._after:
                 value = step.start(request, results, read[step.index])
                 if step.is_generator:
-                    results[step.index] = await anext(value)
+                    try:
+                        results[step.index] = await anext(value)
+                    except StopAsyncIteration as error:
+                        raise RuntimeError(f"{value.__name__} did not yield") from error
                     entered.append(value)
                 else:
                     results[step.index] = await value if step.is_coroutine else value
@@ -265,12 +272,22 @@ async def _leave(generator: _Generator, failure: BaseException | None) -> BaseEx
             await anext(generator)
         else:
             await generator.athrow(failure)
+        await generator.aclose()
     except StopAsyncIteration:
-        return failure and RuntimeError(f"{generator.__name__} kept an exception to itself")
+        return None if failure is None else _defect(f"{generator.__name__} kept an exception to itself", failure)
     except BaseException as error:  # noqa: BLE001 - the caller raises it
         return error
-    await generator.aclose()
-    return RuntimeError(f"{generator.__name__} yielded twice")
+    else:
+        return _defect(f"{generator.__name__} yielded twice", failure)
+    finally:
+        # It knows this frame by its traceback, too.
+        failure = None
+
+
+def _defect(sentence: str, cause: BaseException | None) -> RuntimeError:
+    error = RuntimeError(sentence)
+    error.__cause__ = cause
+    return error
 
 
 def _function(call: Callable[..., Any]) -> Callable[..., Any]:
