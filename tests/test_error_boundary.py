@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketException
 
 from taskward.app import create_app
 from tests.conftest import NO_TLS, make_settings
@@ -24,10 +25,10 @@ def app() -> FastAPI:
     return create_app(make_settings("postgresql://nobody@127.0.0.1:1/nothing"))
 
 
-async def get(app: FastAPI, path: str = "/raise", method: str = "GET") -> httpx.Response:
+async def get(app: FastAPI, path: str = "/raise", method: str = "GET", content: bytes = b"") -> httpx.Response:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://x", verify=NO_TLS) as client:
-        return await client.request(method, path)
+        return await client.request(method, path, content=content)
 
 
 def raises(app: FastAPI, error: Exception) -> None:
@@ -80,6 +81,45 @@ async def test_a_handler_that_fails_is_a_500_that_tells_nothing(app: FastAPI, ca
     assert response.headers["content-type"] == "application/problem+json"
     assert SECRET not in response.text + caplog.text
     assert "RuntimeError" in caplog.text
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_a_handler_may_read_the_body_and_one_that_blocks_runs_in_a_thread(app: FastAPI, blocking: bool):
+    threads: list[str] = []
+
+    async def reading(request: Request, _error: Exception) -> Response:
+        return Response(await request.body())
+
+    def block(_request: Request, _error: Exception) -> Response:
+        threads.append(threading.current_thread().name)
+        return Response("blocked")
+
+    @app.post("/raise")
+    async def fail() -> None:
+        raise KeyError
+
+    app.add_exception_handler(KeyError, block if blocking else reading)
+    response = await get(app, method="POST", content=b"sent")
+    assert response.text == ("blocked" if blocking else "sent")
+    assert threading.main_thread().name not in threads
+
+
+async def test_a_websocket_of_an_embedding_app_is_closed_with_its_code(app: FastAPI):
+    @app.websocket("/socket")
+    async def refuse(_socket: WebSocket) -> None:
+        raise WebSocketException(4401)
+
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/socket", "query_string": b"", "headers": [], "subprotocols": []}
+    await app(scope, receive, send)
+    assert [(message["type"], message["code"]) for message in sent] == [("websocket.close", 4401)]
 
 
 async def test_an_answer_that_has_begun_gets_no_second_one(app: FastAPI, caplog: pytest.LogCaptureFixture):

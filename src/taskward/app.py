@@ -37,7 +37,7 @@ _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_s
 
 
 class _Service(FastAPI):
-    """FastAPI with one layer between an app's middleware and the API's routes, in place of six around both."""
+    """FastAPI with `ErrorBoundary` in place of its layers for errors and `RouteIndex` before its search for a route."""
 
     def build_middleware_stack(self) -> ASGIApp:
         app: ASGIApp = AsyncExitStackMiddleware(self.router)  # routes that an embedding app adds may need it

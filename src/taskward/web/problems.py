@@ -12,7 +12,10 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
+from starlette._utils import is_async_callable
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -104,8 +107,9 @@ async def problem_page(slug: str, request: Request) -> HTMLResponse:
 
 
 class ErrorBoundary:
-    """Answers every exception: by the app's handler for it, or by a 500 that tells nothing, and a log entry that tells
-    all but the data. It stands in for three layers of the framework, each of which would cost every request its part.
+    """Answers every exception of a request: by the app's handler for it, or by a 500 that tells nothing, and a log
+    entry that tells all but the data. It stands in for two layers of the framework, each of which would cost every
+    request its part; what is no HTTP has the framework's.
 
     Args:
         handlers: As `FastAPI.exception_handlers`: by class, and for an `HTTPException` by its status as well.
@@ -114,15 +118,17 @@ class ErrorBoundary:
     def __init__(self, app: ASGIApp, handlers: Mapping[Any, Any]) -> None:
         self._app = app
         self._handlers = handlers
+        self._others = ExceptionMiddleware(app, handlers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._others(scope, receive, send)
+            return
         # The framework's own routes would answer with the handlers of the app that this one is mounted in.
         scope["starlette.exception_handlers"] = _NO_HANDLERS
         try:
             await self._run(scope, receive, send)
-        except Exception as error:
-            if scope["type"] != "http":
-                raise
+        except Exception as error:  # noqa: BLE001 - the last net
             # An exception's message may quote a row or a token; its type and place do not.
             _log.error("Request %s failed: %s", request_id(scope), _without_data(error))
             if not has_begun(scope):
@@ -133,10 +139,13 @@ class ErrorBoundary:
             await self._app(scope, receive, send)
         except Exception as error:
             handler = self._handler(error)
-            if handler is None or scope["type"] != "http" or has_begun(scope):
+            if handler is None or has_begun(scope):
                 raise
-            answer = handler(Request(scope), error)
-            response: Response = await answer if inspect.isawaitable(answer) else answer
+            request = Request(scope, receive, send)
+            if is_async_callable(handler):
+                response: Response = await handler(request, error)
+            else:
+                response = await run_in_threadpool(handler, request, error)
             await response(scope, receive, send)
 
     def _handler(self, error: Exception) -> Any:
