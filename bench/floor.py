@@ -29,7 +29,7 @@ def operations() -> dict[str, tuple[Statement, dict[str, Any]]]:
         "completed": "false",
     }
     found = {
-        "get": (store._get(), {"id": _ID}),  # noqa: SLF001 - the store hands rows out, and not its statements
+        "get": (store._get(conditional=False), {"id": _ID}),  # noqa: SLF001 - the store hands rows out, and not its statements
         "unchanged": (store._account(), {}),  # noqa: SLF001
         "create": (store._add(), new),  # noqa: SLF001
         "patch": (store._update(("title",), False), {"id": _ID, "new_title": quote_literal(changed["title"])}),  # noqa: SLF001

@@ -8,7 +8,21 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Table, Text, Uuid, select
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    select,
+)
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from taskward.database.connections import connect
@@ -85,6 +99,12 @@ async def test_every_member_is_itself_whatever_the_database_is_set_to(new_databa
     ]
     assert [json.loads(document) for document in written] == expected
     assert list(json.loads(written[0])) == list(table.c.keys())
+
+
+@pytest.mark.parametrize("kind", [LargeBinary(), ARRAY(Text()), DateTime(), JSON(), Float()])
+def test_a_type_without_a_form_is_refused(kind: Any):
+    with pytest.raises(TypeError, match="member"):
+        json_object({"member": Column("member", kind)})
 
 
 def _rfc3339(instant: dt.datetime) -> str:

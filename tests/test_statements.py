@@ -228,7 +228,7 @@ _CACHED = type(store._get)
 BUILDERS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "_add": (store._add, ()),
     "_open_account": (store._open_account, ()),
-    "_get": (store._get, ()),
+    "_get": (store._get, (True,)),
     "_account": (store._account, ()),
     "_update": (store._update, (("completed", "description", "title"), True)),
     "_toggle": (store._toggle, (True,)),

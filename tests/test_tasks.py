@@ -6,10 +6,13 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.conftest import Superuser, User
+from taskward.database.session import Session
+from taskward.database.statements import Statement
+from tests.conftest import NO_TLS, Superuser, User
 
 TASKS = "/api/v1/tasks"
 MEMBERS = [
@@ -166,6 +169,35 @@ async def test_restoring_a_live_task_answers_it_as_it_is(alice: User, superuser:
     response = await alice.http.post(f"{TASKS}/{task['id']}/restore")
     assert (response.status_code, response.json()) == (200, task)
     assert await clock_of(superuser, alice) == task["version"]
+
+
+async def test_a_task_that_is_trashed_while_it_is_restored_is_restored(alice: User, monkeypatch: pytest.MonkeyPatch):
+    task = await alice.create()
+    path = f"{TASKS}/{task['id']}"
+    looked: list[str] = []
+    fetch_one = Session.fetch_one
+
+    async def fetch(session: Session, statement: Statement, **parameters: Any) -> Any:
+        row = await fetch_one(session, statement, **parameters)
+        looked.append(statement.sql)
+        if len(looked) == 1:
+            # Restoring found it live. In this very moment it goes to the trash.
+            url, headers = alice.http.base_url.join(path), alice.http.headers
+            trashed = await asyncio.to_thread(httpx.delete, url, headers=headers, verify=NO_TLS)
+            assert trashed.status_code == 204
+        return row
+
+    monkeypatch.setattr(Session, "fetch_one", fetch)
+    restored = await alice.http.post(f"{path}/restore")
+    assert (restored.status_code, restored.json()["deleted_at"]) == (200, None)
+    assert len(looked) > 3
+
+
+async def test_a_row_that_has_no_json_is_no_empty_answer(alice: User, superuser: Superuser):
+    task = await alice.create()
+    await superuser.execute("UPDATE taskward.task SET created_at = 'infinity' WHERE user_id = $1", alice.id)
+    answers = [await alice.http.get(path) for path in (f"{TASKS}/{task['id']}", TASKS)]
+    assert [answer.status_code for answer in answers] == [500, 500]
 
 
 @pytest.mark.parametrize("trashed_first", [False, True])

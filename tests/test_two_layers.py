@@ -116,7 +116,7 @@ async def test_reading_never_scans_the_table_with_a_generic_plan(cluster: Cluste
     first = listing(TaskFilters())
     second = listing(TaskFilters(cursor=first.next_cursor(uuid4())))
     statements: dict[str, tuple[Any, str]] = {
-        "get": (store._get(), f"'u1', '{uuid4()}'"),
+        "get": (store._get(conditional=False), f"'u1', '{uuid4()}'"),
         "list": (first.statement, "'u1', 51"),
         "next page": (second.statement, f"'u1', '{uuid4()}', 51"),
     }

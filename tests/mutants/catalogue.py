@@ -328,7 +328,7 @@ def _answers() -> Iterator[Mutant]:
     claims = "src/taskward/identity/claims.py"
     hidden = ("tests/test_claims.py::test_a_rejected_claim_is_found_wherever_its_name_may_lead",)
     mallory = '__import__("taskward").identity.Owner("mallory")'
-    why = 'return TaskForbidden() if row["exists"] else TaskNotFound()'
+    why = 'raise TaskForbidden if row["exists"] else TaskNotFound'
     walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
     for name, file, old, new, tests in (
         ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", WITHDRAWN),
@@ -341,9 +341,9 @@ def _answers() -> Iterator[Mutant]:
         ("a refused token is somebody's", owner, "    except TokenRejected:\n        raise InvalidToken from None\n    if request", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if request", walk),
         ("every request is somebody's", dependencies, "caller.owner,", f"{mallory},", walk),
         ("a body is read before the token", routing, "if not (step.parameters or step.is_generator) and all(", "if False and all(", ("tests/test_problems.py", "tests/test_routing.py")),
-        ("a stranger's task is not there", _STORE, why, "return TaskNotFound()", walk),
-        ("an unknown task is a stranger's", _STORE, why, "return TaskForbidden()", walk),
-        ("my trash is a stranger's", _STORE, "            return TaskNotFound()\n", "            return TaskForbidden()\n", ("tests/test_tasks.py",)),
+        ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
+        ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
+        ("my trash is a stranger's", _STORE, "            raise TaskNotFound\n", "            raise TaskForbidden\n", ("tests/test_tasks.py",)),
         ("a listing's tag is the same for all", _ROUTES, 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
         ("a listing's tag has no epoch", _ROUTES, '(rows[0]["epoch"], rows[0]["clock"])', '(None, rows[0]["clock"])', ("tests/test_preconditions.py",)),
         ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),

@@ -14,6 +14,8 @@ from sqlalchemy.sql.operators import concat_op
 
 from taskward.database.statements import Constant
 
+# What else there is may be written as the database is set; a time without a zone says nothing about an instant.
+_KINDS = (Boolean, DateTime, Integer, Text, Uuid)
 # In double quotes stands what is written as it is.
 _INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _QUOTED_INSTANT = rf'"\""{_INSTANT}"\""'
@@ -24,7 +26,11 @@ def json_object(members: Mapping[str, ColumnElement[Any]]) -> ColumnElement[str]
 
     Args:
         members: The columns, by the names of the members, in their order. Instants become RFC 3339 in UTC with six
-            digits of fraction and `Z`; NULL becomes `null`.
+            digits of fraction and `Z`; NULL becomes `null`. Where a column is NULL that never should be, as on the
+            missing side of an outer join, so is the whole text.
+
+    Raises:
+        TypeError: There is no form for a column's type.
     """
     parts: list[ColumnElement[Any]] = []
     text = "{"
@@ -39,6 +45,8 @@ def json_object(members: Mapping[str, ColumnElement[Any]]) -> ColumnElement[str]
 def _value(column: ColumnElement[Any]) -> tuple[str, ColumnElement[Any], str]:
     """An expression for text that is not NULL, and what stands before and after it."""
     kind = column.type
+    if not isinstance(kind, _KINDS) or (isinstance(kind, DateTime) and not kind.timezone):
+        raise TypeError(f"{column}: {kind!r} has no form as JSON here")
     if getattr(column, "nullable", True):
         text = _instant(column, _QUOTED_INSTANT) if isinstance(kind, DateTime) else _json(column)
         return "", func.coalesce(text, Constant("null")), ""

@@ -87,6 +87,6 @@ def tick(*conditions: ColumnElement[bool]) -> CTE:
         conditions: The clock stands still, and the CTE is empty, where no row of the owner's fulfils them.
     """
     account = columns(Account)
-    # An upsert would make the account as well, and cost PostgreSQL 5 to 12 % more on every write after the first.
+    # An upsert would make the account as well, and every write after the first would pay for that (decision 0013).
     advance = update(Account).where(account.user_id == OWNER, *conditions).values(clock=account.clock + 1)
     return advance.returning(account.clock).cte("tick")

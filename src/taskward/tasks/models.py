@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from asyncpg.pgproto.pgproto import UUID as DatabaseUUID  # noqa: N811 - a `uuid.UUID` that is made in C
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Strict, StringConstraints
 from pydantic.json_schema import WithJsonSchema
 from sqlalchemy import BigInteger, Boolean, Column, Text, Uuid, false, func
@@ -19,7 +18,6 @@ from taskward.database.tables import OwnedTable, owner_column, timestamp_column
 from taskward.errors import TaskNotFound
 
 _DAY = 86_400
-_CANONICAL_UUID_LENGTH = 36
 _CANONICAL_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONGEST_TITLE = 255
@@ -86,7 +84,7 @@ def _uuid7(value: UUID) -> UUID:
 
 
 def _canonical(value: object) -> object:
-    if isinstance(value, str) and len(value) != _CANONICAL_UUID_LENGTH:
+    if isinstance(value, str) and not _CANONICAL_UUID.fullmatch(value):
         raise ValueError("This must be a UUID.")
     return value
 
@@ -94,7 +92,7 @@ def _canonical(value: object) -> object:
 def _parse_task_id(value: object) -> UUID:
     # UUID() also takes hyphens elsewhere, underscores and digits of other scripts.
     if isinstance(value, str) and _CANONICAL_UUID.fullmatch(value):
-        return DatabaseUUID(value)
+        return UUID(value)
     raise TaskNotFound
 
 

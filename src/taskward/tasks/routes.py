@@ -198,11 +198,5 @@ def _collection_tag(user_id: str, clock: tuple[object, int] | None, wanted: List
 
 
 def _next_page(request: Request, wanted: Listing, last: UUID) -> str:
-    given = {
-        name: getattr(wanted.filters, name)
-        for name in TaskFilters.model_fields
-        if name in wanted.filters.model_fields_set and name != "cursor"
-    }
-    query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
-    kept = urlencode(query) + "&" if query else ""
-    return public_path(request, f"{PATH}?{kept}cursor={wanted.next_cursor(last)}")
+    given = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return public_path(request, f"{PATH}?{urlencode([*given, ('cursor', wanted.next_cursor(last))])}")

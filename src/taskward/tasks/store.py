@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import asyncpg
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Text,
     Uuid,
     any_,
@@ -74,9 +76,9 @@ class TaskStore:
             TaskNotFound: The owner has no such live task, and nobody else has one.
             TaskForbidden: It is someone else's.
         """
-        row = await self._session.fetch_one(_get(), id=task_id)
+        row = await self._session.fetch_one(_get(conditional=False), id=task_id)
         if row is None:
-            raise await self._why_missed(task_id)
+            await self._miss(task_id)
         return row
 
     async def list(self, listing: Listing) -> Rows:
@@ -97,60 +99,64 @@ class TaskStore:
             TaskNotFound, TaskForbidden: As for `get`.
             StaleVersion: It has another version.
         """
-        if not changes:
-            row = await self.get(task_id)
-            if versions is not None and row["version"] not in versions:
-                raise StaleVersion(row["version"])
-            return row
-        statement = _update(tuple(sorted(changes)), versions is not None)
-        return await self._write(statement, task_id, versions, **{f"new_{name}": v for name, v in changes.items()})
+        conditional = versions is not None
+        statement = _update(tuple(sorted(changes)), conditional) if changes else _get(conditional)
+        values = {f"new_{name}": value for name, value in changes.items()}
+        return await self._first([statement], task_id, versions, **values)
 
     async def toggle(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
         """Complete an open task, or reopen a completed one; raises as `update`."""
-        return await self._write(_toggle(versions is not None), task_id, versions)
+        return await self._first([_toggle(versions is not None)], task_id, versions)
 
     async def trash(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
         """Move a live task to the trash; raises as `update`."""
-        return await self._write(_trash(versions is not None), task_id, versions)
+        return await self._first([_trash(versions is not None)], task_id, versions)
 
     async def restore(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
         """Take a task out of the trash; a live one is left as it is. Raises as `update`."""
-        row = await self._session.fetch_one(_restore(versions is not None), id=task_id, versions=versions)
-        if row is None:
-            row = await self._session.fetch_one(_get(), id=task_id)
-            if row is None:
-                raise await self._why_missed(task_id, trashed=True)
-            if versions is not None and row["version"] not in versions:
-                raise StaleVersion(row["version"])
-        return row
+        conditional = versions is not None
+        return await self._first([_restore(conditional), _get(conditional)], task_id, versions, trashed=True)
 
     async def erase(self, task_id: UUID, versions: Versions) -> None:
         """Remove a task, live or in the trash, for good, leaving a tombstone; raises as `update`."""
-        await self._write(_erase(versions is not None), task_id, versions, trashed=True)
+        await self._first([_erase(versions is not None)], task_id, versions, trashed=True)
 
-    async def _write(
-        self, statement: Statement, task_id: UUID, versions: Versions, *, trashed: bool = False, **values: Any
+    async def _first(
+        self,
+        statements: Sequence[Statement],
+        task_id: UUID,
+        versions: Versions,
+        *,
+        trashed: bool = False,
+        **values: Any,
     ) -> asyncpg.Record:
-        row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
-        if row is None:
-            # The clock that the statement took is given back when this rolls the transaction back.
-            why = await self._why_missed(task_id, trashed=trashed)
-            if versions is not None or not isinstance(why, StaleVersion):
-                raise why
-            # No version was asked for, so it was restored since the statement looked.
-            row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
-            if row is None:
-                raise TaskNotFound
-        return row
+        """The row of the first statement that finds the task; raises as `update`.
 
-    async def _why_missed(self, task_id: UUID, *, trashed: bool = False) -> Exception:
+        Args:
+            trashed: Whether they find it in the trash as well.
+        """
+        for _ in range(2):
+            for statement in statements:
+                row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
+                if row is not None:
+                    return row
+            try:
+                # The clock that a statement took is given back when this rolls the transaction back.
+                await self._miss(task_id, trashed=trashed)
+            except StaleVersion:
+                if versions is not None:
+                    raise
+                # No version was asked for, so it was trashed or restored since the statement looked.
+        raise TaskNotFound
+
+    async def _miss(self, task_id: UUID, *, trashed: bool = False) -> NoReturn:
         row = await self._session.fetch_one(_probe(), id=task_id)
         assert row is not None, "the probe always has a row"  # noqa: S101
         if row["version"] is not None:
             if row["deleted_at"] is None or trashed:
-                return StaleVersion(row["version"])
-            return TaskNotFound()
-        return TaskForbidden() if row["exists"] else TaskNotFound()
+                raise StaleVersion(row["version"])
+            raise TaskNotFound
+        raise TaskForbidden if row["exists"] else TaskNotFound
 
 
 @cache
@@ -169,8 +175,8 @@ def _add() -> Statement:
 
 
 @cache
-def _get() -> Statement:
-    return compile_statement(select(*_READ).where(*_MINE, _task.deleted_at.is_(None)))
+def _get(conditional: bool) -> Statement:  # noqa: FBT001
+    return compile_statement(select(*_READ).where(*_MINE, _task.deleted_at.is_(None), *_precondition(conditional)))
 
 
 @cache
@@ -181,12 +187,16 @@ def _account() -> Statement:
     )
 
 
+def _precondition(conditional: bool) -> tuple[ColumnElement[bool], ...]:  # noqa: FBT001
+    return (_task.version == any_(_VERSIONS),) if conditional else ()
+
+
 def _change(values: dict[str, Any], *, conditional: bool, live: bool = True) -> Statement:
     state = _task.deleted_at.is_(None) if live else _task.deleted_at.is_not(None)
-    precondition = (_task.version == any_(_VERSIONS),) if conditional else ()
-    # A live task is restored by leaving it alone, and that commits: no clock for it.
+    # A live task is restored by leaving it alone, and that commits: no clock for it. One that another request restores
+    # in between may take one for nothing; a gap says nothing wrong.
     clock = tick() if live else tick(*_MINE, state)
-    statement = update(Task).where(*_MINE, state, *precondition).values(**values, version=clock.c.clock)
+    statement = update(Task).where(*_MINE, state, *_precondition(conditional)).values(**values, version=clock.c.clock)
     return compile_statement(statement.returning(*_READ))
 
 
@@ -217,10 +227,10 @@ def _restore(conditional: bool) -> Statement:  # noqa: FBT001
 
 @cache
 def _erase(conditional: bool) -> Statement:  # noqa: FBT001
-    precondition = (_task.version == any_(_VERSIONS),) if conditional else ()
     clock = tick()
     # The row comes out of the clock's, so the account is locked before the task, as by every other write.
-    gone = delete(Task).where(*_MINE, *precondition, clock.c.clock > 0).returning(_task.id, clock.c.clock).cte("gone")
+    mine = delete(Task).where(*_MINE, *_precondition(conditional), clock.c.clock > 0)
+    gone = mine.returning(_task.id, clock.c.clock).cte("gone")
     row = select(OWNER.label("user_id"), gone.c.id, gone.c.clock)
     tombstone = upsert(Tombstone).from_select(["user_id", "id", "version"], row)
     replace = tombstone.on_conflict_do_update(

@@ -31,7 +31,8 @@ def json_answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | N
 
 def document_answer(document: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON that is written already."""
-    return Response(document, status, headers, "application/json")
+    # An answer takes None for an empty body.
+    return Response(document.encode(), status, headers, "application/json")
 
 
 def entity_tag(version: int) -> str:
