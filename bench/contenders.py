@@ -75,8 +75,11 @@ class Contender:
     """Where packages of Node.js are, if it is made of those."""
     conditional: bool = False
     """Whether it answers 304 to a listing whose entity tag still holds; who does not answers the listing again."""
-    workers: bool = True
-    """Whether `command` starts as many processes as it is told."""
+
+    @property
+    def scales(self) -> bool:
+        """Whether `command` starts as many processes as it is told."""
+        return "{workers}" in self.command
 
 
 def _uvicorn(app: str) -> Argv:
@@ -198,7 +201,6 @@ def _fastify(name: str, isolation: str) -> Contender:
         packages=("fastify", "pg", "@fastify/jwt", "@fastify/etag"),
         node_modules=_FASTIFY / "node_modules",
         conditional=True,
-        workers=False,
     )
 
 

@@ -22,7 +22,7 @@ def run(
         requests = load.write_requests(lottery.draw(operation), dataset, stage.folder / f"{operation}-cores.requests")
         found[operation] = {}
         for participant in participants:
-            if not participant.contender.workers:
+            if not participant.contender.scales:
                 continue
             with stage.again(participant, workers=os.cpu_count() or 1) as running:
                 load.run(running, requests, 1, connections, stage.postgres)

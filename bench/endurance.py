@@ -29,13 +29,13 @@ class Endurance:
     megabytes: list[float]
 
     @property
-    def growth(self) -> float:
-        """The mean memory of the last quarter of the requests over that of the quarter before it."""
+    def growth(self) -> float | None:
+        """The mean memory of the last quarter of the requests over that of the quarter before it; None without one."""
         total = self.requests[-1]
         samples = list(zip(self.requests, self.megabytes, strict=True))
         third = [size for count, size in samples if total / 2 <= count < total * 3 / 4]
         fourth = [size for count, size in samples if count >= total * 3 / 4]
-        return mean(fourth) / mean(third) if third else 1.0
+        return mean(fourth) / mean(third) if third else None
 
 
 class Watch:

@@ -20,6 +20,7 @@ from bench.crowd import Crowd
 from bench.endurance import Endurance
 from bench.growth import Growth
 from bench.load import Round
+from bench.processes import BenchError
 from bench.throughput import Rounds
 
 
@@ -35,7 +36,7 @@ class Results:
 
     options: dict[str, Any]
     postgresql: dict[str, str]
-    versions: dict[str, dict[str, str | None]]
+    versions: dict[str, dict[str, str]]
     rounds: Rounds = field(default_factory=dict)
     cores: dict[str, dict[str, Round]] = field(default_factory=dict)
     crowd: Crowd | None = None
@@ -79,8 +80,12 @@ def rate(seen: Sequence[Round]) -> float:
     return median(one.per_second for one in seen)
 
 
-def versions(contender: Contender) -> dict[str, str | None]:
-    """The installed versions of what a contender is made of."""
+def versions(contender: Contender) -> dict[str, str]:
+    """The installed versions of what a contender is made of.
+
+    Raises:
+        BenchError: Something is not installed.
+    """
     if (folder := contender.node_modules) is None:
         return {name: _version(name) for name in contender.packages}
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
@@ -108,7 +113,8 @@ def text(results: Results) -> str:
     if endurance := results.endurance:
         parts.append(
             f"memory of the worker: {endurance.megabytes[0]:.0f} MB at first, {endurance.megabytes[-1]:.0f} MB after "
-            f"{endurance.requests[-1]:,} requests, the last quarter {endurance.growth:.3f} × the one before"
+            f"{endurance.requests[-1]:,} requests"
+            + (f", the last quarter {endurance.growth:.3f} × the one before" if endurance.growth else "")
         )
     if growth := results.growth:
         parts.append("\n".join(f"{title}: {value:.2f} times as dear" for title, value in growth.ratios().items()))
@@ -170,7 +176,7 @@ def write(path: Path, results: Results) -> None:
             for operation, by_label in results.cores.items()
         },
         "crowd": results.crowd and asdict(results.crowd),
-        "endurance": results.endurance and asdict(results.endurance),
+        "endurance": results.endurance and asdict(results.endurance) | {"growth": results.endurance.growth},
         "growth": results.growth and asdict(results.growth) | {"ratios": results.growth.ratios()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,8 +218,8 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _version(name: str) -> str | None:
+def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return None
+        raise BenchError(f"The package {name} is not installed; run `uv sync --group bench`.") from None
