@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import tomllib
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from bench import page as bench_page
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
@@ -164,6 +166,13 @@ def test_every_page_is_listed_in_its_index(folder: str):
 @pytest.mark.parametrize("line", ["pip install uv && uv run taskward serve", "pip install uv && uv run pytest"])
 def test_the_readme_starts_with_the_two_commands(line: str):
     assert f"```sh\n{line}\n```" in page("README.md")
+
+
+def test_the_tables_about_performance_are_those_of_the_run():
+    results = json.loads((ROOT / "bench/results/reference.json").read_text(encoding="utf-8"))
+    tables = bench_page.tables(results)
+    assert len(tables) == 5
+    assert [title for title, table in tables.items() if f"\n\n{table}\n\n" not in page("docs/performance.md")] == []
 
 
 async def test_the_mounting_example_runs(new_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
