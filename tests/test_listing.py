@@ -81,8 +81,8 @@ async def test_filters_select_by_completion_and_trash(alice: User):
 
 
 async def test_a_listing_shows_only_the_callers_tasks(alice: User, bob: User):
-    task = await alice.create()
     await bob.create()
+    task = await alice.create()
     trashed = await bob.create()
     await bob.trash(trashed["id"])
     assert await ids(alice) == [task["id"]]
