@@ -248,7 +248,7 @@ def test_a_start_may_be_interrupted_at_any_moment(start: Callable[..., Service])
         except Exception as error:
             raise AssertionError(story) from error
         # Python itself says 1 when it is interrupted before it runs anything of ours.
-        cut_short = signum == signal.SIGINT and "Fatal Python error: init_" in service.stderr
+        cut_short = signum == signal.SIGINT and "Fatal Python error: init_import_site" in service.stderr
         assert (cut_short and code == 1) or code in {0, 130, -signum}, f"{story}: exit code {code}\n{service.stderr}"
         assert service.gone(), f"{story}: {service.family()}"
     assert start().announced().stop() == 0
