@@ -15,6 +15,7 @@ from starlette.routing import Route
 from taskward.deadlines import Deadlines
 from taskward.errors import NotAuthenticated
 from taskward.web import problems
+from taskward.web.reading import LARGEST_BODY
 from taskward.web.routing import RouteIndex, SessionRoute
 from tests.conftest import NO_TLS
 
@@ -370,7 +371,9 @@ async def test_a_body_that_a_dependency_has_read_can_be_read_again():
     async def create(note: Note, raw: Annotated[bytes, Depends(read_all)]) -> Response:
         return Response(raw + note.text.encode())
 
-    assert (await send(make_app(router), "POST", json={"text": "x"})).text == '{"text":"x"}x'
+    app = make_app(router)
+    assert (await send(app, "POST", json={"text": "x"})).text == '{"text":"x"}x'
+    assert (await send(app, "POST", json={"text": "x" * LARGEST_BODY})).status_code == 413
 
 
 async def test_a_body_without_a_length_is_read_where_it_has_a_type():

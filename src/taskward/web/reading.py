@@ -205,7 +205,10 @@ async def _receive(request: Request) -> bytes:
         return b""
     if hasattr(request, "_body"):
         # A dependency has read it.
-        return await request.body()
+        body = await request.body()
+        if len(body) > LARGEST_BODY:
+            raise BodyTooLarge
+        return body
     length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
     if length.isdigit() and int(length) > LARGEST_BODY:
         raise BodyTooLarge
