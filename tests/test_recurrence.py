@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -177,6 +178,12 @@ def test_a_time_that_is_twice_is_the_first_and_one_that_is_skipped_has_the_offse
     assert occurrence.due.tzinfo is UTC
 
 
+def test_what_falls_on_a_day_that_the_zone_skipped_is_a_day_later():
+    due, now = local("2011-12-23T09:00", APIA), local("2011-12-31T08:59", APIA)
+    expected = local("2011-12-31T09:00", APIA)
+    assert following("FREQ=WEEKLY", due, zone=APIA, now=now) == (expected, "FREQ=WEEKLY")
+
+
 def test_the_second_of_a_time_that_is_twice_is_followed_by_the_next_day():
     second = datetime(2026, 10, 25, 1, 30, 0, 250, tzinfo=UTC)
     assert following("FREQ=DAILY", second) == (datetime(2026, 10, 26, 1, 30, 0, 250, tzinfo=UTC), "FREQ=DAILY")
@@ -195,6 +202,8 @@ def test_the_second_of_a_time_that_is_twice_is_followed_by_the_next_day():
         ("FREQ=DAILY", "2026-01-01T09:00", "2026-03-10T08:59", "2026-03-10T09:00"),
         ("FREQ=DAILY", "2026-01-01T09:00", "2026-03-10T09:00", "2026-03-11T09:00"),
         ("FREQ=DAILY;INTERVAL=3", "2026-01-01T09:00", "2026-06-10T12:00", "2026-06-12T09:00"),
+        # The fourth of a week that started in the old year.
+        ("FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=4", "2025-12-25", "2026-01-01T12:00", "2026-01-01"),
         ("FREQ=MONTHLY;COUNT=5", "2026-01-31T09:00", "2026-07-31T12:00", "2026-08-31T09:00"),
     ],
 )
@@ -284,8 +293,9 @@ def test_until(until: str, zone: ZoneInfo, due: str, goes_on: bool):
 
 def test_until_ends_what_would_never_fire():
     assert following("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;UNTIL=20300101", date(2026, 1, 1)) is None
+    assert following("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;UNTIL=20360102", date(2026, 1, 1)) is None
     with pytest.raises(NeverFires):
-        following("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;UNTIL=20400101", date(2026, 1, 1))
+        following("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;UNTIL=20360103", date(2026, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -346,6 +356,12 @@ def is_later(one: Due, other: Due) -> bool:
     if isinstance(one, datetime) and isinstance(other, datetime):
         return one > other
     return not isinstance(one, datetime) and not isinstance(other, datetime) and one > other
+
+
+def test_the_calendar_begins():
+    # The clocks of New York still showed the year before, which is taken for the first day.
+    occurrence = following("FREQ=DAILY", datetime(1, 1, 1, 1, tzinfo=UTC), zone=NEW_YORK, now=ENDS[0])
+    assert occurrence == (datetime(1, 1, 3, 1, tzinfo=UTC), "FREQ=DAILY")
 
 
 def test_the_calendar_ends():
@@ -645,6 +661,16 @@ WORST = {
 }
 
 
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """Coverage multiplies the time."""
+    trace = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(trace)
+
+
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("rule", WORST.values(), ids=list(WORST))
 @pytest.mark.parametrize("due", ["0001-01-01", "1970-01-01", "1970-01-01T09:00", "2026-06-01T09:00", "9999-12-31"])
 def test_it_is_found_in_20_milliseconds(rule: str, due: str):

@@ -129,15 +129,15 @@ def next_occurrence(
     today = _wall_clock(now, zone).toordinal()
     wall = _wall_clock(due, zone) if isinstance(due, datetime) else None
     day = (wall or due).toordinal()
-    horizon = min(max(day, today) + _HORIZON, _LAST_DAY)
+    horizon = max(day, today) + _HORIZON
     last = _LAST_DAY if rule.until is None else _last_day(rule.until, zone)
     # Where a zone skips a day, what falls on it happens a day later.
     earliest = today + 1 if from_completion else today if wall is None else today - 1
     days = _days(rule, today if from_completion else day, max(day + 1, earliest), min(horizon, last))
-    if isinstance(due, datetime) and wall is not None:
-        following: date | datetime | None = _first_moment(days, wall.time(), zone, after=max(due, now))
+    if wall is None:
+        following: date | None = next(map(date.fromordinal, days), None)
     else:
-        following = next(map(date.fromordinal, days), None)
+        following = _first_moment(days, wall.time(), zone, after=now)
     if following is None and (rule.until is None or last > horizon):
         raise NeverFires
     if following is None or _is_over(rule.until, following):
