@@ -41,7 +41,6 @@ _INVISIBLE = (
     range(0xFE00, 0xFE10),  # variation selectors, as in ❤️
     range(0xE0000, 0xE0200),
 )
-_SKIN_TONES = range(0x1F3FB, 0x1F400)
 
 # What decomposition and case folding leave of letters that people type without the accent, or on another keyboard.
 _LETTERS = {
@@ -63,7 +62,7 @@ _LETTERS = {
     "\0": " ",
 }
 _FOLDED: dict[int, str | None] = {
-    **dict.fromkeys(chain(*_ACCENTS, *_POINTS, *_INVISIBLE, _SKIN_TONES)),
+    **dict.fromkeys(chain(*_ACCENTS, *_POINTS, *_INVISIBLE)),
     **{ord(letter): plain for letter, plain in _LETTERS.items()},
 }
 # Their decomposition would grow into the word before them: "Windows™" is not "windowstm".
