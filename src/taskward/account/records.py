@@ -1,0 +1,237 @@
+"""What the readers of other apps' exports share: records in the API's form and within its bounds, and what was lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+LONGEST_TITLE = 255
+LONGEST_DESCRIPTION = 10_000
+LONGEST_TAG = 50
+MOST_TAGS = 20
+DEEPEST = 8
+LARGEST_INTERVAL = 999
+
+_LONGEST_ITEM = 80
+# JSON can spell half of a surrogate pair, which UTF-8 cannot.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+LossKind = Literal[
+    "archived",
+    "assignee",
+    "attachment",
+    "author",
+    "bucket",
+    "color",
+    "column",
+    "comment",
+    "completed",
+    "date",
+    "deadline",
+    "depth",
+    "description",
+    "duration",
+    "end",
+    "favorite",
+    "filter",
+    "indent",
+    "list",
+    "member",
+    "number",
+    "position",
+    "priority",
+    "progress",
+    "reaction",
+    "recurrence",
+    "relation",
+    "reminder",
+    "row",
+    "section",
+    "start",
+    "subscription",
+    "tag",
+    "task",
+    "time",
+    "time_zone",
+    "title",
+    "view",
+]
+
+
+class UnreadableExport(ValueError):
+    """The file is not such an export; the message is one sentence that says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Something that was not carried over as it was.
+
+    Attributes:
+        line: The line of a CSV file on which the row begins, from 1; None where there are no lines.
+        item: The title of the task or list, shortened; empty where it is the whole file.
+        what: Its kind.
+        detail: One sentence.
+    """
+
+    line: int | None
+    item: str
+    what: LossKind
+    detail: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """What an export holds: records in the API's form, parents before their children, and what they lack."""
+
+    lists: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+
+
+class Subject:
+    """The task or list that is being read, to whose name losses are put down.
+
+    Attributes:
+        title: Its title within the API's bounds.
+        overflow: The whole title where it had to be cut, else empty.
+    """
+
+    def __init__(self, reading: Reading, text: str, line: int | None = None) -> None:
+        whole = one_line(text)
+        self.reading = reading
+        self.line = line
+        self.title = whole[:LONGEST_TITLE].rstrip() or "Untitled"
+        self.overflow = whole if len(whole) > LONGEST_TITLE else ""
+        if not whole:
+            self.lose("title", "It has no title and is called Untitled.")
+        elif whole != text.strip():
+            self.lose("title", "Line breaks and other characters that a title cannot have were replaced.")
+
+    def lose(self, what: LossKind, detail: str) -> None:
+        self.reading.losses.append(Loss(self.line, shortened(self.title, _LONGEST_ITEM), what, detail))
+
+
+class Tree:
+    """Where tasks hang, so that none is deeper than the API allows."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str | None] = {}
+        self._depths: dict[str, int] = {}
+
+    def place(self, key: str, parent: str | None, subject: Subject) -> dict[str, str]:
+        """The member `parent`, if there is one, of a task whose parent was placed before."""
+        if parent is not None and self._depths[parent] == DEEPEST:
+            parent = self._parents[parent]
+            subject.lose("depth", f"It was deeper than {DEEPEST} levels and hangs on the last that may have subtasks.")
+        self._parents[key] = parent
+        self._depths[key] = 1 if parent is None else self._depths[parent] + 1
+        return {} if parent is None else {"parent": parent}
+
+
+def parents_first(parents: Mapping[str, str | None]) -> tuple[list[str], set[str]]:
+    """An order in which parents come before their children, and the keys whose parent would close a cycle."""
+    order: list[str] = []
+    done: set[str] = set()
+    closing: set[str] = set()
+    for start in parents:
+        path: dict[str, None] = {}
+        key: str | None = start
+        while key is not None and key not in done:
+            path[key] = None
+            above = parents[key]
+            if above in path:
+                closing.add(key)
+                break
+            key = above
+        order.extend(reversed(path))
+        done.update(path)
+    return order, closing
+
+
+def decoded(data: bytes) -> str:
+    """The file's text.
+
+    Raises:
+        UnreadableExport: It is empty, or not UTF-8.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UnreadableExport("The file is not UTF-8, as the export is.") from None
+    if "\0" in text:
+        raise UnreadableExport("The file has NUL characters and is no text in UTF-8, as the export is.")
+    if not text.strip():
+        raise UnreadableExport("The file is empty.")
+    return text
+
+
+def parsed(text: str) -> Any:
+    """What the JSON says.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def one_line(text: str) -> str:
+    """The text without characters that titles and tags cannot have."""
+    return _SURROGATE.sub("\ufffd", _CONTROLS.sub(" ", text)).strip()
+
+
+def shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def quoted(text: str) -> str:
+    """A value of the file as a sentence can have it."""
+    return f"“{shortened(one_line(text), _LONGEST_ITEM)}”"
+
+
+def description_of(subject: Subject, text: str) -> str:
+    """The description within the API's bounds, after the whole title where that had to be cut."""
+    clean = _SURROGATE.sub("\ufffd", text.replace("\0", "\ufffd"))
+    if clean != text:
+        subject.lose("description", "Characters that a description cannot have were replaced.")
+    if not clean.strip():
+        clean = ""
+    if subject.overflow:
+        clean = f"{subject.overflow}\n\n{clean}" if clean else subject.overflow
+        subject.lose("title", f"It was cut at {LONGEST_TITLE} characters; the description begins with the whole title.")
+    if len(clean) > LONGEST_DESCRIPTION:
+        subject.lose("description", f"It was cut at {LONGEST_DESCRIPTION} characters.")
+    return clean[:LONGEST_DESCRIPTION]
+
+
+def tags_of(subject: Subject, names: Iterable[str]) -> list[str]:
+    """The tags within the API's bounds, each once."""
+    tags: dict[str, None] = {}
+    changed = False
+    for name in names:
+        tag = one_line(name)[:LONGEST_TAG].rstrip()
+        changed |= tag != name
+        if tag:
+            tags[tag] = None
+    if changed:
+        subject.lose("tag", f"Tags were brought to 1 to {LONGEST_TAG} characters on one line.")
+    if len(tags) > MOST_TAGS:
+        left_out = ", ".join(list(tags)[MOST_TAGS:])
+        subject.lose("tag", f"More than {MOST_TAGS} tags; without {quoted(left_out)}.")
+    return list(tags)[:MOST_TAGS]
+
+
+def instant(moment: datetime) -> str:
+    """The moment in UTC as RFC 3339 has it.
+
+    Raises:
+        OverflowError: In UTC it lies outside of the calendar.
+    """
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
