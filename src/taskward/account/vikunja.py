@@ -312,7 +312,7 @@ def _text(subject: Subject, raw: dict[str, Any], member: str, what: LossKind = "
 def _description(subject: Subject, raw: dict[str, Any]) -> str:
     text, complete = plain_text(_text(subject, raw, "description"))
     if not complete:
-        subject.lose("attachment", "Pictures that its description held were left out.")
+        subject.lose("attachment", "Pictures that were part of its description were left out.")
     return text
 
 
@@ -433,10 +433,10 @@ class _PlainText(HTMLParser):
         elif tag == "a":
             self._end_link()
             self._link = (values.get("href") or "", len(self.parts))
-        elif tag == "img":
-            self._show(values.get("alt") or "picture", values.get("src") or "")
+        elif tag == "img" or values.get("src"):
+            self._show(values.get("alt") or tag, values.get("src") or "")
         elif tag == "mention-user" and values.get("data-id"):
-            self._write(f"@{values['data-id']} ")
+            self._write(f"@{values['data-id']}")
 
     def handle_endtag(self, tag: str) -> None:
         self._break(tag)
