@@ -45,7 +45,7 @@ _READ_OF_TASK = {
     *("id", "title", "description", "done", "due_date", "repeat_after", "repeat_mode", "priority", "labels"),
     *("related_tasks", "project_id"),
 }
-_KEPT_BY_NOTHING: dict[str, tuple[LossKind, str]] = {
+_UNKEPT: dict[str, tuple[LossKind, str]] = {
     "assignees": ("assignee", "It was assigned to somebody."),
     "attachments": ("attachment", "Its attachments were left out."),
     "background_information": ("attachment", "Its background was left out."),
@@ -69,7 +69,7 @@ _OF_TASKS: dict[str, tuple[LossKind, str]] = {
     "hex_color": ("color", "Its color was left out, since only lists have one."),
 }
 # Nearly everything has these, so that they are reported once for the file.
-_KEPT_BY_NOTHING_AT_ALL: dict[str, tuple[LossKind, str]] = {
+_UNKEPT_EVERYWHERE: dict[str, tuple[LossKind, str]] = {
     "created": ("time", "When things were created, changed and done is not kept."),
     "updated": ("time", "When things were created, changed and done is not kept."),
     "done_at": ("time", "When things were created, changed and done is not kept."),
@@ -268,11 +268,11 @@ class _Export:
         for member, value in raw.items():
             if member in read or not value or value == _NEVER:
                 continue
-            loss = own.get(member) or _KEPT_BY_NOTHING.get(member)
+            loss = own.get(member) or _UNKEPT.get(member)
             if loss:
                 subject.lose(*loss)
-            elif member in _KEPT_BY_NOTHING_AT_ALL:
-                self._lose_once(*_KEPT_BY_NOTHING_AT_ALL[member])
+            elif member in _UNKEPT_EVERYWHERE:
+                self._lose_once(*_UNKEPT_EVERYWHERE[member])
             elif member != "cover_image_attachment_id":  # one of the attachments
                 self._lose_once("member", f"The member {quoted(member)} is not known and was left out.")
 
