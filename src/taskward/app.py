@@ -21,7 +21,10 @@ from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.deadlines import Deadlines
 from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
+from taskward.limits import Limits
+from taskward.lists.routes import router as lists_router
 from taskward.settings import Settings, SettingsError, load_settings
+from taskward.tags.routes import router as tags_router
 from taskward.tasks.routes import router as tasks_router
 from taskward.web import docs, openapi, problems
 from taskward.web.cors import Cors
@@ -77,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.deadlines = Deadlines(settings.request_timeout)
     app.state.database = Database(address, pool_size=settings.pool_size)
+    app.state.limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
     app.state.verifier = make_verifier(settings)
     app.state.scopes_enforced = settings.scopes == "enforced"
     if accepts_any_audience(settings):
@@ -85,7 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     _add_middleware(app, settings)
     # The routers are complete as they stand; `include_router` would only match each request's path twice.
-    for router in (tasks_router, account_router, health_router):
+    for router in (tasks_router, lists_router, tags_router, account_router, health_router):
         app.router.routes.extend(router.routes)
     docs.install(app)
     problems.install(app)

@@ -2,13 +2,17 @@
 
     Problem
     ├── MalformedBody 400          ├── TaskIdTaken 409
-    ├── PreflightRefused 400       ├── StaleVersion 412
-    ├── NotAuthenticated 401       ├── BodyTooLarge 413
-    ├── InvalidToken 401           ├── UnsupportedMediaType 415
-    ├── TaskForbidden 403          ├── Invalid 422
-    ├── RouteNotFound 404          ├── InternalError 500
-    ├── TaskNotFound 404           └── Unavailable 503
-    ├── MethodNotAllowed 405           ├── PoolExhausted
+    ├── PreflightRefused 400       ├── ListIdTaken 409
+    ├── NotAuthenticated 401       ├── Cycle 409
+    ├── InvalidToken 401           ├── StaleVersion 412
+    ├── TaskForbidden 403          ├── BodyTooLarge 413
+    ├── ListForbidden 403          ├── UnsupportedMediaType 415
+    ├── InsufficientScope 403      ├── Invalid 422
+    ├── RouteNotFound 404          │   └── LimitReached
+    ├── TaskNotFound 404           ├── InternalError 500
+    ├── ListNotFound 404           └── Unavailable 503
+    ├── TagNotFound 404                ├── PoolExhausted
+    ├── MethodNotAllowed 405           ├── KeysUnavailable
     ├── NotAcceptable 406              ├── OutcomeUnknown
     └── BodyTimeout 408                └── ShuttingDown
 
@@ -103,6 +107,13 @@ class TaskForbidden(Problem):
     detail = "Use the id of a task of your own."
 
 
+class ListForbidden(Problem):
+    """The list exists and belongs to someone else. Nothing about it is told and nothing of it was changed."""
+
+    status, slug, title = 403, "list-forbidden", "Not your list"
+    detail = "Use the id of a list of your own."
+
+
 class InsufficientScope(Problem):
     """The token is good but does not allow this: reading needs the scope `tasks:read`, everything else `tasks:write`.
 
@@ -137,6 +148,20 @@ class TaskNotFound(Problem):
 
     status, slug, title = 404, "task-not-found", "No such task"
     detail = "Check the id; a task in the trash must be restored first."
+
+
+class ListNotFound(Problem):
+    """You have no list with this id. Your lists are at `/api/v1/lists`."""
+
+    status, slug, title = 404, "list-not-found", "No such list"
+    detail = "Check the id."
+
+
+class TagNotFound(Problem):
+    """None of your tasks has this tag. The tags in use are at `/api/v1/tags`."""
+
+    status, slug, title = 404, "tag-not-found", "No such tag"
+    detail = "Check the tag's spelling, and that it is percent-encoded."
 
 
 class MethodNotAllowed(Problem):
@@ -175,14 +200,28 @@ class TaskIdTaken(Problem):
     detail = "Choose another id, or change the existing task."
 
 
-class StaleVersion(Problem):
-    """`If-Match` does not name the task's current version: it was changed since it was read.
+class ListIdTaken(Problem):
+    """You already have a list with the id that you chose. The existing list is unchanged."""
 
-    Nothing was written. `version` in the answer is the current one; read the task again and decide anew.
+    status, slug, title = 409, "list-id-taken", "You already have this id"
+    detail = "Choose another id, or change the existing list."
+
+
+class Cycle(Problem):
+    """The task would become a part of itself. Nothing was written."""
+
+    status, slug, title = 409, "cycle", "A task cannot be a part of itself"
+    detail = "Choose a parent_id that is neither the task's own nor one of its subtasks'."
+
+
+class StaleVersion(Problem):
+    """`If-Match` does not name the current version of the task or list: it was changed since it was read.
+
+    Nothing was written. `version` in the answer is the current one; read again and decide anew.
     """
 
-    status, slug, title = 412, "precondition-failed", "The task has changed"
-    detail = "Read the task again and repeat the change with its current ETag."
+    status, slug, title = 412, "precondition-failed", "It has changed"
+    detail = "Read it again and repeat the change with its current ETag."
 
     def __init__(self, current: int) -> None:
         self.current = current
@@ -241,6 +280,25 @@ class Invalid(Problem):
     @property
     def members(self) -> Mapping[str, Any]:
         return {"errors": [error.as_member() for error in self.errors]}
+
+
+class LimitReached(Invalid):
+    """You have as many of these as one user may have here. Nothing was written.
+
+    `limit` in the answer names the limit; `/api/v1/me` shows your counts and limits. Erase some for good: what is in
+    the trash counts as well.
+    """
+
+    slug, title = "limit-reached", "A limit is reached"
+    detail = "Erase some for good first; the trash counts as well."
+
+    def __init__(self, name: str, most: int, pointer: str = "") -> None:
+        self.name = name
+        super().__init__([FieldError("body", pointer, f"One user may have at most {most} {name}.")])
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        return {"limit": self.name, **super().members}
 
 
 class InternalError(Problem):

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         "auto", description="Whether DATABASE_URL is a transaction pooler's address (PgBouncer); `auto` looks at it."
     )
     pool_size: int = Field(10, ge=1, le=1000, description="Database connections per worker.")
+    max_tasks: int = Field(100_000, ge=1, description="Tasks that one user may have, those in the trash included.")
+    max_lists: int = Field(500, ge=1, description="Lists that one user may have.")
+    max_tags: int = Field(2_000, ge=1, description="Different tags that one user's tasks may have.")
     jwt_secret: SecretStr | None = Field(
         None, description="Shared secret of at least 32 bytes; several with commas between them, the newest first."
     )

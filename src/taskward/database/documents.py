@@ -6,55 +6,113 @@ In a listing, rows that become Python objects first, and JSON then, cost the wor
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import reduce
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, DateTime, Integer, Text, Uuid, cast, func
+from sqlalchemy import ARRAY, JSON, Boolean, ColumnElement, Date, DateTime, Integer, Text, Uuid, and_, case, cast, func
 from sqlalchemy.sql.operators import concat_op
 
 from taskward.database.statements import Constant
 
 # What else there is may be written as the database is set; a time without a zone says nothing about an instant.
-_KINDS = (Boolean, DateTime, Integer, Text, Uuid)
+_KINDS = (Boolean, Date, DateTime, Integer, JSON, Text, Uuid)
 # In double quotes stands what is written as it is.
 _INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _QUOTED_INSTANT = rf'"\""{_INSTANT}"\""'
 
 
-def json_object(members: Mapping[str, ColumnElement[Any]]) -> ColumnElement[str]:
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Text that is never NULL, and that needs no escaping between quotes."""
+
+    text: ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """A column that mostly has one value.
+
+    Attributes:
+        condition: Whether it has.
+        json: That value.
+    """
+
+    column: ColumnElement[Any]
+    condition: ColumnElement[bool]
+    json: str
+
+
+Member = ColumnElement[Any] | Plain | Usual
+
+
+def json_object(members: Mapping[str, Member]) -> ColumnElement[str]:
     """An expression for the text of a JSON object.
 
     Args:
         members: The columns, by the names of the members, in their order. Instants become RFC 3339 in UTC with six
             digits of fraction and `Z`; NULL becomes `null`. Where a column is NULL that never should be, as on the
-            missing side of an outer join, so is the whole text.
+            missing side of an outer join, so is the whole text. Neighbours that are `Usual` are written at once where
+            all have their usual values.
 
     Raises:
         TypeError: There is no form for a column's type.
     """
-    parts: list[ColumnElement[Any]] = []
-    text = "{"
-    for name, column in members.items():
-        before, value, after = _value(column)
-        parts += [Constant(f'{text}"{name}":{before}'), value]
-        text = f"{after},"
-    parts.append(Constant(text.removesuffix(",") + "}"))
-    return reduce(concat_op, parts)
+    parts: list[ColumnElement[Any] | str] = ["{"]
+    for usual, group in groupby(members.items(), lambda member: isinstance(member[1], Usual)):
+        neighbours = dict(group)
+        parts += _usual(neighbours) if usual else _each(neighbours)
+    parts[-1] = str(parts[-1]).removesuffix(",") + "}"
+    return _concatenated(parts)
 
 
-def _value(column: ColumnElement[Any]) -> tuple[str, ColumnElement[Any], str]:
+def _usual(members: Mapping[str, Any]) -> list[ColumnElement[Any] | str]:
+    usual = "".join(f'"{name}":{member.json},' for name, member in members.items())
+    condition = and_(*(member.condition for member in members.values()))
+    written = _concatenated(_each({name: member.column for name, member in members.items()}))
+    return ["", case((condition, Constant(usual)), else_=written), ""]
+
+
+def _each(members: Mapping[str, Any]) -> list[ColumnElement[Any] | str]:
+    """Constants and expressions in turn, a constant first and last."""
+    parts: list[ColumnElement[Any] | str] = [""]
+    for name, member in members.items():
+        before, value, after = _value(member)
+        parts[-1] = f'{parts[-1]}"{name}":{before}'
+        parts += [value, f"{after},"]
+    return parts
+
+
+def _concatenated(parts: list[ColumnElement[Any] | str]) -> ColumnElement[Any]:
+    merged: list[ColumnElement[Any] | str] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    elements = [
+        Constant(part) if isinstance(part, str) else part for part in merged if not isinstance(part, str) or part
+    ]
+    return reduce(concat_op, elements)
+
+
+def _value(member: ColumnElement[Any] | Plain) -> tuple[str, ColumnElement[Any], str]:
     """An expression for text that is not NULL, and what stands before and after it."""
-    kind = column.type
-    if not isinstance(kind, _KINDS) or (isinstance(kind, DateTime) and not kind.timezone):
-        raise TypeError(f"{column}: {kind!r} has no form as JSON here")
-    if getattr(column, "nullable", True):
-        text = _instant(column, _QUOTED_INSTANT) if isinstance(kind, DateTime) else _json(column)
+    if isinstance(member, Plain):
+        return '"', member.text, '"'
+    kind = member.type
+    is_known = isinstance(kind, _KINDS) or (isinstance(kind, ARRAY) and isinstance(kind.item_type, Text))
+    if not is_known or (isinstance(kind, DateTime) and not kind.timezone):
+        raise TypeError(f"{member}: {kind!r} has no form as JSON here")
+    if getattr(member, "nullable", True):
+        text = _instant(member, _QUOTED_INSTANT) if isinstance(kind, DateTime) else _json(member)
         return "", func.coalesce(text, Constant("null")), ""
     if isinstance(kind, DateTime):
-        return '"', _instant(column, _INSTANT), '"'
+        return '"', _instant(member, _INSTANT), '"'
     if isinstance(kind, Uuid):
-        return '"', cast(column, Text), '"'
-    return "", cast(column, Text) if isinstance(kind, Integer | Boolean) else _json(column), ""
+        return '"', cast(member, Text), '"'
+    return "", cast(member, Text) if isinstance(kind, Integer | Boolean | JSON) else _json(member), ""
 
 
 def _instant(column: ColumnElement[Any], form: str) -> ColumnElement[Any]:

@@ -4,7 +4,7 @@
 - The *requests* role runs requests. It owns nothing and bypasses nothing, so row-level security binds it. Where the
   role of `DATABASE_URL` is such a role already, it is that one; else a NOLOGIN role is made and each transaction
   switches to it.
-- The *probe* role owns the function that tells 403 from 404. Its policy may read one column, `id`.
+- The *probe* role owns the functions that tell 403 from 404. Its policies may read one column, `id`.
 
 Roles belong to the whole cluster, so those made here are named for the database.
 """
@@ -18,31 +18,59 @@ from taskward.database.connections import Connection
 from taskward.database.quoting import quote_identifier
 
 SCHEMA = "taskward"
-_PROBE_FUNCTION = f"{SCHEMA}.task_exists(uuid)"
+# The tables whose ids appear in paths.
+_PROBED = ("task", "list")
+_PROBE_FUNCTIONS = tuple(f"{SCHEMA}.{table}_exists(uuid)" for table in _PROBED)
 _LONGEST_IDENTIFIER = 63  # PostgreSQL's NAMEDATALEN - 1, in bytes
 
 # What the requests role may do, column by column. `id`, `user_id` and `created_at` can never be changed.
 GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "account": {
-        "SELECT": ("user_id", "clock", "epoch", "created_at"),
+        "SELECT": ("user_id", "clock", "epoch", "tasks", "lists", "created_at"),
         "INSERT": ("user_id", "clock"),
-        "UPDATE": ("clock",),
+        "UPDATE": ("clock", "tasks", "lists"),
+        "DELETE": (),
+    },
+    "list": {
+        "SELECT": ("user_id", "id", "name", "color", "position", "version", "created_at", "updated_at"),
+        "INSERT": ("user_id", "id", "name", "color", "position", "version"),
+        "UPDATE": ("name", "color", "position", "version", "updated_at"),
+        "DELETE": (),
     },
     "task": {
         "SELECT": (
-            "user_id", "id", "title", "description", "completed", "completed_at", "version",
-            "created_at", "updated_at", "deleted_at",
+            "user_id", "id", "title", "description", "completed", "completed_at", "priority", "due_date", "due_at",
+            "time_zone", "recurrence", "recurs_from", "next_id", "list_id", "parent_id", "position", "tags", "metadata",
+            "folded_title", "folded_description", "version", "created_at", "updated_at", "deleted_at", "deleted_with",
         ),
-        "INSERT": ("user_id", "id", "title", "description", "completed", "completed_at", "version"),
+        "INSERT": (
+            "user_id", "id", "title", "description", "completed", "completed_at", "priority", "due_date", "due_at",
+            "time_zone", "recurrence", "recurs_from", "next_id", "list_id", "parent_id", "position", "tags", "metadata",
+            "folded_title", "folded_description", "version", "deleted_at", "deleted_with",
+        ),
         "UPDATE": (
-            "title", "description", "completed", "completed_at", "version", "updated_at", "deleted_at",
+            "title", "description", "completed", "completed_at", "priority", "due_date", "due_at", "time_zone",
+            "recurrence", "recurs_from", "next_id", "list_id", "parent_id", "position", "tags", "metadata",
+            "folded_title", "folded_description", "version", "updated_at", "deleted_at", "deleted_with",
         ),
         "DELETE": (),
     },
     "tombstone": {
-        "SELECT": ("user_id", "id", "version", "created_at"),
-        "INSERT": ("user_id", "id", "version"),
+        "SELECT": ("user_id", "kind", "id", "version", "created_at"),
+        "INSERT": ("user_id", "kind", "id", "version"),
         "UPDATE": ("version",),
+        "DELETE": (),
+    },
+    "stored_answer": {
+        "SELECT": ("user_id", "key", "request", "status", "headers", "body", "created_at"),
+        "INSERT": ("user_id", "key", "request"),
+        "UPDATE": ("status", "headers", "body"),
+        "DELETE": (),
+    },
+    "imported_file": {
+        "SELECT": ("user_id", "digest", "created_at"),
+        "INSERT": ("user_id", "digest"),
+        "DELETE": (),
     },
     "alembic_version": {"SELECT": ("version_num",)},
 }  # fmt: skip
@@ -107,16 +135,17 @@ def grant_sql(names: RoleNames, requests: str) -> list[str]:
     for table, privileges in GRANTS.items():
         listed = ", ".join(f"{verb} ({', '.join(cols)})" if cols else verb for verb, cols in privileges.items())
         sql.append(f"GRANT {listed} ON {SCHEMA}.{table} TO {role}")
-    return [
-        *sql,
-        f"GRANT SELECT (id) ON {SCHEMA}.task TO {probe}",
-        f"DROP POLICY IF EXISTS probe ON {SCHEMA}.task",
-        f"CREATE POLICY probe ON {SCHEMA}.task FOR SELECT TO {probe} USING (true)",
-    ]
+    for table in _PROBED:
+        sql += [
+            f"GRANT SELECT (id) ON {SCHEMA}.{table} TO {probe}",
+            f"DROP POLICY IF EXISTS probe ON {SCHEMA}.{table}",
+            f"CREATE POLICY probe ON {SCHEMA}.{table} FOR SELECT TO {probe} USING (true)",
+        ]
+    return sql
 
 
 def handover_sql(names: RoleNames, requests: str, *, server_version: int) -> list[str]:
-    """The statements, run by the owner role, that hand the probe function over to the probe role.
+    """The statements, run by the owner role, that hand the probe functions over to the probe role.
 
     That needs membership in the probe role. It is given and taken away again here, within the migration's
     transaction: a membership left behind would let the owner role see every user's rows.
@@ -127,13 +156,14 @@ def handover_sql(names: RoleNames, requests: str, *, server_version: int) -> lis
     """
     role, probe = quote_identifier(requests), quote_identifier(names.probe)
     options = " WITH SET TRUE, INHERIT FALSE" if server_version >= 160_000 else ""  # noqa: PLR2004
+    functions = ", ".join(_PROBE_FUNCTIONS)
     return [
         f"GRANT {probe} TO CURRENT_USER{options}",
         f"GRANT CREATE ON SCHEMA {SCHEMA} TO {probe}",
-        f"ALTER FUNCTION {_PROBE_FUNCTION} OWNER TO {probe}",
+        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in _PROBE_FUNCTIONS),
         f"SET LOCAL ROLE {probe}",
-        f"REVOKE ALL ON FUNCTION {_PROBE_FUNCTION} FROM PUBLIC",
-        f"GRANT EXECUTE ON FUNCTION {_PROBE_FUNCTION} TO {role}",
+        f"REVOKE ALL ON FUNCTION {functions} FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION {functions} TO {role}",
         "RESET ROLE",
         f"REVOKE CREATE ON SCHEMA {SCHEMA} FROM {probe}",
         f"REVOKE {probe} FROM CURRENT_USER",
@@ -141,7 +171,7 @@ def handover_sql(names: RoleNames, requests: str, *, server_version: int) -> lis
 
 
 def admin_sql(names: RoleNames, owner: str, *, server_version: int) -> str:
-    """The statement, run by whoever made the probe role, that lets `owner` hand the function over and no more.
+    """The statement, run by whoever made the probe role, that lets `owner` hand the functions over and no more.
 
     On PostgreSQL 15 it makes a full member of it, which the handover ends.
     """
@@ -159,8 +189,11 @@ WHERE p.oid = pg_catalog.to_regprocedure($3) AND r.rolname = $1
 
 
 async def is_handed_over(connection: Connection, names: RoleNames, requests: str) -> bool:
-    """Whether the probe function is the probe role's, for `requests` and nobody else to run."""
-    return bool(await connection.fetchval(_HANDED_OVER, names.probe, requests, _PROBE_FUNCTION))
+    """Whether the probe functions are the probe role's, for `requests` and nobody else to run."""
+    for function in _PROBE_FUNCTIONS:
+        if not await connection.fetchval(_HANDED_OVER, names.probe, requests, function):
+            return False
+    return True
 
 
 # Everything by which a role could see past row-level security. `pg_has_role(…, 'MEMBER')` follows memberships to

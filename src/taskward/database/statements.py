@@ -42,7 +42,14 @@ from sqlalchemy.sql.elements import (
 from sqlalchemy.sql.expression import Executable, FromClause
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import custom_op
-from sqlalchemy.sql.selectable import CompoundSelect, FromGrouping, ScalarSelect, SelectBase, SelectStatementGrouping
+from sqlalchemy.sql.selectable import (
+    CompoundSelect,
+    FromGrouping,
+    ScalarSelect,
+    SelectBase,
+    SelectStatementGrouping,
+    TableValuedAlias,
+)
 
 from taskward.database.quoting import quote_literal
 from taskward.database.roles import SCHEMA
@@ -79,12 +86,12 @@ _KNOWN: tuple[type, ...] = (
     ColumnClause, BindParameter, BinaryExpression, BooleanClauseList, Label, FunctionElement,
     elements.ClauseList, elements.ExpressionClauseList, elements.UnaryExpression, elements.Grouping, elements.Case,
     elements.Null, elements.True_, elements.False_, elements.Cast, elements.TypeClause, elements.CollectionAggregate,
-    elements._label_reference,  # noqa: SLF001 - of ORDER BY
+    elements.Over, elements._label_reference,  # noqa: SLF001 - of ORDER BY
 )  # fmt: skip
 _KNOWN_CLAUSES = frozenset(
     {
         "_raw_columns", "_from_obj", "_setup_joins", "_where_criteria", "_having_criteria", "_group_by_clauses",
-        "_order_by_clauses", "_limit_clause", "_offset_clause", "_distinct", "_label_style", "_inline",
+        "_order_by_clauses", "_limit_clause", "_offset_clause", "_distinct", "_distinct_on", "_label_style", "_inline",
         "selects", "keyword", "table", "select", "_select_names", "_values", "_multi_values", "_post_values_clause",
         "_maintain_values_ordering", "include_insert_from_select_defaults", "_extra_froms", "_returning",
         "element", "name", "_cte_alias", "_restates", "recursive", "nesting",
@@ -93,7 +100,29 @@ _KNOWN_CLAUSES = frozenset(
 )  # fmt: skip
 # A function can hide a statement in its arguments (query_to_xml), or change who the owner is (set_config).
 _KNOWN_FUNCTIONS = frozenset(
-    {"now", "coalesce", f"{SCHEMA}.task_exists"} | {f"pg_catalog.{name}" for name in ("to_char", "to_json", "timezone")}
+    {
+        "now",
+        "coalesce",
+        "count",
+        "cardinality",
+        "unnest",
+        "row_number",
+        f"{SCHEMA}.task_exists",
+        f"{SCHEMA}.list_exists",
+    }
+    | {
+        f"pg_catalog.{name}"
+        for name in (
+            "to_char",
+            "to_json",
+            "timezone",
+            "strpos",
+            "left",
+            "json_to_recordset",
+            "array_replace",
+            "array_remove",
+        )
+    }
 )
 
 
@@ -183,7 +212,9 @@ class _Units:
 def _check_element(element: Any) -> None:
     if not isinstance(element, _KNOWN) or (isinstance(element, ColumnClause) and element.is_literal):
         raise UnscopedStatementError(f"{type(element).__name__} cannot be checked for its owner")
-    if isinstance(element, Alias) and not isinstance(element.element, Table):
+    # What a function yields, whose name is checked where it is met.
+    of_function = isinstance(element, TableValuedAlias) and isinstance(element.element, FunctionElement)
+    if isinstance(element, Alias) and not (isinstance(element.element, Table) or of_function):
         raise UnscopedStatementError(f"an alias of {type(element.element).__name__} cannot be checked for its owner")
     if isinstance(element, elements.Cast) and type(element.type) is not Text:
         raise UnscopedStatementError(f"a cast to {element.type!r} is not known to be harmless")

@@ -1,4 +1,6 @@
-"""What every table of Taskward is made of, and the account whose clock every write advances."""
+"""What every table of Taskward is made of, and the tables that are of no slice: the account, whose clock every write
+advances, and what is kept of rows that are gone and of requests that were answered.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,14 @@ from uuid import UUID
 
 from sqlalchemy import (
     CTE,
+    JSON,
     BigInteger,
     Column,
     ColumnElement,
     DateTime,
+    LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -39,6 +44,12 @@ def owner_column() -> Any:
     return Field(sa_column=Column(Text(collation="C"), primary_key=True))
 
 
+def text_column(*, nullable: bool = False, default: str | None = None, collation: str | None = None) -> Any:
+    server_default = None if default is None else text(f"'{default}'")
+    column = Column(Text(collation=collation), nullable=nullable, server_default=server_default)
+    return Field(default=None, sa_column=column)
+
+
 def timestamp_column(*, nullable: bool = False, default: Any = None, onupdate: Any = None) -> Any:
     """An instant, kept by the database's clock."""
     column = Column(DateTime(timezone=True), nullable=nullable, server_default=default, onupdate=onupdate)
@@ -51,6 +62,8 @@ class Account(OwnedTable, table=True):
     Attributes:
         clock: Counts the owner's changes; the next value becomes the changed row's version.
         epoch: Random, so that nothing from before an erasure is taken for current.
+        tasks: How many tasks there are, those in the trash included.
+        lists: How many lists there are.
     """
 
     __tablename__ = "account"
@@ -58,6 +71,58 @@ class Account(OwnedTable, table=True):
     user_id: str = owner_column()
     clock: int = Field(sa_column=Column(BigInteger, nullable=False))
     epoch: UUID = Field(sa_column=Column(Uuid, nullable=False, server_default=text("gen_random_uuid()")))
+    tasks: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    lists: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    created_at: datetime = timestamp_column(default=func.now())
+
+
+class Tombstone(OwnedTable, table=True):
+    """What is left of a row that was erased for good.
+
+    Attributes:
+        kind: The table that it was in.
+    """
+
+    __tablename__ = "tombstone"
+
+    user_id: str = owner_column()
+    kind: str = Field(sa_column=Column(Text, primary_key=True))
+    id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = timestamp_column(default=func.now())
+
+
+class StoredAnswer(OwnedTable, table=True):
+    """The answer to a request with an Idempotency-Key, to be given again.
+
+    Attributes:
+        request: A digest of the method, the path and the body.
+        status: NULL, as what follows, while the request is running.
+        headers: A JSON object.
+    """
+
+    __tablename__ = "stored_answer"
+
+    user_id: str = owner_column()
+    key: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    request: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    status: int | None = Field(default=None, sa_column=Column(SmallInteger))
+    headers: str | None = Field(default=None, sa_column=Column(JSON))
+    body: str | None = text_column(nullable=True)
+    created_at: datetime = timestamp_column(default=func.now())
+
+
+class ImportedFile(OwnedTable, table=True):
+    """A file of another service that was imported, so that it is not imported twice.
+
+    Attributes:
+        digest: Of its content.
+    """
+
+    __tablename__ = "imported_file"
+
+    user_id: str = owner_column()
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     created_at: datetime = timestamp_column(default=func.now())
 
 
@@ -77,7 +142,7 @@ def open_account() -> Insert:
     return insert(Account).values(user_id=OWNER, clock=0).on_conflict_do_nothing()
 
 
-def tick(*conditions: ColumnElement[bool]) -> CTE:
+def tick(*conditions: ColumnElement[bool], **changes: int) -> CTE:
     """Advance the owner's clock; its column `clock` is the version of the row that the same statement changes. Empty
     where there is no account.
 
@@ -85,8 +150,10 @@ def tick(*conditions: ColumnElement[bool]) -> CTE:
 
     Args:
         conditions: The clock stands still, and the CTE is empty, where no row of the owner's fulfils them.
+        changes: By how much the account's counts change.
     """
     account = columns(Account)
+    counts = {name: account[name] + change for name, change in changes.items()}
     # An upsert would make the account as well, and every write after the first would pay for that (decision 0013).
-    advance = update(Account).where(account.user_id == OWNER, *conditions).values(clock=account.clock + 1)
+    advance = update(Account).where(account.user_id == OWNER, *conditions).values(clock=account.clock + 1, **counts)
     return advance.returning(account.clock).cte("tick")

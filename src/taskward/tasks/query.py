@@ -1,39 +1,102 @@
-"""Listings: which statement a set of filters becomes, and the cursor between its pages."""
+"""Listings: which statement a set of filters becomes."""
 
 from __future__ import annotations
 
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from hashlib import blake2b
-from typing import Any
-from uuid import UUID
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Text, Uuid, bindparam, cast
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Interval,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    or_,
+)
 from sqlmodel import select
 
-from taskward.database.documents import json_object
-from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.documents import Member, Plain, Usual, json_object
+from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import Account, columns, table_of
 from taskward.errors import FieldError, Invalid
-from taskward.tasks.models import Task, TaskFilters, TaskRead
+from taskward.tasks.conditions import Conditions, understand, where
+from taskward.tasks.cursors import read_cursor, write_cursor
+from taskward.tasks.filters import Order, TaskFilters
+from taskward.tasks.members import PRIORITIES
+from taskward.tasks.models import TaskRead
+from taskward.tasks.table import Task
 
 _task = columns(Task)
 _MEMBERS = tuple(TaskRead.model_fields)
+# A due that is a day counts as the end of that day.
+_UP_TO_ITS_END = timedelta(days=1, microseconds=-1)
+_INSTANT = DateTime(timezone=True)
+
+
+def position_of(source: Any) -> ColumnElement[str]:
+    """A row's position, from the table's columns or a sub-query's: where nobody moved it, it stands where it was made,
+    which is what its id says.
+    """
+    return func.coalesce(source.position, cast(source.id, Text))
 
 
 def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     """What is read of a task, from the table's columns or a sub-query's: its `id`, its `version`, and as `task` the
     JSON that clients read.
     """
-    return source.id, source.version, json_object({name: source[name] for name in _MEMBERS}).label("task")
+    members: dict[str, Member] = {name: source[name] for name in _MEMBERS}
+    # Most tasks have few of these, and JSON is longer to write than to leave as it is.
+    members["priority"] = Usual(source.priority, source.priority == Constant("none"), '"none"')
+    for name in ("due_date", "due_at", "time_zone", "recurrence", "list_id", "parent_id"):
+        members[name] = Usual(source[name], source[name].is_(None), "null")
+    members["recurs_from"] = Usual(source.recurs_from, source.recurs_from == Constant("due"), '"due"')
+    members["position"] = Plain(position_of(source))
+    members["tags"] = Usual(source.tags, source.tags == Constant("{}"), "[]")
+    members["metadata"] = Usual(source.metadata, cast(source.metadata, Text) == Constant("{}"), "{}")
+    return source.id, source.version, json_object(members).label("task")
 
+
+class _Sort(NamedTuple):
+    """What a listing may be sorted by: its SQL, its type in a cursor and in SQL, and whether it may be NULL."""
+
+    key: Callable[[Any], ColumnElement[Any]]
+    kind: type
+    sql: Any
+    nullable: bool = False
+
+
+def _due(source: Any) -> ColumnElement[Any]:
+    end_of_day = source.due_date + bindparam("up_to_its_end", type_=Interval())
+    return func.coalesce(source.due_at, func.pg_catalog.timezone(bindparam("tz", type_=Text()), end_of_day))
+
+
+def _urgency(source: Any) -> ColumnElement[Any]:
+    return case({name: index for index, name in enumerate(PRIORITIES)}, value=source.priority)
+
+
+_SORTS: dict[str, _Sort] = {
+    "created_at": _Sort(lambda source: source.created_at, datetime, _INSTANT),
+    "updated_at": _Sort(lambda source: source.updated_at, datetime, _INSTANT),
+    "completed_at": _Sort(lambda source: source.completed_at, datetime, _INSTANT, nullable=True),
+    "due": _Sort(_due, datetime, _INSTANT, nullable=True),
+    "priority": _Sort(_urgency, int, Integer()),
+    # As much as a cursor can carry in a URL.
+    "title": _Sort(lambda source: func.pg_catalog.left(source.folded_title, 255), str, Text()),
+    "position": _Sort(position_of, str, Text()),
+}
 
 # A cursor and an ETag hold for one listing, told apart by these. A limit and a cursor only choose a page of it.
-_FILTERS = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor"})
-
-_DIGEST_BYTES = 8
+_SHAPE = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor", "count"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,75 +104,132 @@ class Listing:
     """A listing, understood.
 
     Attributes:
-        statement: Yields the account's epoch and clock and a task in each row, see `read_from`; one row without a
-            task's id where there is none, and no row where the account does not exist.
-        parameters: Its parameters.
+        statement: Yields the account's epoch and clock and a task in each row, see `read_from`, with its sort keys as
+            `key_0` and so on; one row without a task's id where there is none, and no row where the account does not
+            exist.
+        counting: Yields the number of tasks on all pages, or None where nobody asks.
+        parameters: The parameters of both.
         limit: The most tasks of one page; the statement fetches one more, to know whether there is a next page.
         fingerprint: Says which listing this is, page included.
+        depends_on_time: Whether it may change without a write.
     """
 
     statement: Statement
+    counting: Statement | None
     parameters: dict[str, Any]
     limit: int
     fingerprint: str
+    depends_on_time: bool
 
-    filters: TaskFilters
+    shape: str
+    keys: int
 
-    def next_cursor(self, last: UUID) -> str:
-        """The cursor of the page after the task with the id `last`."""
-        return urlsafe_b64encode(_digest(self.filters) + last.bytes).rstrip(b"=").decode("ascii")
+    def next_cursor(self, last: Any) -> str:
+        """The cursor of the page after the row `last` of the statement."""
+        return write_cursor(self.shape, last["id"], [last[f"key_{index}"] for index in range(self.keys)])
 
 
-def listing(filters: TaskFilters) -> Listing:
+def listing(filters: TaskFilters, *, now: datetime | None = None) -> Listing:
     """Understand a listing's filters.
+
+    Args:
+        now: What `overdue` goes by; the present by default.
 
     Raises:
         Invalid: The cursor is malformed, or of another listing.
     """
-    after = None if filters.cursor is None else _read_cursor(filters)
+    order = _ended(filters.sort)
+    names = [name for name, _ in order[:-1]]
+    shape = _shape(filters)
     parameters: dict[str, Any] = {"rows": filters.limit + 1}
-    if after is not None:
-        parameters["after"] = after
-    statement = _list_statement(filters.completed, filters.deleted, after is not None)
-    return Listing(statement, parameters, filters.limit, f"{_shape(filters)};{filters.limit};{after}", filters)
+    nulls: tuple[bool, ...] | None = None
+    if filters.cursor is not None:
+        try:
+            after, keys = read_cursor(filters.cursor, shape, [_SORTS[name].kind for name in names])
+        except ValueError as error:
+            raise Invalid([FieldError("query", "/cursor", str(error))]) from None
+        nulls = tuple(key is None for key in keys)
+        parameters |= {"after": after, **{f"after_{index}": key for index, key in enumerate(keys)}}
+    conditions = understand(filters, parameters, now or datetime.now(UTC))
+    if "due" in names:
+        parameters |= {"up_to_its_end": _UP_TO_ITS_END, "tz": filters.tz}
+    return Listing(
+        _list_statement(conditions, order, nulls),
+        _count_statement(conditions) if filters.count else None,
+        parameters,
+        filters.limit,
+        f"{shape};{filters.limit};{filters.cursor}",
+        filters.overdue is not None,
+        shape,
+        len(names),
+    )
 
 
-@cache
-def _list_statement(completed: bool | None, deleted: bool, paged: bool) -> Statement:  # noqa: FBT001
-    page = select(*(_task[name] for name in _MEMBERS)).where(_task.user_id == OWNER)
-    page = page.where(_task.deleted_at.is_not(None) if deleted else _task.deleted_at.is_(None))
-    if completed is not None:
-        page = page.where(_task.completed if completed else ~_task.completed)
-    if paged:
-        page = page.where(_task.id < bindparam("after", type_=Uuid()))
-    found = page.order_by(_task.id.desc()).limit(bindparam("rows", type_=BigInteger())).subquery("page")
+def _ended(order: Order) -> Order:
+    """An order without ties: it ends with the id."""
+    names = [name for name, _ in order]
+    return order[: names.index("id") + 1] if "id" in names else (*order, ("id", False))
+
+
+def _shape(filters: TaskFilters) -> str:
+    return "".join([f"{name}={getattr(filters, name)!r};" for name in _SHAPE])
+
+
+# Who asks decides on the shapes, so only so many are kept; asyncpg keeps fewer.
+@lru_cache(maxsize=512)
+def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...] | None) -> Statement:
+    keys = [(f"key_{index}", _SORTS[name], down) for index, (name, down) in enumerate(order[:-1])]
+    _, id_down = order[-1]
+    chosen = [_task[name] for name in _MEMBERS] + [sort.key(_task).label(label) for label, sort, _ in keys]
+    page = select(*chosen).where(*where(conditions))
+    if nulls is not None:
+        page = page.where(_beyond([(sort, down) for _, sort, down in keys], nulls, id_down=id_down))
+    ordered = [_ordered(sort.key(_task), down, nullable=sort.nullable) for _, sort, down in keys]
+    page = page.order_by(*ordered, _ordered(_task.id, id_down)).limit(bindparam("rows", type_=BigInteger()))
+    found = page.subquery("page")
     account = columns(Account)
     statement = (
-        select(cast(account.epoch, Text).label("epoch"), account.clock, *read_from(found.c))
+        select(
+            cast(account.epoch, Text).label("epoch"),
+            account.clock,
+            *read_from(found.c),
+            *(found.c[label] for label, _, _ in keys),
+        )
         .select_from(table_of(Account).outerjoin(found, found.c.user_id == account.user_id))
         .where(account.user_id == OWNER)
-        .order_by(found.c.id.desc())
+        .order_by(
+            *(_ordered(found.c[label], down, nullable=sort.nullable) for label, sort, down in keys),
+            _ordered(found.c.id, id_down),
+        )
     )
     return compile_statement(statement)
 
 
-def _shape(filters: TaskFilters) -> str:
-    return "".join([f"{name}={getattr(filters, name)!r};" for name in _FILTERS]) + "sort=-id"
+@lru_cache(maxsize=512)
+def _count_statement(conditions: Conditions) -> Statement:
+    return compile_statement(select(func.count(_task.id).label("count")).where(*where(conditions)))
 
 
-def _digest(filters: TaskFilters) -> bytes:
-    return blake2b(_shape(filters).encode(), digest_size=_DIGEST_BYTES).digest()
+def _ordered(key: ColumnElement[Any], down: bool, *, nullable: bool = False) -> Any:  # noqa: FBT001
+    ordered = key.desc() if down else key.asc()
+    return ordered.nulls_last() if nullable else ordered
 
 
-def _read_cursor(filters: TaskFilters) -> UUID:
-    cursor = filters.cursor or ""
-    try:
-        data = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        canonical = urlsafe_b64encode(data).rstrip(b"=").decode("ascii") == cursor
-    except (binascii.Error, ValueError):
-        canonical, data = False, b""
-    if not canonical or len(data) != _DIGEST_BYTES + 16:
-        raise Invalid([FieldError("query", "/cursor", "This is not a cursor; take the URL from the Link header.")])
-    if data[:_DIGEST_BYTES] != _digest(filters):
-        raise Invalid([FieldError("query", "/cursor", "This cursor is of a listing with other filters.")])
-    return UUID(bytes=data[_DIGEST_BYTES:])
+def _beyond(keys: list[tuple[_Sort, bool]], nulls: tuple[bool, ...], *, id_down: bool) -> ColumnElement[bool]:
+    """Whether a row comes after the one that the cursor is of. Where that one's key was NULL, nothing comes after it by
+    this key, since NULL is last.
+    """
+    last = bindparam("after", type_=Uuid())
+    condition: ColumnElement[bool] = _task.id < last if id_down else _task.id > last
+    for index in reversed(range(len(keys))):
+        sort, down = keys[index]
+        key = sort.key(_task)
+        if nulls[index]:
+            condition = and_(key.is_(None), condition)
+            continue
+        value = bindparam(f"after_{index}", type_=sort.sql)
+        further = key < value if down else key > value
+        if sort.nullable:
+            further = or_(further, key.is_(None))
+        condition = or_(further, and_(key == value, condition))
+    return condition

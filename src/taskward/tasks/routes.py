@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
-from taskward.errors import StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
-from taskward.tasks.models import (
-    Completion,
-    QueryBoolean,
-    TaskCreate,
-    TaskFilters,
-    TaskId,
-    TaskRead,
-    TaskReplace,
-    TaskUpdate,
-)
+from taskward.errors import Cycle, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.tasks.filters import QueryBoolean, TaskFilters
+from taskward.tasks.members import TaskId
+from taskward.tasks.models import Completion, Move, TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.query import Listing, listing
-from taskward.tasks.store import TaskStore
+from taskward.tasks.store import TaskStore, Written
 from taskward.web.answers import (
-    ENTITY_CACHE,
-    EntityTags,
     IfMatch,
     IfNoneMatch,
-    document_answer,
+    allowed_versions,
+    collection_answer,
+    collection_tag,
     entity_answer,
     public_path,
 )
-from taskward.web.dependencies import CurrentCaller, OwnerSession
+from taskward.web.dependencies import CurrentCaller, OwnerSession, UserLimits
 from taskward.web.middleware import BASE_PATH
-from taskward.web.openapi import ETAG, LINK, LOCATION, NOT_MODIFIED, answers, operation_id
+from taskward.web.openapi import ETAG, LINK, LOCATION, NEXT_OCCURRENCE, NOT_MODIFIED, TOTAL, answers, operation_id
 from taskward.web.routing import SessionRoute
 
 PATH = f"{BASE_PATH}/tasks"
@@ -41,8 +32,8 @@ PATH = f"{BASE_PATH}/tasks"
 router = APIRouter(prefix=PATH, tags=["tasks"], route_class=SessionRoute, generate_unique_id_function=operation_id)
 
 
-def task_store(session: OwnerSession) -> TaskStore:
-    return TaskStore(session)
+def task_store(session: OwnerSession, limits: UserLimits) -> TaskStore:
+    return TaskStore(session, limits)
 
 
 Tasks = Annotated[TaskStore, Depends(task_store)]
@@ -52,7 +43,7 @@ Tasks = Annotated[TaskStore, Depends(task_store)]
     "",
     response_model=list[TaskRead],
     summary="List tasks",
-    responses={**answers(200, "A page of tasks, newest first.", ETAG, LINK), **NOT_MODIFIED},
+    responses={**answers(200, "A page of tasks.", ETAG, LINK, TOTAL), **NOT_MODIFIED},
 )
 async def list_tasks(
     request: Request,
@@ -61,23 +52,29 @@ async def list_tasks(
     filters: Annotated[TaskFilters, Query()],
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Your live tasks, newest first, a page at a time. While there are more, `Link` has the next page's URL."""
+    """Your live tasks, newest first unless you say otherwise, a page at a time. While there are more, `Link` has the
+    next page's URL.
+    """
     wanted = listing(filters)
     user_id = caller.owner.user_id
-    if if_none_match is not None:
+    if if_none_match is not None and not wanted.depends_on_time:
         # Read first, and apart: a write in between makes the tag older than the page, never newer.
         account = await tasks.account()
-        tag = _collection_tag(user_id, None if account is None else (account["epoch"], account["clock"]), wanted)
-        if if_none_match.matches(tag):
-            return Response(status_code=304, headers={"ETag": tag, "Cache-Control": ENTITY_CACHE})
+        known = None if account is None else (account["epoch"], account["clock"])
+        current = collection_tag(user_id, known, wanted.fingerprint)
+        if if_none_match.matches(current):
+            return collection_answer((), current, if_none_match=if_none_match)
     rows = await tasks.list(wanted)
-    tag = _collection_tag(user_id, (rows[0]["epoch"], rows[0]["clock"]) if rows else None, wanted)
+    known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
     found = rows if rows and rows[0]["id"] is not None else []
-    headers = {"ETag": tag, "Cache-Control": ENTITY_CACHE}
+    headers = {}
     if len(found) > wanted.limit:
         found.pop()
-        headers["Link"] = f'<{_next_page(request, wanted, found[-1]["id"])}>; rel="next"'
-    return document_answer(f"[{','.join([row['task'] for row in found])}]", headers=headers)
+        headers["Link"] = f'<{_next_page(request, wanted, found[-1])}>; rel="next"'
+    if wanted.counting is not None:
+        headers["X-Total-Count"] = str(await tasks.count(wanted))
+    tag = None if wanted.depends_on_time else collection_tag(user_id, known, wanted.fingerprint)
+    return collection_answer([row["task"] for row in found], tag, headers=headers)
 
 
 @router.post(
@@ -107,51 +104,58 @@ async def get_task(task_id: TaskId, tasks: Tasks, if_none_match: IfNoneMatch = N
 
 
 _WRITE_PROBLEMS = [TaskForbidden, TaskNotFound, StaleVersion]
+_CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]
 
 
 @router.patch(
     "/{task_id}",
     response_model=TaskRead,
     summary="Change a task",
-    responses=answers(200, "The changed task.", ETAG, problems=_WRITE_PROBLEMS),
+    responses=answers(200, "The changed task.", ETAG, NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
 )
-async def update_task(task_id: TaskId, patch: TaskUpdate, tasks: Tasks, if_match: IfMatch = None) -> Response:
+async def update_task(
+    request: Request, task_id: TaskId, patch: TaskUpdate, tasks: Tasks, if_match: IfMatch = None
+) -> Response:
     """Change some members (JSON Merge Patch, RFC 7396): those that are left out stay, `null` clears."""
-    row = await tasks.update(task_id, patch.changes(), _versions(if_match))
-    return entity_answer(row["task"], row["version"])
+    return _written(request, await tasks.update(task_id, patch.changes(), allowed_versions(if_match)))
 
 
 @router.put(
     "/{task_id}",
     response_model=TaskRead,
     summary="Put a task back",
-    responses=answers(200, "The changed task.", ETAG, problems=_WRITE_PROBLEMS),
+    responses=answers(200, "The changed task.", ETAG, NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
 )
-async def replace_task(task_id: TaskId, task: TaskReplace, tasks: Tasks, if_match: IfMatch = None) -> Response:
-    """As PATCH: what is not sent is never wiped. Members that only the server writes are ignored."""
-    row = await tasks.update(task_id, task.changes(), _versions(if_match))
-    return entity_answer(row["task"], row["version"])
+async def replace_task(
+    request: Request, task_id: TaskId, task: TaskReplace, tasks: Tasks, if_match: IfMatch = None
+) -> Response:
+    """As PATCH: what is not sent is never wiped. Members that only the server writes are ignored; `metadata` is
+    replaced as a whole.
+    """
+    versions = allowed_versions(if_match)
+    return _written(request, await tasks.update(task_id, task.changes(), versions, replaces=True))
 
 
 @router.patch(
     "/{task_id}/complete",
     response_model=TaskRead,
     summary="Complete or reopen a task",
-    responses=answers(200, "The changed task.", ETAG, problems=_WRITE_PROBLEMS),
+    responses=answers(200, "The changed task.", ETAG, NEXT_OCCURRENCE, problems=_WRITE_PROBLEMS),
 )
 async def complete_task(
+    request: Request,
     task_id: TaskId,
     tasks: Tasks,
     completion: Annotated[Completion, Body(default_factory=Completion)],
     if_match: IfMatch = None,
 ) -> Response:
-    """Without a body: toggle. With one: set, which can be repeated safely."""
-    versions = _versions(if_match)
+    """Without a body: toggle. With one: set, which can be repeated safely. A recurring task stays, done, and the next
+    of its series is made: `Link` has its path.
+    """
+    versions = allowed_versions(if_match)
     if not completion.model_fields_set:
-        row = await tasks.toggle(task_id, versions)
-    else:
-        row = await tasks.update(task_id, {"completed": completion.completed}, versions)
-    return entity_answer(row["task"], row["version"])
+        return _written(request, await tasks.toggle(task_id, versions))
+    return _written(request, await tasks.update(task_id, {"completed": completion.completed}, versions))
 
 
 @router.delete(
@@ -167,11 +171,11 @@ async def delete_task(
     permanent: Annotated[QueryBoolean, Query(description="Erase it for good, from the trash too.")] = False,  # noqa: FBT002
     if_match: IfMatch = None,
 ) -> Response:
-    """Move a task to the trash, from where it can be restored; or erase it for good."""
+    """Move a task to the trash with its subtasks, from where it can be restored; or erase them for good."""
     if permanent:
-        await tasks.erase(task_id, _versions(if_match))
+        await tasks.erase(task_id, allowed_versions(if_match))
     else:
-        await tasks.trash(task_id, _versions(if_match))
+        await tasks.trash(task_id, allowed_versions(if_match))
     return Response(status_code=204)
 
 
@@ -182,21 +186,34 @@ async def delete_task(
     responses=answers(200, "The restored task.", ETAG, problems=_WRITE_PROBLEMS),
 )
 async def restore_task(task_id: TaskId, tasks: Tasks, if_match: IfMatch = None) -> Response:
-    """Take a task out of the trash. A task that is not in the trash is answered as it is."""
-    row = await tasks.restore(task_id, _versions(if_match))
+    """Take a task out of the trash, with the subtasks that went with it. One that is not in the trash is answered as
+    it is.
+    """
+    row = await tasks.restore(task_id, allowed_versions(if_match))
     return entity_answer(row["task"], row["version"])
 
 
-def _versions(if_match: EntityTags | None) -> list[int] | None:
-    return None if if_match is None else if_match.versions()
+@router.post(
+    "/{task_id}/move",
+    response_model=TaskRead,
+    summary="Move a task",
+    responses=answers(200, "The moved task.", ETAG, problems=_CHANGE_PROBLEMS),
+)
+async def move_task(task_id: TaskId, move: Move, tasks: Tasks, if_match: IfMatch = None) -> Response:
+    """Put a task after another one, or first, in a list or under a task. Without `list_id` and `parent_id` it stays
+    where it is, at another place.
+    """
+    row = await tasks.move(task_id, move.changes(), move.after, allowed_versions(if_match))
+    return entity_answer(row["task"], row["version"])
 
 
-def _collection_tag(user_id: str, clock: tuple[object, int] | None, wanted: Listing) -> str:
-    """The tag of a listing: of whose it is, of which life of the account, of its clock and of the query."""
-    state = f"{user_id}\n{clock}\n{wanted.fingerprint}"
-    return f'"{blake2b(state.encode(), digest_size=16).hexdigest()}"'
+def _written(request: Request, written: Written) -> Response:
+    headers = {}
+    if written.next_id is not None:
+        headers["Link"] = f'<{public_path(request, f"{PATH}/{written.next_id}")}>; rel="next-occurrence"'
+    return entity_answer(written.row["task"], written.row["version"], headers=headers)
 
 
-def _next_page(request: Request, wanted: Listing, last: UUID) -> str:
+def _next_page(request: Request, wanted: Listing, last: Any) -> str:
     given = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
     return public_path(request, f"{PATH}?{urlencode([*given, ('cursor', wanted.next_cursor(last))])}")

@@ -1,38 +1,32 @@
-"""The tasks of one owner: every statement that reads or writes them."""
+"""The tasks of one owner: what routes ask for, by the shortest statement that can do it.
+
+What touches one task and nothing else is one statement. Everything else is a unit of work, which also says why a
+statement did not find its task.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
-    Text,
-    Uuid,
-    any_,
-    bindparam,
-    case,
-    cast,
-    delete,
-    func,
-    insert,
-    null,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, Uuid, any_, bindparam, case, cast, func, insert, update
 from sqlmodel import select
 
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, open_account, tick
-from taskward.errors import StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
-from taskward.tasks.models import Task, TaskCreate, Tombstone
+from taskward.errors import FieldError, Invalid, LimitReached, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.limits import Limits
+from taskward.tasks.members import dump_metadata
+from taskward.tasks.models import TaskCreate
+from taskward.tasks.plan import PLAN, check_plan
 from taskward.tasks.query import Listing, read_from
+from taskward.tasks.search import searchable
+from taskward.tasks.table import Task
+from taskward.tasks.work import UnitOfWork
 
 _task = columns(Task)
 
@@ -40,34 +34,80 @@ _ID = bindparam("id", type_=Uuid())
 _VERSIONS = bindparam("versions", type_=ARRAY(BigInteger()))
 _READ = read_from(_task)
 _MINE = (_task.user_id == OWNER, _task.id == _ID)
+_FOLDED = {"title": "folded_title", "description": "folded_description"}
+# Members of a new task that are left to the table's defaults where they have those.
+_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys((*PLAN, "list_id")),
+    "priority": "none",
+    "recurs_from": "due",
+    "metadata": "{}",
+}
+# What one statement can change without a look at anything else.
+_SIMPLE = frozenset({"title", "description", "completed", "priority"})
 
 # Named here, because inside the class `list` is a method.
 Rows = list[asyncpg.Record]
 Versions = list[int] | None
 
 
-class TaskStore:
-    """The tasks of the session's owner. Where a method returns a row, it is one of `read_from`."""
+class Written(NamedTuple):
+    """What a write has left.
 
-    def __init__(self, session: Session) -> None:
+    Attributes:
+        row: The task, as `query.read_from` reads it.
+        next_id: The task that follows it in its series, where the write has completed it.
+    """
+
+    row: asyncpg.Record
+    next_id: UUID | None = None
+
+
+class TaskStore:
+    """The tasks of the session's owner. Where a method returns a row, it is one of `query.read_from`."""
+
+    def __init__(self, session: Session, limits: Limits | None = None) -> None:
         self._session = session
+        self._limits = limits or Limits()
 
     async def add(self, task: TaskCreate) -> asyncpg.Record:
         """Write a new task.
 
         Raises:
             TaskIdTaken: The owner has a task with this id.
+            Invalid: Its members do not go together, or name a list or a parent that the owner does not have.
+            LimitReached: The owner has as many as one may have.
         """
+        if task.parent_id is not None or task.tags:
+            return await self._add_to_others(task)
+        values = {name: getattr(task, name) for name in _DEFAULTS}
+        values["metadata"] = dump_metadata(task.metadata) if task.metadata else "{}"
+        if any(values[name] != _DEFAULTS[name] for name in PLAN):
+            check_plan(values, now=datetime.now(UTC))
+        extra = tuple(name for name, default in _DEFAULTS.items() if values[name] != default)
+        for name, folded in _FOLDED.items():
+            values[folded] = _folded(getattr(task, name))
+        return await self._insert(_add(extra), {**values, **{name: getattr(task, name) for name in _ALWAYS}})
+
+    async def _insert(self, statement: Statement, values: dict[str, Any]) -> asyncpg.Record:
         try:
-            row = await self._session.fetch_one(_add(), **vars(task))
+            row = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
             if row is None:
-                # The owner's first write.
+                # The owner's first write, or one too many.
                 await self._session.fetch(_open_account())
-                row = await self._session.fetch_one(_add(), **vars(task))
+                row = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
         except asyncpg.UniqueViolationError:
             raise TaskIdTaken from None
-        assert row is not None, "there is an account now"  # noqa: S101
+        except asyncpg.ForeignKeyViolationError:
+            raise Invalid([FieldError("body", "/list_id", "You have no such list.")]) from None
+        if row is None:
+            raise LimitReached("tasks", self._limits.tasks)
         return row
+
+    async def _add_to_others(self, task: TaskCreate) -> asyncpg.Record:
+        work = await UnitOfWork.begin(self._session, self._limits)
+        await work.load([task.id], parents=_given(task.parent_id), lists=_given(task.list_id), tags=bool(task.tags))
+        work.create(task)
+        return (await work.flush([task.id]))[task.id]
 
     async def get(self, task_id: UUID) -> asyncpg.Record:
         """Read a live task.
@@ -76,87 +116,121 @@ class TaskStore:
             TaskNotFound: The owner has no such live task, and nobody else has one.
             TaskForbidden: It is someone else's.
         """
-        row = await self._session.fetch_one(_get(conditional=False), id=task_id)
+        row = await self._session.fetch_one(_get(), id=task_id)
         if row is None:
             await self._miss(task_id)
         return row
 
     async def list(self, listing: Listing) -> Rows:
-        """Run a listing; see `Listing.statement` for its rows."""
-        return await self._session.fetch(listing.statement, **listing.parameters)
+        """Run a listing; see `Listing.statement` for its rows.
+
+        Raises:
+            Invalid: The database does not know the zone.
+        """
+        try:
+            return await self._session.fetch(listing.statement, **listing.parameters)
+        except asyncpg.InvalidParameterValueError:
+            raise Invalid([FieldError("query", "/tz", "The database does not know this zone.")]) from None
+
+    async def count(self, listing: Listing) -> int | None:
+        """How many tasks a listing has on all pages, or None where nobody asks."""
+        if listing.counting is None:
+            return None
+        row = await self._session.fetch_one(listing.counting, **listing.parameters)
+        assert row is not None, "a count is a row"  # noqa: S101
+        return int(row["count"])
 
     async def account(self) -> asyncpg.Record | None:
         """The owner's epoch and clock, or None before the first write."""
         return await self._session.fetch_one(_account())
 
-    async def update(self, task_id: UUID, changes: dict[str, Any], versions: Versions) -> asyncpg.Record:
+    async def update(
+        self, task_id: UUID, changes: dict[str, Any], versions: Versions, *, replaces: bool = False
+    ) -> Written:
         """Change the members in `changes` of a live task; without changes it is only read.
 
         Args:
             versions: The versions that the task may have, or None for any.
+            replaces: Whether `metadata` is all of it, rather than a merge patch.
 
         Raises:
             TaskNotFound, TaskForbidden: As for `get`.
             StaleVersion: It has another version.
+            Invalid, LimitReached: As for `add`.
+            Cycle: It would become a part of itself.
         """
-        conditional = versions is not None
-        statement = _update(tuple(sorted(changes)), conditional) if changes else _get(conditional)
-        values = {f"new_{name}": value for name, value in changes.items()}
-        return await self._first([statement], task_id, versions, **values)
+        if changes and changes.keys() <= _SIMPLE:
+            values = {f"new_{name}": value for name, value in changes.items()}
+            values |= {f"new_{_FOLDED[name]}": _folded(changes[name]) for name in _FOLDED if name in changes}
+            statement = _update(tuple(sorted(changes)), versions is not None)
+            row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
+            if row is not None:
+                return Written(row)
+        work = await UnitOfWork.begin(self._session, self._limits)
+        parents, lists = _given(changes.get("parent_id")), _given(changes.get("list_id"))
+        await work.load([task_id], parents=parents, lists=lists, tags=bool(changes.get("tags")))
+        next_id = work.update(task_id, changes, versions, replaces=replaces)
+        return Written((await work.flush([task_id]))[task_id], next_id)
 
-    async def toggle(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
+    async def toggle(self, task_id: UUID, versions: Versions) -> Written:
         """Complete an open task, or reopen a completed one; raises as `update`."""
-        return await self._first([_toggle(versions is not None)], task_id, versions)
+        row = await self._session.fetch_one(_toggle(versions is not None), id=task_id, versions=versions)
+        if row is not None:
+            return Written(row)
+        work = await UnitOfWork.begin(self._session, self._limits)
+        await work.load([task_id])
+        next_id = work.complete(task_id, versions)
+        return Written((await work.flush([task_id]))[task_id], next_id)
 
-    async def trash(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
-        """Move a live task to the trash; raises as `update`."""
-        return await self._first([_trash(versions is not None)], task_id, versions)
+    async def trash(self, task_id: UUID, versions: Versions) -> None:
+        """Move a live task to the trash, with those below it; raises as `update`."""
+        work = await self._work_on(task_id)
+        work.trash(task_id, versions)
+        await work.flush(())
 
     async def restore(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
-        """Take a task out of the trash; a live one is left as it is. Raises as `update`."""
-        conditional = versions is not None
-        return await self._first([_restore(conditional), _get(conditional)], task_id, versions, trashed=True)
+        """Take a task out of the trash, with those that went there with it; a live one is left as it is. Raises as
+        `update`.
+        """
+        work = await self._work_on(task_id)
+        work.restore(task_id, versions)
+        return (await work.flush([task_id]))[task_id]
 
     async def erase(self, task_id: UUID, versions: Versions) -> None:
-        """Remove a task, live or in the trash, for good, leaving a tombstone; raises as `update`."""
-        await self._first([_erase(versions is not None)], task_id, versions, trashed=True)
-
-    async def _first(
-        self,
-        statements: Sequence[Statement],
-        task_id: UUID,
-        versions: Versions,
-        *,
-        trashed: bool = False,
-        **values: Any,
-    ) -> asyncpg.Record:
-        """The row of the first statement that finds the task; raises as `update`.
-
-        Args:
-            trashed: Whether they find it in the trash as well.
+        """Remove a task, live or in the trash, for good, with those below it, leaving tombstones; raises as
+        `update`.
         """
-        for _ in range(2):
-            for statement in statements:
-                row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
-                if row is not None:
-                    return row
-            try:
-                # The clock that a statement took is given back when this rolls the transaction back.
-                await self._miss(task_id, trashed=trashed)
-            except StaleVersion:
-                if versions is not None:
-                    raise
-                # No version was asked for, so it was trashed or restored since the statement looked.
-        raise TaskNotFound
+        work = await self._work_on(task_id)
+        work.erase(task_id, versions)
+        await work.flush(())
 
-    async def _miss(self, task_id: UUID, *, trashed: bool = False) -> NoReturn:
+    async def move(
+        self, task_id: UUID, changes: dict[str, Any], after: UUID | None, versions: Versions
+    ) -> asyncpg.Record:
+        """Put a live task after another one, or first, in a list or under a task; see `UnitOfWork.move`."""
+        work = await UnitOfWork.begin(self._session, self._limits)
+        parents, lists = _given(changes.get("parent_id")), _given(changes.get("list_id"))
+        await work.load([task_id], parents=parents, lists=lists)
+        await work.move(task_id, changes, after, versions)
+        return (await work.flush([task_id]))[task_id]
+
+    async def _work_on(self, task_id: UUID) -> UnitOfWork:
+        work = await UnitOfWork.begin(self._session, self._limits)
+        await work.load([task_id])
+        return work
+
+    async def _miss(self, task_id: UUID) -> NoReturn:
         row = await self._session.fetch_one(_probe(), id=task_id)
         assert row is not None, "the probe always has a row"  # noqa: S101
-        if row["version"] is not None:
-            if row["deleted_at"] is None or trashed:
-                raise StaleVersion(row["version"])
-            raise TaskNotFound
-        raise TaskForbidden if row["exists"] else TaskNotFound
+        raise TaskForbidden if row["exists"] and row["mine"] is None else TaskNotFound
+
+
+def _given(reference: UUID | None) -> tuple[UUID, ...]:
+    return () if reference is None else (reference,)
+
+
+def _folded(text: str | None) -> str | None:
+    return None if text is None else searchable(text)
 
 
 @cache
@@ -164,10 +238,13 @@ def _open_account() -> Statement:
     return compile_statement(open_account())
 
 
+_ALWAYS = ("id", "title", "description", "completed")
+
+
 @cache
-def _add() -> Statement:
-    clock = tick()
-    sent = {name: bindparam(name, type_=_task[name].type) for name in TaskCreate.model_fields}
+def _add(extra: tuple[str, ...]) -> Statement:
+    clock = tick(columns(Account).tasks < bindparam("most", type_=BigInteger()), tasks=1)
+    sent = {name: bindparam(name, type_=_task[name].type) for name in (*_ALWAYS, *_FOLDED.values(), *extra)}
     completed_at = case((sent["completed"], func.now()))
     values: dict[str, Any] = {"user_id": OWNER, **sent, "completed_at": completed_at, "version": clock.c.clock}
     row = select(*(value.label(name) for name, value in values.items()))
@@ -175,8 +252,8 @@ def _add() -> Statement:
 
 
 @cache
-def _get(conditional: bool) -> Statement:  # noqa: FBT001
-    return compile_statement(select(*_READ).where(*_MINE, _task.deleted_at.is_(None), *_precondition(conditional)))
+def _get() -> Statement:
+    return compile_statement(select(*_READ).where(*_MINE, _task.deleted_at.is_(None)))
 
 
 @cache
@@ -191,57 +268,35 @@ def _precondition(conditional: bool) -> tuple[ColumnElement[bool], ...]:  # noqa
     return (_task.version == any_(_VERSIONS),) if conditional else ()
 
 
-def _change(values: dict[str, Any], *, conditional: bool, live: bool = True) -> Statement:
-    state = _task.deleted_at.is_(None) if live else _task.deleted_at.is_not(None)
-    # A live task is restored by leaving it alone, and that commits: no clock for it. One that another request restores
-    # in between may take one for nothing; a gap says nothing wrong.
-    clock = tick() if live else tick(*_MINE, state)
-    statement = update(Task).where(*_MINE, state, *_precondition(conditional)).values(**values, version=clock.c.clock)
-    return compile_statement(statement.returning(*_READ))
+def _change(values: dict[str, Any], *where: ColumnElement[bool], conditional: bool) -> Statement:
+    clock = tick()
+    live = _task.deleted_at.is_(None)
+    statement = update(Task).where(*_MINE, live, *where, *_precondition(conditional))
+    return compile_statement(statement.values(**values, version=clock.c.clock).returning(*_READ))
 
 
 @cache
 def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: FBT001
+    written = [*members, *(_FOLDED[name] for name in members if name in _FOLDED)]
     # The parameter may not be named as the column: SQLAlchemy keeps those names for itself.
-    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_task[name].type) for name in members}
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_task[name].type) for name in written}
+    where: tuple[ColumnElement[bool], ...] = ()
     if "completed" in values:
         values["completed_at"] = case((values["completed"], func.coalesce(_task.completed_at, func.now())))
-    return _change(values, conditional=conditional)
+        where = (_task.recurrence.is_(None),)
+    return _change(values, *where, conditional=conditional)
 
 
 @cache
 def _toggle(conditional: bool) -> Statement:  # noqa: FBT001
     completed_at = case((~_task.completed, func.now()))
-    return _change({"completed": ~_task.completed, "completed_at": completed_at}, conditional=conditional)
-
-
-@cache
-def _trash(conditional: bool) -> Statement:  # noqa: FBT001
-    return _change({"deleted_at": func.now()}, conditional=conditional)
-
-
-@cache
-def _restore(conditional: bool) -> Statement:  # noqa: FBT001
-    return _change({"deleted_at": null()}, conditional=conditional, live=False)
-
-
-@cache
-def _erase(conditional: bool) -> Statement:  # noqa: FBT001
-    clock = tick()
-    # The row comes out of the clock's, so the account is locked before the task, as by every other write.
-    mine = delete(Task).where(*_MINE, *_precondition(conditional), clock.c.clock > 0)
-    gone = mine.returning(_task.id, clock.c.clock).cte("gone")
-    row = select(OWNER.label("user_id"), gone.c.id, gone.c.clock)
-    tombstone = upsert(Tombstone).from_select(["user_id", "id", "version"], row)
-    replace = tombstone.on_conflict_do_update(
-        index_elements=["user_id", "id"], set_={"version": tombstone.excluded.version}
-    )
-    return compile_statement(replace.returning(columns(Tombstone).id))
+    values = {"completed": ~_task.completed, "completed_at": completed_at}
+    return _change(values, _task.recurrence.is_(None), conditional=conditional)
 
 
 @cache
 def _probe() -> Statement:
-    mine = select(_task.version, _task.deleted_at).where(*_MINE).subquery("mine")
+    mine = select(_task.id).where(*_MINE).subquery("mine")
     anyones = select(func.taskward.task_exists(_ID).label("exists")).subquery("anyones")
-    row = select(mine.c.version, mine.c.deleted_at, anyones.c.exists)
+    row = select(mine.c.id.label("mine"), anyones.c.exists)
     return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None))))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Annotated, Any
 
 import orjson
@@ -90,7 +91,7 @@ IfMatch = Annotated[
     EntityTags | None,
     BeforeValidator(_parse_entity_tags),
     _TAGS_SCHEMA,
-    Header(alias="If-Match", description='Write only if the task still has this ETag, such as `"42"`; else 412.'),
+    Header(alias="If-Match", description='Write only if it still has this ETag, such as `"42"`; else 412.'),
 ]
 IfNoneMatch = Annotated[
     EntityTags | None,
@@ -98,6 +99,11 @@ IfNoneMatch = Annotated[
     _TAGS_SCHEMA,
     Header(alias="If-None-Match", description="Answer 304 without a body if the ETag is still this one."),
 ]
+
+
+def allowed_versions(if_match: EntityTags | None) -> list[int] | None:
+    """The versions that something may have to be written, or None for any."""
+    return None if if_match is None else if_match.versions()
 
 
 def entity_answer(
@@ -114,6 +120,37 @@ def entity_answer(
     if if_none_match is not None and if_none_match.matches(tag):
         return Response(status_code=304, headers=all_headers)
     return document_answer(document, status=status, headers=all_headers)
+
+
+def collection_tag(user_id: str, account: tuple[object, int] | None, fingerprint: str) -> str:
+    """The tag of a collection: of whose it is, of which life of the account, of its clock and of the query.
+
+    Args:
+        account: Its epoch and clock; None before the first write.
+        fingerprint: Says which collection this is, its query included.
+    """
+    state = f"{user_id}\n{account}\n{fingerprint}"
+    return f'"{blake2b(state.encode(), digest_size=16).hexdigest()}"'
+
+
+def collection_answer(
+    documents: Iterable[str],
+    tag: str | None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    if_none_match: EntityTags | None = None,
+) -> Response:
+    """Answer with an array of what is JSON already, with its ETag, and 304 where the client has it already.
+
+    Args:
+        tag: None where it may change without a write.
+    """
+    all_headers = dict(headers or {})
+    if tag is not None:
+        all_headers |= {"ETag": tag, "Cache-Control": ENTITY_CACHE}
+        if if_none_match is not None and if_none_match.matches(tag):
+            return Response(status_code=304, headers=all_headers)
+    return document_answer(f"[{','.join(documents)}]", headers=all_headers)
 
 
 def public_path(request: Request, path: str) -> str:

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from taskward.database.database import Database
 from taskward.database.session import Session
 from taskward.identity import Caller, identity
+from taskward.limits import Limits
 
 CurrentCaller = Annotated[Caller, Depends(identity)]
 """Who sent the request; 401 where the token does not say."""
@@ -27,3 +28,13 @@ async def owner_session(request: Request, caller: CurrentCaller) -> AsyncIterato
 
 OwnerSession = Annotated[Session, Depends(owner_session)]
 """The caller's session; a store is built from it."""
+
+
+def user_limits(request: Request) -> Limits:
+    """How much one user may have."""
+    limits: Limits = request.app.state.limits
+    return limits
+
+
+UserLimits = Annotated[Limits, Depends(user_limits)]
+"""What the stores hold the caller to."""

@@ -30,13 +30,24 @@ _TAG_SCHEMA = {"type": "string", "examples": ['"42"']}
 ETAG: Header = ("ETag", {"description": "For If-Match and If-None-Match.", "schema": _TAG_SCHEMA})
 LOCATION: Header = (
     "Location",
-    {"description": "The path of the new task.", "schema": {"type": "string", "format": "uri-reference"}},
+    {"description": "The path of what is new.", "schema": {"type": "string", "format": "uri-reference"}},
 )
 LINK: Header = (
     "Link",
     {
         "description": 'The next page, as `<…>; rel="next"`; absent on the last.',
         "schema": {"type": "string", "examples": ['</api/v1/tasks?cursor=…>; rel="next"']},
+    },
+)
+TOTAL: Header = (
+    "X-Total-Count",
+    {"description": "With `count=true`: how many there are on all pages.", "schema": {"type": "integer"}},
+)
+NEXT_OCCURRENCE: Header = (
+    "Link",
+    {
+        "description": 'The task that follows in the series, as `<…>; rel="next-occurrence"`; absent if none was made.',
+        "schema": {"type": "string", "examples": ['</api/v1/tasks/…>; rel="next-occurrence"']},
     },
 )
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast, get_origin
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -40,7 +40,7 @@ _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
 class _Parameter:
     """One path, query or header parameter of one step of a plan, or a model of several query parameters."""
 
-    __slots__ = ("_default", "adapter", "alias", "members", "name", "required", "step")
+    __slots__ = ("_default", "adapter", "alias", "members", "name", "repeatable", "required", "step")
 
     def __init__(self, step: int, field: Any) -> None:
         self.step = step
@@ -51,6 +51,9 @@ class _Parameter:
         model = field.field_info.annotation
         is_model = isinstance(model, type) and issubclass(model, BaseModel)
         self.members = tuple(f.alias or name for name, f in model.model_fields.items()) if is_model else None
+        # What may be given several times is a list.
+        fields = model.model_fields if is_model else {}
+        self.repeatable = tuple(f.alias or name for name, f in fields.items() if get_origin(f.annotation) is list)
         self._default = None if self.required else field.get_default()
 
     @property
@@ -71,6 +74,7 @@ class RequestReader:
         self._query = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.query_params]
         self._headers = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.header_params]
         self._header_names = {p.alias.lower().replace("_", "-").encode(): p for p in self._headers}
+        self._repeatable = frozenset(name for p in self._query for name in p.repeatable)
         self._query_names = frozenset(name for p in self._query for name in p.members or (p.alias,))
         bodies = [(i, f) for i, d in enumerate(dependants) for f in d.body_params]
         if len(bodies) > 1 or any(d.cookie_params for d in dependants):
@@ -143,13 +147,16 @@ class RequestReader:
             errors += field_errors("body", error.errors(include_url=False, include_input=False))
 
     def _read_query(self, query: bytes, arguments: list[Arguments], errors: list[FieldError]) -> None:
-        given: dict[str, str] = {}
+        given: dict[str, Any] = {}
         try:
             pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
         except ValueError:
             errors.append(FieldError("query", "", "The query string is not UTF-8 in percent-encoding."))
             return
         for name, value in pairs:
+            if name in self._repeatable:
+                given.setdefault(name, []).append(value)
+                continue
             if name in given:
                 errors += field_errors("query", [_custom(name, "This must be given once.")])
             elif name not in self._query_names:
@@ -171,7 +178,7 @@ class RequestReader:
 def _validate(
     location: Literal["query", "header"],
     parameters: Sequence[_Parameter],
-    given: dict[str, str],
+    given: Mapping[str, Any],
     arguments: list[Arguments],
     errors: list[FieldError],
 ) -> None:

@@ -1,4 +1,4 @@
-"""Accounts and tasks, their row-level security, and the function that tells 403 from 404.
+"""Accounts, lists, tasks, stored answers, their row-level security, and the functions that tell 403 from 404.
 
 Every key begins with `user_id`, so the tables can be distributed by user and no constraint crosses users.
 """
@@ -16,8 +16,29 @@ CREATE TABLE taskward.account (
     clock bigint NOT NULL,
     -- Random, so that nothing from before an erasure, or of another account, is ever taken for current.
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
+    -- How many rows there are, those in the trash included, so that a limit is held without counting.
+    tasks bigint NOT NULL DEFAULT 0,
+    lists bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+
+CREATE TABLE taskward.list (
+    user_id text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    color text,
+    -- NULL: where it was made, which is what its id says.
+    position text COLLATE "C",
+    version bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, id),
+    CONSTRAINT list_name_length CHECK (char_length(name) BETWEEN 1 AND 255),
+    CONSTRAINT list_color CHECK (color ~ '^#[0-9a-f]{6}$'),
+    CONSTRAINT list_position CHECK (position ~ '^[-0-9a-z]{1,48}$')
+);
+-- For the 403 probe, which knows an id and no user.
+CREATE INDEX list_id ON taskward.list (id);
 
 CREATE TABLE taskward.task (
     user_id text COLLATE "C" NOT NULL,
@@ -26,29 +47,83 @@ CREATE TABLE taskward.task (
     description text,
     completed boolean NOT NULL DEFAULT false,
     completed_at timestamptz,
+    priority text NOT NULL DEFAULT 'none',
+    due_date date,
+    due_at timestamptz,
+    time_zone text,
+    recurrence text,
+    recurs_from text NOT NULL DEFAULT 'due',
+    -- The occurrence that was made when this one was completed.
+    next_id uuid,
+    list_id uuid,
+    parent_id uuid,
+    position text COLLATE "C",
+    tags text[] NOT NULL DEFAULT '{}',
+    metadata json NOT NULL DEFAULT '{}',
+    -- For searching and sorting, as `tasks/search.py` folds them.
+    folded_title text COLLATE "C" NOT NULL,
+    folded_description text COLLATE "C",
     version bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
+    -- The task with which this one went to the trash, which may be itself.
+    deleted_with uuid,
     PRIMARY KEY (user_id, id),
+    CONSTRAINT task_list FOREIGN KEY (user_id, list_id) REFERENCES taskward.list (user_id, id),
+    CONSTRAINT task_parent FOREIGN KEY (user_id, parent_id) REFERENCES taskward.task (user_id, id),
     CONSTRAINT task_title_length CHECK (char_length(title) BETWEEN 1 AND 255),
     CONSTRAINT task_description_length CHECK (char_length(description) <= 10000),
-    CONSTRAINT task_completed_at CHECK (completed = (completed_at IS NOT NULL))
+    CONSTRAINT task_completed_at CHECK (completed = (completed_at IS NOT NULL)),
+    CONSTRAINT task_priority CHECK (priority IN ('none', 'low', 'medium', 'high', 'urgent')),
+    CONSTRAINT task_one_due CHECK (due_date IS NULL OR due_at IS NULL),
+    CONSTRAINT task_zone CHECK (time_zone IS NOT NULL OR (due_at IS NULL AND recurrence IS NULL)),
+    CONSTRAINT task_recurrence CHECK (recurrence IS NULL OR due_date IS NOT NULL OR due_at IS NOT NULL),
+    CONSTRAINT task_recurs_from CHECK (recurs_from IN ('due', 'completion')),
+    CONSTRAINT task_not_its_own_parent CHECK (parent_id <> id),
+    CONSTRAINT task_position CHECK (position ~ '^[-0-9a-z]{1,48}$'),
+    CONSTRAINT task_tags CHECK (cardinality(tags) <= 20),
+    CONSTRAINT task_metadata_size CHECK (octet_length(metadata::text) <= 8192),
+    CONSTRAINT task_deleted_with CHECK ((deleted_at IS NULL) = (deleted_with IS NULL))
 );
 CREATE UNIQUE INDEX task_version ON taskward.task (user_id, version);
 CREATE INDEX task_open ON taskward.task (user_id, id) WHERE NOT completed AND deleted_at IS NULL;
--- For the 403 probe, which knows an id and no user.
+CREATE INDEX task_children ON taskward.task (user_id, parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX task_of_list ON taskward.task (user_id, list_id) WHERE list_id IS NOT NULL;
 CREATE INDEX task_id ON taskward.task (id);
 
 -- What was erased for good: only that it was, and when by the owner's clock.
 CREATE TABLE taskward.tombstone (
     user_id text COLLATE "C" NOT NULL,
+    kind text NOT NULL,
     id uuid NOT NULL,
     version bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (user_id, id)
+    PRIMARY KEY (user_id, kind, id),
+    CONSTRAINT tombstone_kind CHECK (kind IN ('task', 'list'))
 );
 CREATE UNIQUE INDEX tombstone_version ON taskward.tombstone (user_id, version);
+
+-- Answers to requests with an Idempotency-Key, to be given again.
+CREATE TABLE taskward.stored_answer (
+    user_id text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    request bytea NOT NULL,
+    status smallint,
+    headers json,
+    body text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, key),
+    CONSTRAINT stored_answer_key_length CHECK (char_length(key) BETWEEN 1 AND 255)
+);
+
+-- Files of other services that were imported, so that none is imported twice.
+CREATE TABLE taskward.imported_file (
+    user_id text COLLATE "C" NOT NULL,
+    digest bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, digest)
+);
 """
 
 # FORCE binds the tables' owner too. No owner set means no rows. No sub-select: a distributed table refuses those.
@@ -60,17 +135,19 @@ CREATE POLICY owner ON taskward.{table}
     WITH CHECK (user_id = nullif(current_setting('taskward.user_id', true), ''));
 """
 
-# Runs as the probe role, which may read ids and nothing else.
+# They run as the probe role, which may read ids and nothing else.
 _PROBE = """
-CREATE FUNCTION taskward.task_exists(id uuid) RETURNS boolean
+CREATE FUNCTION taskward.{table}_exists(id uuid) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
-    AS 'SELECT EXISTS (SELECT FROM taskward.task t WHERE t.id = $1)';
+    AS 'SELECT EXISTS (SELECT FROM taskward.{table} t WHERE t.id = $1)';
 """
 
 
 def upgrade() -> None:
-    statements = _TABLES + "".join(_POLICY.format(table=table) for table in ("account", "task", "tombstone")) + _PROBE
-    for statement in statements.split(";\n"):
+    owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")
+    policies = "".join(_POLICY.format(table=table) for table in owned)
+    probes = "".join(_PROBE.format(table=table) for table in ("task", "list"))
+    for statement in (_TABLES + policies + probes).split(";\n"):
         if statement.strip():
             op.execute(statement)

@@ -1,0 +1,109 @@
+"""A turn to write: while one request of an owner changes several rows, the owner's other writes wait.
+
+The account's row is locked, as by every write, so what is read meanwhile stays true until the transaction ends, and
+versions rise in commit order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, column, func, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import select
+
+from taskward.database.session import Session
+from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.tables import Account, Tombstone, columns, open_account
+
+
+class Turn:
+    """The owner's turn, from `begin` until the transaction ends.
+
+    Attributes:
+        now: When the transaction began, by the database's clock.
+        tasks, lists: How many there are, those in the trash included; whoever makes or erases some says so here.
+    """
+
+    __slots__ = ("_before", "_session", "_version", "lists", "now", "tasks")
+
+    def __init__(self, session: Session, version: int, now: datetime, tasks: int, lists: int) -> None:
+        self._session = session
+        self._version = version
+        self.now = now
+        self.tasks = tasks
+        self.lists = lists
+        self._before = (version, tasks, lists)
+
+    @classmethod
+    async def begin(cls, session: Session) -> Turn:
+        """Wait for the owner's turn; the account is made at the first."""
+        row = await session.fetch_one(_lock())
+        if row is None:
+            await session.fetch(_open_account())
+            row = await session.fetch_one(_lock())
+        assert row is not None, "there is an account now"  # noqa: S101
+        return cls(session, row["clock"], row["now"], row["tasks"], row["lists"])
+
+    @property
+    def version(self) -> int:
+        """The last version that was given out."""
+        return self._version
+
+    def next_version(self, count: int = 1) -> int:
+        """The version of one more row that changes; of `count` more, the last one's."""
+        self._version += count
+        return self._version
+
+    async def bury(self, kind: str, versions: Mapping[UUID, int]) -> None:
+        """Leave a tombstone for each row that was erased.
+
+        Args:
+            kind: The table that they were in.
+            versions: By id, the version of the erasure.
+        """
+        if versions:
+            ids, numbers = list(versions), list(versions.values())
+            await self._session.fetch(_bury(), kind=kind, ids=ids, versions=numbers)
+
+    async def end(self) -> None:
+        """Write down the clock and the counts, where they changed."""
+        if (self._version, self.tasks, self.lists) == self._before:
+            return
+        await self._session.fetch(_advance(), clock=self._version, new_tasks=self.tasks, new_lists=self.lists)
+
+
+@cache
+def _open_account() -> Statement:
+    return compile_statement(open_account())
+
+
+@cache
+def _lock() -> Statement:
+    account = columns(Account)
+    lock = update(Account).where(account.user_id == OWNER).values(clock=account.clock)
+    return compile_statement(lock.returning(account.clock, account.tasks, account.lists, func.now().label("now")))
+
+
+@cache
+def _advance() -> Statement:
+    account = columns(Account)
+    counts = {name: bindparam(f"new_{name}", type_=BigInteger()) for name in ("tasks", "lists")}
+    clock = bindparam("clock", type_=BigInteger())
+    return compile_statement(update(Account).where(account.user_id == OWNER).values(clock=clock, **counts))
+
+
+@cache
+def _bury() -> Statement:
+    ids, versions = bindparam("ids", type_=ARRAY(Uuid())), bindparam("versions", type_=ARRAY(BigInteger()))
+    both = func.unnest(ids, versions).table_valued(column("id", Uuid()), column("version", BigInteger()))
+    gone = both.render_derived(name="gone")
+    kind = bindparam("kind", type_=Text())
+    row = select(OWNER.label("user_id"), kind.label("kind"), gone.c.id, gone.c.version)
+    stone = upsert(Tombstone).from_select(["user_id", "kind", "id", "version"], row)
+    return compile_statement(
+        stone.on_conflict_do_update(index_elements=["user_id", "kind", "id"], set_={"version": stone.excluded.version})
+    )

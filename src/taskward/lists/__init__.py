@@ -1,0 +1,1 @@
+"""Lists: what a user sorts tasks into."""

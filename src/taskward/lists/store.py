@@ -1,0 +1,273 @@
+"""The lists of one owner: every statement that reads or writes them, and what their removal does to tasks."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NoReturn
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import BigInteger, ColumnElement, Text, Uuid, bindparam, cast, delete, func, insert, null, update
+from sqlmodel import select
+
+from taskward.database.documents import Member, Plain, json_object
+from taskward.database.session import Session
+from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.tables import Account, columns, table_of
+from taskward.database.turns import Turn
+from taskward.errors import (
+    FieldError,
+    Invalid,
+    LimitReached,
+    ListForbidden,
+    ListIdTaken,
+    ListNotFound,
+    StaleVersion,
+)
+from taskward.limits import Limits
+from taskward.lists.models import ListCreate, ListRead, WithTasks
+from taskward.lists.table import TaskList
+from taskward.ordering import between, spread
+from taskward.tasks.table import Task
+
+_list = columns(TaskList)
+_task = columns(Task)
+_ID = bindparam("id", type_=Uuid())
+_MINE = (_list.user_id == OWNER, _list.id == _ID)
+_VERSION = bindparam("new_version", type_=BigInteger())
+
+# Named here, because inside the class `list` is a method.
+Rows = list[asyncpg.Record]
+Versions = list[int] | None
+
+
+class ListStore:
+    """The lists of the session's owner. Where a method returns a row, it has `id`, `version` and, as `list`, the JSON
+    that clients read.
+    """
+
+    def __init__(self, session: Session, limits: Limits | None = None) -> None:
+        self._session = session
+        self._limits = limits or Limits()
+
+    async def add(self, new: ListCreate) -> asyncpg.Record:
+        """Write a new list.
+
+        Raises:
+            ListIdTaken: The owner has a list with this id.
+            LimitReached: The owner has as many as one may have.
+        """
+        turn = await Turn.begin(self._session)
+        if turn.lists >= self._limits.lists:
+            raise LimitReached("lists", self._limits.lists)
+        turn.lists += 1
+        try:
+            row = await self._session.fetch_one(_add(), **vars(new), new_version=turn.next_version())
+        except asyncpg.UniqueViolationError:
+            raise ListIdTaken from None
+        await turn.end()
+        assert row is not None, "an insert returns its row"  # noqa: S101
+        return row
+
+    async def list(self) -> Rows:
+        """All lists in their order, each row with the account's epoch and clock; one row without a list's id where
+        there is none, and no row where the account does not exist.
+        """
+        return await self._session.fetch(_all())
+
+    async def get(self, list_id: UUID) -> asyncpg.Record:
+        """Read a list.
+
+        Raises:
+            ListNotFound: The owner has no such list, and nobody else has one.
+            ListForbidden: It is someone else's.
+        """
+        row = await self._session.fetch_one(_get(), id=list_id)
+        if row is None:
+            await self._miss(list_id)
+        return row
+
+    async def update(self, list_id: UUID, changes: dict[str, Any], versions: Versions) -> asyncpg.Record:
+        """Change the members in `changes`; without changes it is only read.
+
+        Args:
+            versions: The versions that the list may have, or None for any.
+
+        Raises:
+            ListNotFound, ListForbidden: As for `get`.
+            StaleVersion: It has another version.
+        """
+        turn, row = await self._begin(list_id, versions)
+        if not changes:
+            return row
+        values = {f"new_{name}": value for name, value in changes.items()}
+        statement = _update(tuple(sorted(changes)))
+        changed = await self._session.fetch_one(statement, id=list_id, new_version=turn.next_version(), **values)
+        await turn.end()
+        assert changed is not None, "it is the owner's turn"  # noqa: S101
+        return changed
+
+    async def move(self, list_id: UUID, after: UUID | None, versions: Versions) -> asyncpg.Record:
+        """Put a list after another one, or first.
+
+        Raises:
+            Invalid: `after` is not another list of the owner's. Else as `update`.
+        """
+        turn, _ = await self._begin(list_id, versions)
+        others = [(row["id"], row["position"]) for row in await self._session.fetch(_positions(), id=list_id)]
+        places = {other: place for place, (other, _) in enumerate(others)}
+        if after is not None and after not in places:
+            raise Invalid([FieldError("body", "/after", "This must be another list of yours.")])
+        place = 0 if after is None else places[after] + 1
+        beyond = others[place][1] if place < len(others) else None
+        position = between(others[place - 1][1] if place else None, beyond)
+        moves = {list_id: position}
+        if position is None:
+            order = [other for other, _ in others]
+            order.insert(place, list_id)
+            moves = dict(zip(order, spread(len(order)), strict=True))
+        moved = None
+        for one, new_position in moves.items():
+            values = {"id": one, "new_position": new_position, "new_version": turn.next_version()}
+            row = await self._session.fetch_one(_update(("position",)), **values)
+            moved = row if one == list_id else moved
+        await turn.end()
+        assert moved is not None, "it is among them"  # noqa: S101
+        return moved
+
+    async def remove(self, list_id: UUID, tasks: WithTasks | None, versions: Versions) -> None:
+        """Remove a list for good.
+
+        Args:
+            tasks: What becomes of its live tasks: they go to the trash, with those below them, or stay in no list.
+
+        Raises:
+            Invalid: It has live tasks, and `tasks` does not say. Else as `update`.
+        """
+        turn, _ = await self._begin(list_id, versions)
+        if tasks is None and await self._session.fetch_one(_any_task(), id=list_id):
+            raise Invalid([FieldError("query", "/tasks", "This list has tasks: say trash or keep.")])
+        if tasks == "trash":
+            await self._write_many(turn, _trash_tasks(), id=list_id)
+        await self._write_many(turn, _release_tasks(), id=list_id)
+        await self._session.fetch(_delete(), id=list_id)
+        turn.lists -= 1
+        await turn.bury("list", {list_id: turn.next_version()})
+        await turn.end()
+
+    async def _write_many(self, turn: Turn, statement: Statement, **values: Any) -> None:
+        row = await self._session.fetch_one(statement, last_version=turn.version, **values)
+        turn.next_version(row["count"] if row else 0)
+
+    async def _begin(self, list_id: UUID, versions: Versions) -> tuple[Turn, asyncpg.Record]:
+        """Wait for the owner's turn, and read the list."""
+        turn = await Turn.begin(self._session)
+        row = await self.get(list_id)
+        if versions is not None and row["version"] not in versions:
+            raise StaleVersion(row["version"])
+        return turn, row
+
+    async def _miss(self, list_id: UUID) -> NoReturn:
+        row = await self._session.fetch_one(_probe(), id=list_id)
+        assert row is not None, "the probe always has a row"  # noqa: S101
+        raise ListForbidden if row["exists"] else ListNotFound
+
+
+def _position(source: Any) -> ColumnElement[str]:
+    return func.coalesce(source.position, cast(source.id, Text))
+
+
+def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
+    """What is read of a list, from the table's columns or a sub-query's."""
+    members: dict[str, Member] = {name: source[name] for name in ListRead.model_fields}
+    members["position"] = Plain(_position(source))
+    return source.id, source.version, json_object(members).label("list")
+
+
+_READ = read_from(_list)
+
+
+@cache
+def _add() -> Statement:
+    values = {name: bindparam(name, type_=_list[name].type) for name in ListCreate.model_fields}
+    return compile_statement(insert(TaskList).values(user_id=OWNER, **values, version=_VERSION).returning(*_READ))
+
+
+@cache
+def _all() -> Statement:
+    account = columns(Account)
+    mine = select(*_list).where(_list.user_id == OWNER).subquery("mine")
+    statement = select(cast(account.epoch, Text).label("epoch"), account.clock, *read_from(mine.c))
+    joined = statement.select_from(table_of(Account).outerjoin(mine, mine.c.user_id == account.user_id))
+    return compile_statement(joined.where(account.user_id == OWNER).order_by(_position(mine.c), mine.c.id))
+
+
+@cache
+def _get() -> Statement:
+    return compile_statement(select(*_READ).where(*_MINE))
+
+
+@cache
+def _positions() -> Statement:
+    position = _position(_list).label("position")
+    others = select(_list.id, position).where(_list.user_id == OWNER, _list.id != _ID)
+    return compile_statement(others.order_by(position, _list.id))
+
+
+@cache
+def _update(members: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_list[name].type) for name in members}
+    return compile_statement(update(TaskList).where(*_MINE).values(**values, version=_VERSION).returning(*_READ))
+
+
+@cache
+def _delete() -> Statement:
+    return compile_statement(delete(TaskList).where(*_MINE))
+
+
+@cache
+def _any_task() -> Statement:
+    live = select(_task.id).where(_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
+    return compile_statement(live.limit(bindparam("one", 1, type_=BigInteger())))
+
+
+@cache
+def _trash_tasks() -> Statement:
+    """Move the list's live tasks to the trash with those below them, each tree by itself."""
+    in_list = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
+    above = select(_task.id).where(*in_list).subquery("above")
+    joined = table_of(Task).outerjoin(above, above.c.id == _task.parent_id)
+    tops = select(_task.id, _task.id.label("top")).select_from(joined).where(*in_list, above.c.id.is_(None))
+    tree = tops.cte("tree", recursive=True)
+    child = table_of(Task).alias("child")
+    below = select(child.c.id, tree.c.top).where(
+        child.c.user_id == OWNER, child.c.parent_id == tree.c.id, child.c.deleted_at.is_(None)
+    )
+    tree = tree.union(below)
+    # A tree may hang in another one's by tasks that are in no list.
+    once = select(tree.c.id, tree.c.top).distinct(tree.c.id).order_by(tree.c.id, tree.c.top).cte("once")
+    number = func.row_number().over(order_by=once.c.id).label("number")
+    numbered = select(once.c.id, once.c.top, number).cte("numbered")
+    values = {"deleted_at": func.now(), "deleted_with": numbered.c.top}
+    return _many(numbered, values)
+
+
+@cache
+def _release_tasks() -> Statement:
+    """Take the list's tasks out of it, those in the trash as well."""
+    number = func.row_number().over(order_by=_task.id).label("number")
+    numbered = select(_task.id, number).where(_task.user_id == OWNER, _task.list_id == _ID).cte("numbered")
+    return _many(numbered, {"list_id": null(), "position": null()})
+
+
+def _many(numbered: Any, values: dict[str, Any]) -> Statement:
+    """Change many tasks, each of which takes a version after `last_version`; yields their `count`."""
+    version = bindparam("last_version", type_=BigInteger()) + numbered.c.number
+    change = update(Task).where(_task.user_id == OWNER, _task.id == numbered.c.id).values(**values, version=version)
+    changed = change.returning(_task.id).cte("changed")
+    return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None)))
+
+
+@cache
+def _probe() -> Statement:
+    return compile_statement(select(func.taskward.list_exists(_ID).label("exists")).where(OWNER.is_not(None)))

@@ -1,0 +1,30 @@
+"""The table of lists."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Uuid, func
+from sqlmodel import Field
+
+from taskward.database.tables import OwnedTable, owner_column, text_column, timestamp_column
+
+
+class TaskList(OwnedTable, table=True):
+    """A list in the database; the migrations hold its constraints and its row-level security.
+
+    Attributes:
+        position: NULL where the list was never moved; then it is the id.
+    """
+
+    __tablename__ = "list"
+
+    user_id: str = owner_column()
+    id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    name: str = text_column()
+    color: str | None = text_column(nullable=True)
+    position: str | None = text_column(nullable=True, collation="C")
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = timestamp_column(default=func.now())
+    updated_at: datetime = timestamp_column(default=func.now(), onupdate=func.now())

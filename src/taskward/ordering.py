@@ -1,0 +1,93 @@
+"""Positions: strings that order siblings bytewise, with room between any two (fractional indexing).
+
+A position is a fraction in base 37 whose digits are `-`, `0`–`9` and `a`–`z`, which is their bytewise order. What was
+never moved stands where it was made: its position is its id, a UUIDv7. So what is new comes last without a look at the
+others, and the last place of now is the id that would be made now.
+"""
+
+from __future__ import annotations
+
+from uuid_utils.compat import uuid7
+
+_DIGITS = "-0123456789abcdefghijklmnopqrstuvwxyz"
+_BASE = len(_DIGITS)
+_VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
+# A level is this many digits. Where a level is full, the next one is begun.
+_LEVEL = 3
+# So many places are left to each side of what is put in, for what will come beside it.
+_STEP = 16
+LONGEST_POSITION = 48
+"""Characters. Where a position would be longer, the siblings are spaced anew."""
+
+
+def between(before: str | None, after: str | None) -> str | None:
+    """A position between two.
+
+    Args:
+        before: What comes before it, or None for the beginning.
+        after: What comes after it, or None for the end.
+
+    Returns:
+        None where there is no room, because they are equal or in the wrong order, or the position would be too long.
+    """
+    low = before or ""
+    high = _end(low) if after is None else after
+    if low >= high:
+        return None
+    digits = _common(low, high)
+    while digits <= LONGEST_POSITION:
+        lowest = _number(low, digits) + 1
+        # A longer one comes after its own beginning.
+        highest = _number(high, digits) - (0 if len(high) > digits else 1)
+        if lowest <= highest:
+            return _text(_choose(lowest, highest, digits), digits)
+        digits += _LEVEL
+    return None
+
+
+def spread(count: int) -> list[str]:
+    """As many positions in order, evenly spaced, before all that will be new."""
+    end = _end("")
+    digits = _LEVEL
+    while _number(end, digits) < 4 * _STEP * (count + 1):
+        digits += _LEVEL
+    step = _number(end, digits) // (count + 1)
+    return [_text(step * (index + 1), digits) for index in range(count)]
+
+
+def _end(low: str) -> str:
+    now = str(uuid7())
+    # An id of the client's may lie in the future.
+    return now if low < now else f"{low}z"
+
+
+def _common(low: str, high: str) -> int:
+    """The digits of the first level on which they may differ."""
+    shared = 0
+    while shared < min(len(low), len(high)) and low[shared] == high[shared]:
+        shared += 1
+    return shared - shared % _LEVEL + _LEVEL
+
+
+def _choose(lowest: int, highest: int, digits: int) -> int:
+    # Whoever puts one after another always to the same place makes the room smaller from one side only. On every other
+    # level that is the side where most of the room is left.
+    if highest - lowest < 2 * _STEP:
+        return (lowest + highest) // 2
+    return highest - _STEP if digits // _LEVEL % 2 else lowest + _STEP
+
+
+def _number(text: str, digits: int) -> int:
+    number = 0
+    for digit in text[:digits].ljust(digits, "-"):
+        number = number * _BASE + _VALUES[digit]
+    return number
+
+
+def _text(number: int, digits: int) -> str:
+    text = ""
+    for _ in range(digits):
+        number, digit = divmod(number, _BASE)
+        text = _DIGITS[digit] + text
+    # The lowest digit says nothing at the end, where it would leave no room before it.
+    return text.rstrip("-")

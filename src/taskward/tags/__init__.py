@@ -1,0 +1,1 @@
+"""Tags: the labels that a user's tasks have, as things of their own."""

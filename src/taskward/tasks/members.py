@@ -1,0 +1,167 @@
+"""What the members of a task may be: a type for each, with its rule and with the JSON schema that tells clients of it.
+
+Rules about several members together are in `plan`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Annotated, Any, Literal
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic.json_schema import WithJsonSchema
+
+from taskward.errors import TaskNotFound
+from taskward.members import UUID_SCHEMA, line_schema, parse_uuid, without_controls
+from taskward.tasks.recurrence import parse_rule
+
+_LONGEST_TAG = 50
+MOST_TAGS = 20
+LARGEST_METADATA = 8 * 1024
+"""Bytes that the metadata of a task may have as JSON in UTF-8, without spaces."""
+_DEEPEST_METADATA = 50
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+)
+# What a system's collection of zones has besides those of the IANA.
+_NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
+
+PRIORITIES = ("none", "low", "medium", "high", "urgent")
+"""The least urgent first."""
+Priority = Literal["none", "low", "medium", "high", "urgent"]
+RecursFrom = Literal["due", "completion"]
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("This must not have the character NUL.")
+    return text
+
+
+def _task_id(value: object) -> UUID:
+    found = parse_uuid(value)
+    if found is None:
+        raise TaskNotFound
+    return found
+
+
+def read_date(text: str) -> date | None:
+    """A day as `YYYY-MM-DD`, or None where that is not one."""
+    try:
+        return date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def read_instant(text: str) -> datetime | None:
+    """An instant of RFC 3339 in UTC, or None where that is not one. Digits below a microsecond are cut."""
+    text = text.upper()
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC) if _INSTANT.fullmatch(text) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _day(value: object) -> object:
+    found = read_date(value) if isinstance(value, str) else value if type(value) is date else None
+    if found is None:
+        raise ValueError("This must be a day as YYYY-MM-DD.")
+    return found
+
+
+def _instant(value: object) -> object:
+    found = read_instant(value) if isinstance(value, str) else value if isinstance(value, datetime) else None
+    if found is None or found.year > 9998:  # noqa: PLR2004 - a zone may lie ahead of UTC
+        raise ValueError("This must be a time of RFC 3339 with an offset, such as 2026-01-10T09:30:00Z.")
+    return found
+
+
+@cache
+def zones() -> frozenset[str]:
+    """The names of the zones of the IANA."""
+    return frozenset(available_timezones()) - _NO_ZONES
+
+
+def _zone(name: str) -> str:
+    if name not in zones():
+        raise ValueError("This must be the name of an IANA time zone, such as Europe/Berlin.")
+    return name
+
+
+def _rule(text: str) -> str:
+    return parse_rule(text).text
+
+
+def _tag(text: str) -> str:
+    if text in {".", ".."}:
+        raise ValueError("This must not be . or .. alone, which no URL can name.")
+    return without_controls(text)
+
+
+def _distinct(tags: list[str]) -> list[str]:
+    if len(set(tags)) < len(tags):
+        raise ValueError("This must not have the same tag twice.")
+    return tags
+
+
+def dump_metadata(value: dict[str, Any]) -> str:
+    """Metadata as they are stored and sent.
+
+    Raises:
+        ValueError: They are too large, too deep, or have a number that JSON does not have.
+    """
+    if max(_depths(value)) > _DEEPEST_METADATA:
+        raise ValueError(f"This must not be nested more than {_DEEPEST_METADATA} levels deep.")
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("This must be text that UTF-8 can carry, without lone surrogates.") from None
+    except ValueError:
+        raise ValueError("This must not have numbers that are too large for JSON's readers.") from None
+    if size > LARGEST_METADATA:
+        raise ValueError(f"This must have at most {LARGEST_METADATA} bytes as JSON.")
+    return text
+
+
+def _depths(root: Any) -> Iterator[int]:
+    pending = [(root, 1)]
+    while pending:
+        value, depth = pending.pop()
+        yield depth
+        if isinstance(value, dict | list):
+            pending += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]
+
+
+def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    dump_metadata(value)
+    return value
+
+
+Description = Annotated[
+    str,
+    StringConstraints(max_length=10_000),
+    AfterValidator(_without_nul),
+    WithJsonSchema({"type": "string", "maxLength": 10_000, "pattern": r"^[^\u0000]*$"}),
+]
+DueDate = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+DueAt = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+Recurrence = Annotated[str, StringConstraints(max_length=500), AfterValidator(_rule)]
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=_LONGEST_TAG),
+    AfterValidator(_tag),
+    WithJsonSchema(line_schema(_LONGEST_TAG)),
+]
+Tags = Annotated[list[Tag], AfterValidator(_distinct)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+TaskId = Annotated[UUID, BeforeValidator(_task_id), WithJsonSchema(UUID_SCHEMA)]
+"""An id in a path. What is not a UUID is the id of no task: 404, not 422."""

@@ -1,0 +1,139 @@
+"""The statements of a unit of work: each reads or writes any number of tasks of the owner at once."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    update,
+)
+from sqlmodel import select
+
+from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.tables import StoredAnswer, columns, table_of
+from taskward.lists.table import TaskList
+from taskward.tasks.query import position_of, read_from
+from taskward.tasks.table import Task
+
+_task = columns(Task)
+_IDS = bindparam("ids", type_=ARRAY(Uuid()))
+_MINE = (_task.user_id == OWNER, _task.id == any_(_IDS))
+_NEVER_WRITTEN = frozenset({"user_id", "created_at", "updated_at"})
+WRITTEN = tuple(str(name) for name in _task.keys() if name not in _NEVER_WRITTEN)  # noqa: SIM118 - not a dict
+"""The columns that a unit of work writes."""
+
+
+@cache
+def load_with_subtasks() -> Statement:
+    """The tasks with `ids` and all that is below them, in any state."""
+    tree = select(_task.id).where(*_MINE).cte("tree", recursive=True)
+    child = table_of(Task).alias("child")
+    below = select(child.c.id).where(child.c.user_id == OWNER, child.c.parent_id == tree.c.id)
+    tree = tree.union(below)
+    chosen = [_task[name] for name in WRITTEN] + [_task.created_at, _task.updated_at]
+    return compile_statement(select(*chosen).where(_task.user_id == OWNER, _task.id == tree.c.id))
+
+
+@cache
+def load_ancestors() -> Statement:
+    """The tasks with `ids` and all that they are parts of: their ids and their parents'."""
+    up = select(_task.id, _task.parent_id, _task.deleted_at).where(*_MINE).cte("up", recursive=True)
+    parent = table_of(Task).alias("parent")
+    above = select(parent.c.id, parent.c.parent_id, parent.c.deleted_at)
+    up = up.union(above.where(parent.c.user_id == OWNER, parent.c.id == up.c.parent_id))
+    return compile_statement(select(up.c.id, up.c.parent_id, up.c.deleted_at).where(OWNER.is_not(None)))
+
+
+@cache
+def load_siblings(of_list: bool | None, of_parent: bool) -> Statement:  # noqa: FBT001
+    """The live tasks of one list or under one parent, but for `ids`, with their positions in order.
+
+    Args:
+        of_list: Whether they are in a list, `list_id`, or in none; not asked for those under a parent.
+    """
+    where = [_task.user_id == OWNER, _task.deleted_at.is_(None), ~(_task.id == any_(_IDS))]
+    if of_parent:
+        where.append(_task.parent_id == bindparam("parent_id", type_=Uuid()))
+    else:
+        where.append(_task.parent_id.is_(None))
+        is_there = _task.list_id == bindparam("list_id", type_=Uuid())
+        where.append(is_there if of_list else _task.list_id.is_(None))
+    position = position_of(_task).label("position")
+    return compile_statement(select(_task.id, position).where(*where).order_by(position, _task.id))
+
+
+@cache
+def strangers() -> Statement:
+    """Which of `ids` are in use by anybody."""
+    wanted = func.unnest(_IDS).table_valued(column("id", Uuid())).render_derived(name="wanted")
+    return compile_statement(select(wanted.c.id).where(func.taskward.task_exists(wanted.c.id), OWNER.is_not(None)))
+
+
+def _rows() -> Any:
+    typed = [column(name, _task[name].type) for name in WRITTEN]
+    rows = func.pg_catalog.json_to_recordset(bindparam("rows", type_=JSON()))
+    return rows.table_valued(*typed).render_derived(name="written", with_types=True)
+
+
+@cache
+def insert_rows() -> Statement:
+    """Write new tasks: `rows` is a JSON array of objects with the members `WRITTEN`."""
+    rows = _rows()
+    values: dict[str, Any] = {"user_id": OWNER.label("user_id"), **{name: rows.c[name] for name in WRITTEN}}
+    return compile_statement(
+        insert(Task).from_select(list(values), select(*values.values())).returning(*read_from(_task))
+    )
+
+
+@cache
+def update_rows() -> Statement:
+    """Write tasks that are there, given as for `insert_rows`."""
+    rows = _rows()
+    values = {name: rows.c[name] for name in WRITTEN if name != "id"}
+    return compile_statement(
+        update(Task).where(_task.user_id == OWNER, _task.id == rows.c.id).values(values).returning(*read_from(_task))
+    )
+
+
+@cache
+def read_rows() -> Statement:
+    """The tasks with `ids` as they are."""
+    return compile_statement(select(*read_from(_task)).where(*_MINE))
+
+
+@cache
+def delete_rows() -> Statement:
+    return compile_statement(delete(Task).where(*_MINE))
+
+
+@cache
+def existing_lists() -> Statement:
+    """Which of `ids` are lists of the owner's."""
+    row = columns(TaskList)
+    return compile_statement(select(row.id).where(row.user_id == OWNER, row.id == any_(_IDS)))
+
+
+@cache
+def tags_in_use() -> Statement:
+    """Each tag that some task has, in any state, once."""
+    tag = func.unnest(_task.tags).label("tag")
+    return compile_statement(select(tag).where(_task.user_id == OWNER, func.cardinality(_task.tags) > 0).distinct())
+
+
+@cache
+def forget_answers() -> Statement:
+    """No stored answer has any of `patterns` in it."""
+    answer = columns(StoredAnswer)
+    found = answer.body.like(any_(bindparam("patterns", type_=ARRAY(Text()))))
+    return compile_statement(delete(StoredAnswer).where(answer.user_id == OWNER, found))

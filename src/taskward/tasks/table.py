@@ -1,0 +1,53 @@
+"""The table of tasks."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, Column, Date, Text, Uuid, false, func, text
+from sqlmodel import Field
+
+from taskward.database.tables import OwnedTable, owner_column, text_column, timestamp_column
+
+
+class Task(OwnedTable, table=True):
+    """A task in the database; the migrations hold its constraints and its row-level security.
+
+    Attributes:
+        next_id: The occurrence that was made when this one was completed.
+        position: NULL where the task was never moved; then it is the id.
+        folded_title, folded_description: For searching and sorting, as `search` folds them.
+        deleted_with: The task with which this one went to the trash, which may be itself.
+    """
+
+    __tablename__ = "task"
+
+    user_id: str = owner_column()
+    id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    title: str = text_column()
+    description: str | None = text_column(nullable=True)
+    completed: bool = Field(default=None, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    completed_at: datetime | None = timestamp_column(nullable=True)
+    priority: str = text_column(default="none")
+    due_date: date | None = Field(default=None, sa_column=Column(Date))
+    due_at: datetime | None = timestamp_column(nullable=True)
+    time_zone: str | None = text_column(nullable=True)
+    recurrence: str | None = text_column(nullable=True)
+    recurs_from: str = text_column(default="due")
+    next_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
+    list_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
+    parent_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
+    position: str | None = text_column(nullable=True, collation="C")
+    tags: list[str] = Field(default=None, sa_column=Column(ARRAY(Text()), nullable=False, server_default=text("'{}'")))
+    # Text in here: JSON as it is stored is JSON as it is sent.
+    metadata_: str = Field(
+        default=None, sa_column=Column("metadata", JSON, nullable=False, server_default=text("'{}'"))
+    )
+    folded_title: str = text_column(collation="C")
+    folded_description: str | None = text_column(nullable=True, collation="C")
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = timestamp_column(default=func.now())
+    updated_at: datetime = timestamp_column(default=func.now(), onupdate=func.now())
+    deleted_at: datetime | None = timestamp_column(nullable=True)
+    deleted_with: UUID | None = Field(default=None, sa_column=Column(Uuid))

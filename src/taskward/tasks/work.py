@@ -1,0 +1,445 @@
+"""A unit of work: any number of changes to tasks of one owner, decided in memory and written at once.
+
+Tasks are loaded with all that hangs on them while it is the owner's turn to write, changed here, and written by a
+number of statements that does not depend on how many there are. What a change does to a tree, to a series or to a
+limit is said here and nowhere else; `store` has shorter ways for changes that touch none of these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+from uuid_utils.compat import uuid7
+
+from taskward.database.session import Session
+from taskward.database.turns import Turn
+from taskward.errors import (
+    Cycle,
+    FieldError,
+    Invalid,
+    LimitReached,
+    StaleVersion,
+    TaskForbidden,
+    TaskIdTaken,
+    TaskNotFound,
+)
+from taskward.limits import Limits
+from taskward.ordering import between, spread
+from taskward.tasks import statements
+from taskward.tasks.members import dump_metadata
+from taskward.tasks.models import TaskCreate
+from taskward.tasks.plan import PLAN, check_plan, following
+from taskward.tasks.recurrence import Occurrence
+from taskward.tasks.search import searchable
+
+DEEPEST = 8
+"""How many levels a tree of tasks may have."""
+_COPIED = ("title", "description", "priority", *PLAN, "list_id", "parent_id", "tags", "metadata")
+
+Versions = list[int] | None
+Values = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A task in memory.
+
+    Attributes:
+        values: Its columns.
+        version: As it was loaded; None for a new one.
+    """
+
+    values: Values
+    version: int | None
+    is_changed: bool = False
+    is_erased: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        return not self.is_erased and self.values["deleted_at"] is None
+
+
+class UnitOfWork:
+    """Changes of one owner's tasks. First `load` what they name, then make them, then `flush`.
+
+    A change that raises has changed nothing.
+    """
+
+    def __init__(self, session: Session, turn: Turn, limits: Limits) -> None:
+        self._session = session
+        self._turn = turn
+        self._limits = limits
+        self._entries: dict[UUID, _Entry] = {}
+        self._children: defaultdict[UUID | None, set[UUID]] = defaultdict(set)
+        self._strangers: frozenset[UUID] = frozenset()
+        self._parents: dict[UUID, UUID | None] = {}
+        self._trashed_parents: frozenset[UUID] = frozenset()
+        self._lists: frozenset[UUID] = frozenset()
+        self._tags: set[str] | None = None
+
+    @classmethod
+    async def begin(cls, session: Session, limits: Limits) -> UnitOfWork:
+        """Wait for the owner's turn to write."""
+        return cls(session, await Turn.begin(session), limits)
+
+    async def load(
+        self,
+        ids: Collection[UUID],
+        *,
+        parents: Collection[UUID] = (),
+        lists: Collection[UUID] = (),
+        tags: bool = False,
+    ) -> None:
+        """Load what the changes name.
+
+        Args:
+            ids: The tasks that they change, or that they create under an id of the client's.
+            parents: Those that tasks shall become parts of.
+            lists: Those that tasks shall be in.
+            tags: Whether they write tags.
+        """
+        if ids:
+            await self._load_trees(ids)
+            followers = (self._entries[task_id].values["next_id"] for task_id in ids if task_id in self._entries)
+            await self._load_trees({task_id for task_id in followers if task_id is not None})
+            missing = [task_id for task_id in ids if task_id not in self._entries]
+            if missing:
+                rows = await self._session.fetch(statements.strangers(), ids=missing)
+                self._strangers = frozenset(row["id"] for row in rows)
+        above = {entry.values["parent_id"] for entry in self._entries.values()} | set(parents)
+        if wanted := [task_id for task_id in above if task_id is not None]:
+            rows = await self._session.fetch(statements.load_ancestors(), ids=wanted)
+            self._parents = {row["id"]: row["parent_id"] for row in rows}
+            self._trashed_parents = frozenset(row["id"] for row in rows if row["deleted_at"] is not None)
+        if lists:
+            rows = await self._session.fetch(statements.existing_lists(), ids=list(lists))
+            self._lists = frozenset(row["id"] for row in rows)
+        if tags:
+            rows = await self._session.fetch(statements.tags_in_use())
+            self._tags = {row["tag"] for row in rows}
+
+    async def _load_trees(self, ids: Collection[UUID]) -> None:
+        wanted = [task_id for task_id in ids if task_id not in self._entries]
+        if not wanted:
+            return
+        for row in await self._session.fetch(statements.load_with_subtasks(), ids=wanted):
+            if row["id"] not in self._entries:
+                self._put(_Entry(dict(row), row["version"]))
+
+    def _put(self, entry: _Entry) -> None:
+        task_id, parent_id = entry.values["id"], entry.values["parent_id"]
+        self._entries[task_id] = entry
+        if parent_id is not None:
+            self._children[parent_id].add(task_id)
+
+    def create(self, task: TaskCreate) -> None:
+        """Make a task.
+
+        Raises:
+            TaskIdTaken: The owner has one with this id.
+            Invalid: Its members do not go together, or name a list or a parent that the owner does not have.
+            LimitReached: The owner has as many as one may have.
+        """
+        if task.id in self._entries and not self._entries[task.id].is_erased:
+            raise TaskIdTaken
+        values = {name: getattr(task, name) for name in TaskCreate.model_fields}
+        values["metadata"] = dump_metadata(task.metadata)
+        check_plan(values, now=self._turn.now)
+        self._check_list(task.list_id)
+        if task.parent_id is not None:
+            self._check_parent(task.parent_id, height=1)
+        self._check_room(1)
+        self._use_tags(task.tags)
+        self._insert({**values, "completed_at": self._turn.now if task.completed else None})
+
+    def update(self, task_id: UUID, changes: Values, versions: Versions, *, replaces: bool = False) -> UUID | None:
+        """Change the members in `changes` of a live task.
+
+        Args:
+            versions: The versions that it may have, or None for any.
+            replaces: Whether `metadata` is all of it, rather than a merge patch.
+
+        Returns:
+            The task that follows it in its series, where this has completed it.
+
+        Raises:
+            TaskNotFound, TaskForbidden, StaleVersion: See `errors`.
+            Invalid, LimitReached: As for `create`.
+            Cycle: It would become a part of itself.
+        """
+        entry = self._live(task_id, versions)
+        values = dict(changes)
+        completed = values.pop("completed", None)
+        if completed and {**entry.values, **values}["recurrence"] is not None:
+            self._check_room(1)
+        if "metadata" in values:
+            values["metadata"] = self._merged(entry, values["metadata"], replaces=replaces)
+        if values.keys() & set(PLAN):
+            check_plan({**entry.values, **values}, now=self._turn.now)
+        if "list_id" in values and values["list_id"] != entry.values["list_id"]:
+            self._check_list(values["list_id"])
+        if values.get("parent_id") is not None and values["parent_id"] != entry.values["parent_id"]:
+            self._check_parent(values["parent_id"], height=self._height(task_id), of=task_id)
+        if "tags" in values:
+            self._use_tags(values["tags"])
+        if values.keys() & {"list_id", "parent_id"} and self._changes_place(entry, values):
+            values["position"] = None
+        self._set(entry, values)
+        return None if completed is None else self._complete(entry, completed=completed)
+
+    def complete(self, task_id: UUID, versions: Versions, *, completed: bool | None = None) -> UUID | None:
+        """Complete or reopen a live task; without `completed`, whichever it is not. Returns and raises as `update`."""
+        entry = self._live(task_id, versions)
+        return self._complete(entry, completed=not entry.values["completed"] if completed is None else completed)
+
+    def trash(self, task_id: UUID, versions: Versions) -> None:
+        """Move a live task to the trash, with the live ones below it. Raises as `update`."""
+        self._live(task_id, versions)
+        for entry in [self._entries[task_id], *self._below(task_id)]:
+            if entry.is_live:
+                self._set(entry, {"deleted_at": self._turn.now, "deleted_with": task_id})
+
+    def restore(self, task_id: UUID, versions: Versions) -> None:
+        """Take a task out of the trash, with those below it that went there with it; a live one is left as it is.
+        Raises as `update`.
+        """
+        entry = self._mine(task_id, versions)
+        if entry.is_live:
+            return
+        root = entry.values["deleted_with"]
+        parent_id = entry.values["parent_id"]
+        for one in [entry, *self._below(task_id)]:
+            if one.values["deleted_with"] == root:
+                self._set(one, {"deleted_at": None, "deleted_with": None})
+        if parent_id is not None and not self._is_live_parent(parent_id):
+            self._set(entry, {"parent_id": None})
+
+    def erase(self, task_id: UUID, versions: Versions) -> None:
+        """Remove a task for good, live or in the trash, with all below it. Raises as `update`."""
+        self._mine(task_id, versions)
+        for entry in [*self._below(task_id), self._entries[task_id]]:
+            self._erase(entry)
+
+    async def move(self, task_id: UUID, changes: Values, after: UUID | None, versions: Versions) -> None:
+        """Put a live task into a list or under another, after one of those that are there, or first.
+
+        Raises:
+            Invalid: `after` is not one of those. Else as `update`.
+        """
+        self.update(task_id, changes, versions)
+        entry = self._entries[task_id]
+        parent_id, list_id = entry.values["parent_id"], entry.values["list_id"]
+        statement = statements.load_siblings(list_id is not None, parent_id is not None)
+        rows = await self._session.fetch(statement, ids=[task_id], parent_id=parent_id, list_id=list_id)
+        siblings = [(row["id"], row["position"]) for row in rows]
+        places = {sibling: place for place, (sibling, _) in enumerate(siblings)}
+        if after is not None and after not in places:
+            raise Invalid([FieldError("body", "/after", "This must be a task of that list or parent.")])
+        place = 0 if after is None else places[after] + 1
+        before = siblings[place - 1][1] if place else None
+        beyond = siblings[place][1] if place < len(siblings) else None
+        position = between(before, beyond)
+        if position is None:
+            order = [sibling for sibling, _ in siblings]
+            order.insert(place, task_id)
+            await self._space(order)
+        else:
+            self._set(entry, {"position": position})
+
+    async def flush(self, wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
+        """Write all changes.
+
+        Returns:
+            Those of the `wanted` tasks that are there, as `query.read_from` reads them.
+        """
+        written = [entry for entry in self._entries.values() if entry.is_changed and not entry.is_erased]
+        for entry in written:
+            entry.values["version"] = self._turn.next_version()
+        new = [entry for entry in written if entry.version is None]
+        old = [entry for entry in written if entry.version is not None]
+        rows: list[asyncpg.Record] = []
+        if new:
+            rows += await self._session.fetch(statements.insert_rows(), rows=_as_json(new))
+        if old:
+            rows += await self._session.fetch(statements.update_rows(), rows=_as_json(old))
+        await self._bury()
+        found = {row["id"]: row for row in rows}
+        if unchanged := [task_id for task_id in wanted if task_id not in found]:
+            found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
+        await self._turn.end()
+        return found
+
+    async def _bury(self) -> None:
+        erased = [i for i, entry in self._entries.items() if entry.is_erased and entry.version is not None]
+        if erased:
+            await self._session.fetch(statements.delete_rows(), ids=erased)
+            await self._turn.bury("task", {task_id: self._turn.next_version() for task_id in erased})
+            await self._session.fetch(statements.forget_answers(), patterns=[f"%{task_id}%" for task_id in erased])
+
+    def _mine(self, task_id: UUID, versions: Versions) -> _Entry:
+        entry = self._entries.get(task_id)
+        if entry is None or entry.is_erased:
+            raise TaskForbidden if task_id in self._strangers else TaskNotFound
+        if versions is not None and entry.version not in versions:
+            raise StaleVersion(entry.version or self._turn.version)
+        return entry
+
+    def _live(self, task_id: UUID, versions: Versions) -> _Entry:
+        entry = self._mine(task_id, None)
+        if not entry.is_live:
+            raise TaskNotFound
+        return self._mine(task_id, versions)
+
+    def _insert(self, values: Values) -> None:
+        whole = {**dict.fromkeys(statements.WRITTEN), **values}
+        whole["folded_title"] = searchable(whole["title"])
+        whole["folded_description"] = None if whole["description"] is None else searchable(whole["description"])
+        self._put(_Entry(whole, None, is_changed=True))
+        self._parents[values["id"]] = whole["parent_id"]
+        self._turn.tasks += 1
+
+    def _set(self, entry: _Entry, values: Values) -> None:
+        for name in ("title", "description"):
+            if name in values:
+                text = values[name]
+                values = {**values, f"folded_{name}": None if text is None else searchable(text)}
+        if "parent_id" in values:
+            task_id = entry.values["id"]
+            self._children[entry.values["parent_id"]].discard(task_id)
+            self._children[values["parent_id"]].add(task_id)
+            self._parents[task_id] = values["parent_id"]
+        entry.values.update(values)
+        entry.is_changed = True
+
+    def _erase(self, entry: _Entry) -> None:
+        if not entry.is_erased:
+            entry.is_erased = True
+            self._children[entry.values["parent_id"]].discard(entry.values["id"])
+            self._turn.tasks -= 1
+
+    def _complete(self, entry: _Entry, *, completed: bool) -> UUID | None:
+        values = entry.values
+        recurs = values["recurrence"] is not None and completed != values["completed"]
+        successor = self._entries.get(values["next_id"]) if recurs and values["next_id"] is not None else None
+        if successor is not None and successor.is_erased:
+            successor = None
+        occurrence = following(values, now=self._turn.now) if recurs and completed and successor is None else None
+        if occurrence is not None:
+            self._check_room(1)
+        self._set(entry, {"completed": completed})
+        values["completed_at"] = (values["completed_at"] or self._turn.now) if completed else None
+        if successor is not None and not completed and self._is_untouched(successor):
+            self._erase(successor)
+            values["next_id"] = None
+        if occurrence is not None:
+            values["next_id"] = self._continue(entry, occurrence)
+        return values["next_id"] if completed and recurs else None
+
+    def _continue(self, entry: _Entry, occurrence: Occurrence) -> UUID:
+        """Make the next task of a series."""
+        due = "due_at" if isinstance(occurrence.due, datetime) else "due_date"
+        next_id = uuid7()
+        copied = {name: entry.values[name] for name in _COPIED}
+        self._insert({**copied, "id": next_id, "completed": False, due: occurrence.due, "recurrence": occurrence.rule})
+        return next_id
+
+    def _is_untouched(self, entry: _Entry) -> bool:
+        """Whether nobody has changed a task since it was made, nor put anything below it."""
+        values = entry.values
+        is_new = values["updated_at"] == values["created_at"] and not entry.is_changed
+        return bool(is_new and not self._children[values["id"]])
+
+    def _merged(self, entry: _Entry, patch: Values, *, replaces: bool) -> str:
+        whole = patch if replaces else merge(json.loads(entry.values["metadata"]), patch)
+        try:
+            return dump_metadata(whole)
+        except ValueError as error:
+            raise Invalid([FieldError("body", "/metadata", str(error))]) from None
+
+    def _check_list(self, list_id: UUID | None) -> None:
+        if list_id is not None and list_id not in self._lists:
+            raise Invalid([FieldError("body", "/list_id", "You have no such list.")])
+
+    def _check_parent(self, parent_id: UUID, *, height: int, of: UUID | None = None) -> None:
+        """Check that a tree of so many levels can be put below a task."""
+        if not self._is_live_parent(parent_id):
+            raise Invalid([FieldError("body", "/parent_id", "You have no such task.")])
+        depth = 0
+        above: UUID | None = parent_id
+        while above is not None:
+            if above == of:
+                raise Cycle
+            depth += 1
+            above = self._parents.get(above)
+        if depth + height > DEEPEST:
+            sentence = f"Tasks may be nested at most {DEEPEST} levels deep."
+            raise Invalid([FieldError("body", "/parent_id", sentence)])
+
+    def _is_live_parent(self, task_id: UUID) -> bool:
+        entry = self._entries.get(task_id)
+        if entry is not None:
+            return entry.is_live
+        return task_id in self._parents and task_id not in self._trashed_parents
+
+    def _height(self, task_id: UUID) -> int:
+        """How many levels the tree below a task has, with its own."""
+        return 1 + max((self._height(child) for child in self._children[task_id]), default=0)
+
+    def _below(self, task_id: UUID) -> Iterable[_Entry]:
+        """Every task below one, in any state."""
+        for child in self._children[task_id]:
+            yield self._entries[child]
+            yield from self._below(child)
+
+    def _changes_place(self, entry: _Entry, values: Values) -> bool:
+        return any(name in values and values[name] != entry.values[name] for name in ("list_id", "parent_id"))
+
+    def _check_room(self, count: int) -> None:
+        if self._turn.tasks + count > self._limits.tasks:
+            raise LimitReached("tasks", self._limits.tasks)
+
+    def _use_tags(self, tags: list[str]) -> None:
+        if self._tags is None:
+            return
+        used = self._tags | set(tags)
+        if len(used) > max(self._limits.tags, len(self._tags)):
+            raise LimitReached("tags", self._limits.tags, "/tags")
+        self._tags = used
+
+    async def _space(self, order: list[UUID]) -> None:
+        """Give siblings new positions, evenly spaced."""
+        await self._load_trees(order)
+        for task_id, position in zip(order, spread(len(order)), strict=True):
+            self._set(self._entries[task_id], {"position": position})
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """A JSON Merge Patch (RFC 7396), applied."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+def _as_json(entries: Iterable[_Entry]) -> str:
+    # asyncpg's UUIDs are of a class of its own, which orjson does not know.
+    return orjson.dumps([_row(entry.values) for entry in entries], default=str).decode()
+
+
+def _row(values: Values) -> Values:
+    row = {name: values[name] for name in statements.WRITTEN}
+    row["metadata"] = orjson.Fragment(values["metadata"])
+    return row
