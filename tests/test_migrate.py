@@ -18,8 +18,8 @@ from taskward.database.database import SchemaBehindError, UnsafeRoleError
 from taskward.database.dsn import parse_address
 from taskward.database.migrate import MigrationError, head, migrate, migration_sql
 from taskward.database.roles import SCHEMA, RoleNames
-from taskward.database.tables import OwnedTable
-from taskward.tasks.models import Task, Tombstone
+from taskward.database.tables import OwnedTable, Tombstone
+from taskward.tasks.table import Task
 from tests.conftest import Cluster, connected, execute, name_of, opened, write_task
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 

@@ -19,7 +19,7 @@ from taskward.database.session import Transaction
 from taskward.errors import TaskForbidden
 from taskward.identity import Owner
 from taskward.tasks import store
-from taskward.tasks.models import TaskFilters
+from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, execute, name_of, opened, write_task
