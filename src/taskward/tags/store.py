@@ -72,7 +72,7 @@ class TagStore:
 
 
 def _json(tag: Any, live: Any) -> ColumnElement[str]:
-    return json_object({"name": tag, "tasks": live}).label("tag")
+    return json_object({"name": tag, "tasks": live})
 
 
 @cache
@@ -82,9 +82,10 @@ def _all() -> Statement:
     used = each.where(_task.user_id == OWNER, _task.deleted_at.is_(None)).subquery("used")
     number = func.count(used.c.tag).label("tasks")
     counted = select(used.c.user_id, used.c.tag, number).group_by(used.c.user_id, used.c.tag).subquery("counted")
-    statement = select(
-        cast(account.epoch, Text).label("epoch"), account.clock, _json(counted.c.tag, counted.c.tasks)
-    ).select_from(table_of(Account).outerjoin(counted, counted.c.user_id == account.user_id))
+    found = case((counted.c.tag.is_not(None), _json(counted.c.tag, counted.c.tasks))).label("tag")
+    statement = select(cast(account.epoch, Text).label("epoch"), account.clock, found).select_from(
+        table_of(Account).outerjoin(counted, counted.c.user_id == account.user_id)
+    )
     return compile_statement(statement.where(account.user_id == OWNER).order_by(counted.c.tag))
 
 
@@ -93,7 +94,7 @@ def _get() -> Statement:
     live = func.count(case((_task.deleted_at.is_(None), _task.id))).label("tasks")
     counted = select(live, func.count(_task.id).label("used")).where(*_TAGGED).subquery("counted")
     return compile_statement(
-        select(_json(_TAG, counted.c.tasks), (counted.c.used > 0).label("used")).where(OWNER.is_not(None))
+        select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None))
     )
 
 
