@@ -502,7 +502,7 @@ def test_a_statement_of_the_store_for_anybody_is_refused(
 
 
 USES_OF_GROUPS = [
-    "lists.store._delete", "lists.store._get", "lists.store._update",
+    "lists.store._delete", "lists.store._get", "lists.store._probe", "lists.store._update",
     "tags.store._get", "tags.store._remove", "tags.store._rename",
     "tasks.statements.delete_rows", "tasks.statements.load_ancestors", "tasks.statements.load_with_subtasks",
     "tasks.statements.read_rows",
