@@ -42,7 +42,7 @@ class Problem(Exception):
     title: ClassVar[str]
     detail: str
     index: int | None = None
-    """Which operation of a batch it is about, counted from 0."""
+    """Which operation of a batch it is about, counted from 0, or which line of an import, counted from 1."""
 
     def __init__(self, detail: str | None = None) -> None:
         if detail is not None:

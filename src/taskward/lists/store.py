@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NoReturn
 from uuid import UUID
@@ -12,7 +13,7 @@ from sqlmodel import select
 
 from taskward.database.documents import Member, Plain, json_object
 from taskward.database.session import Session
-from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import Account, columns, table_of
 from taskward.database.turns import Turn
 from taskward.errors import (
@@ -62,12 +63,36 @@ class ListStore:
             raise LimitReached("lists", self._limits.lists)
         turn.lists += 1
         try:
-            row = await self._session.fetch_one(_add(), **vars(new), new_version=turn.next_version())
+            row = await self._session.fetch_one(_add(), **vars(new), position=None, new_version=turn.next_version())
         except asyncpg.UniqueViolationError:
             raise ListIdTaken from None
         await turn.end()
         assert row is not None, "an insert returns its row"  # noqa: S101
         return row
+
+    async def put_back(self, turn: Turn, lists: Sequence[dict[str, Any]]) -> int:
+        """Make lists as they were exported, but for those whose ids the owner has.
+
+        Args:
+            turn: The owner's turn, which ends with what else is imported.
+            lists: With `id`, `name`, `color` and `position`.
+
+        Returns:
+            How many were made.
+
+        Raises:
+            LimitReached: The owner would have more than one may have.
+        """
+        made = 0
+        for one in lists:
+            if await self._session.fetch_one(_get(), id=one["id"]):
+                continue
+            if turn.lists >= self._limits.lists:
+                raise LimitReached("lists", self._limits.lists)
+            await self._session.fetch(_add(), **one, new_version=turn.next_version())
+            turn.lists += 1
+            made += 1
+        return made
 
     async def list(self) -> Rows:
         """All lists in their order, each row with the account's epoch and clock; one row without a list's id where
@@ -179,17 +204,29 @@ def _position(source: Any) -> ColumnElement[str]:
 
 def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     """What is read of a list, from the table's columns or a sub-query's."""
+    return source.id, source.version, json_object(_members(source)).label("list")
+
+
+def _members(source: Any) -> dict[str, Member]:
     members: dict[str, Member] = {name: source[name] for name in ListRead.model_fields}
     members["position"] = Plain(_position(source))
-    return source.id, source.version, json_object(members).label("list")
+    return members
 
 
 _READ = read_from(_list)
 
 
 @cache
+def export_lists() -> Statement:
+    """Every list as a `line` of an export."""
+    members: dict[str, Member] = {"type": Plain(Constant("list")), **_members(_list)}
+    lines = select(json_object(members).label("line")).where(_list.user_id == OWNER)
+    return compile_statement(lines.order_by(_list.id))
+
+
+@cache
 def _add() -> Statement:
-    values = {name: bindparam(name, type_=_list[name].type) for name in ListCreate.model_fields}
+    values = {name: bindparam(name, type_=_list[name].type) for name in (*ListCreate.model_fields, "position")}
     return compile_statement(insert(TaskList).values(user_id=OWNER, **values, version=_VERSION).returning(*_READ))
 
 

@@ -117,8 +117,12 @@ def dump_metadata(value: dict[str, Any]) -> str:
     Raises:
         ValueError: They are too large, too deep, or have a number that JSON does not have.
     """
-    if max(_depths(value)) > _DEEPEST_METADATA:
-        raise ValueError(f"This must not be nested more than {_DEEPEST_METADATA} levels deep.")
+    for part, depth in _parts(value):
+        if depth > _DEEPEST_METADATA:
+            raise ValueError(f"This must not be nested more than {_DEEPEST_METADATA} levels deep.")
+        if isinstance(part, str) and "\0" in part:
+            # PostgreSQL's JSON can hold it, and no function of it can read it.
+            raise ValueError("This must not have the character NUL.")
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(text.encode())
@@ -131,13 +135,16 @@ def dump_metadata(value: dict[str, Any]) -> str:
     return text
 
 
-def _depths(root: Any) -> Iterator[int]:
+def _parts(root: Any) -> Iterator[tuple[Any, int]]:
+    """Everything in a JSON value, names of members too, with its depth."""
     pending = [(root, 1)]
     while pending:
         value, depth = pending.pop()
-        yield depth
-        if isinstance(value, dict | list):
-            pending += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]
+        yield value, depth
+        if isinstance(value, dict):
+            pending += [(part, depth + 1) for member in value.items() for part in member]
+        elif isinstance(value, list):
+            pending += [(part, depth + 1) for part in value]
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,19 @@ def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     """What is read of a task, from the table's columns or a sub-query's: its `id`, its `version`, and as `task` the
     JSON that clients read.
     """
+    return source.id, source.version, json_object(_members(source)).label("task")
+
+
+def export_from(source: Any) -> tuple[ColumnElement[Any], ...]:
+    """What is exported of a task: its `id`, and as `line` the JSON that `read_from` has, with all that it takes to make
+    the task again.
+    """
+    members: dict[str, Member] = {"type": Plain(Constant("task")), **_members(source)}
+    members |= {"next_id": source.next_id, "deleted_with": source.deleted_with}
+    return source.id, json_object(members).label("line")
+
+
+def _members(source: Any) -> dict[str, Member]:
     members: dict[str, Member] = {name: source[name] for name in _MEMBERS}
     # Most tasks have few of these, and JSON is longer to write than to leave as it is.
     members["priority"] = Usual(source.priority, source.priority == Constant("none"), '"none"')
@@ -63,7 +76,7 @@ def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     members["position"] = Plain(position_of(source))
     members["tags"] = Usual(source.tags, source.tags == Constant("{}"), "[]")
     members["metadata"] = Usual(source.metadata, cast(source.metadata, Text) == Constant("{}"), "{}")
-    return source.id, source.version, json_object(members).label("task")
+    return members
 
 
 class _Sort(NamedTuple):

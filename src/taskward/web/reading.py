@@ -80,9 +80,11 @@ class RequestReader:
 
     Args:
         dependants: FastAPI's description of each step, in the order of the plan.
+        produced: The media type of the answer, which `Accept` must not rule out.
     """
 
-    def __init__(self, dependants: Sequence[Dependant]) -> None:
+    def __init__(self, dependants: Sequence[Dependant], produced: str) -> None:
+        self._precision = {b"*/*": 0, b"application/*": 1, produced.encode(): 2, b"application/problem+json": 1}
         self._steps = len(dependants)
         self._path = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.path_params]
         self._query = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.query_params]
@@ -114,7 +116,7 @@ class RequestReader:
             Problem: The request cannot be understood or breaks a rule; see the module `errors`.
         """
         headers = request.scope["headers"]
-        _check_accept(headers)
+        _check_accept(headers, self._precision)
         arguments: list[Arguments] = [{} for _ in range(self._steps)]
         errors: list[FieldError] = []
         if self._body is not None:
@@ -277,14 +279,13 @@ def _check_media_type(request: Request, allowed: frozenset[bytes]) -> None:
         raise UnsupportedMediaType
 
 
-def _check_accept(headers: Any) -> None:
+def _check_accept(headers: Any, precision: Mapping[bytes, int]) -> None:
     values = [value for name, value in headers if name == b"accept"]
     if not values:
         return
     best: tuple[int, float] = (-1, 0.0)
     for entry in b",".join(values).lower().split(b","):
         media_range, *parameters = (part.strip() for part in entry.split(b";"))
-        precision = {b"*/*": 0, b"application/*": 1, b"application/json": 2, b"application/problem+json": 1}
         if media_range in precision:
             best = max(best, (precision[media_range], _quality(parameters)))
     if best[1] <= 0:

@@ -42,6 +42,8 @@ _SENTENCES = {
     "list_type": "This must be an array.",
     "too_short": "This must have at least {min_length}.",
     "too_long": "This must have at most {max_length}.",
+    "export_line": "This must have a type: list, task or end.",
+    "json_invalid": "This is not JSON.",
     "operation": "This must have an op: create, update, complete, delete or restore.",
 }
 
