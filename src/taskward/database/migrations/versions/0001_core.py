@@ -74,17 +74,7 @@ CREATE TABLE taskward.task (
     CONSTRAINT task_parent FOREIGN KEY (user_id, parent_id) REFERENCES taskward.task (user_id, id),
     CONSTRAINT task_title_length CHECK (char_length(title) BETWEEN 1 AND 255),
     CONSTRAINT task_description_length CHECK (char_length(description) <= 10000),
-    CONSTRAINT task_completed_at CHECK (completed = (completed_at IS NOT NULL)),
-    CONSTRAINT task_priority CHECK (priority IN ('none', 'low', 'medium', 'high', 'urgent')),
-    CONSTRAINT task_one_due CHECK (due_date IS NULL OR due_at IS NULL),
-    CONSTRAINT task_zone CHECK (time_zone IS NOT NULL OR (due_at IS NULL AND recurrence IS NULL)),
-    CONSTRAINT task_recurrence CHECK (recurrence IS NULL OR due_date IS NOT NULL OR due_at IS NOT NULL),
-    CONSTRAINT task_recurs_from CHECK (recurs_from IN ('due', 'completion')),
-    CONSTRAINT task_not_its_own_parent CHECK (parent_id <> id),
-    CONSTRAINT task_position CHECK (position ~ '^[-0-9a-z]{1,48}$'),
-    CONSTRAINT task_tags CHECK (cardinality(tags) <= 20),
-    CONSTRAINT task_metadata_size CHECK (octet_length(metadata::text) <= 8192),
-    CONSTRAINT task_deleted_with CHECK ((deleted_at IS NULL) = (deleted_with IS NULL))
+    CONSTRAINT task_completed_at CHECK (completed = (completed_at IS NOT NULL))
 );
 CREATE UNIQUE INDEX task_version ON taskward.task (user_id, version);
 CREATE INDEX task_open ON taskward.task (user_id, id) WHERE NOT completed AND deleted_at IS NULL;
