@@ -11,7 +11,21 @@ from functools import reduce
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, Boolean, ColumnElement, Date, DateTime, Integer, Text, Uuid, and_, case, cast, func
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Boolean,
+    ColumnElement,
+    Date,
+    DateTime,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    case,
+    cast,
+    func,
+)
 from sqlalchemy.sql.operators import concat_op
 
 from taskward.database.statements import Constant
@@ -70,8 +84,11 @@ def json_object(members: Mapping[str, Member]) -> ColumnElement[str]:
 def _usual(members: Mapping[str, Any]) -> list[ColumnElement[Any] | str]:
     usual = "".join(f'"{name}":{member.json},' for name, member in members.items())
     condition = and_(*(member.condition for member in members.values()))
-    written = _concatenated(_each({name: member.column for name, member in members.items()}))
-    return ["", case((condition, Constant(usual)), else_=written), ""]
+    # PostgreSQL prepares both ways for every statement, so the other one is a single call. It writes spaces.
+    named = [part for name, member in members.items() for part in (Constant(name), _built(member.column))]
+    written = cast(func.pg_catalog.json_build_object(*named), Text)
+    inner = func.pg_catalog.left(func.pg_catalog.substr(written, Constant(2)), Constant(-1))
+    return ["", case((condition, Constant(usual)), else_=inner.concat(Constant(","))), ""]
 
 
 def _each(members: Mapping[str, Any]) -> list[ColumnElement[Any] | str]:
@@ -113,6 +130,10 @@ def _value(member: ColumnElement[Any] | Plain) -> tuple[str, ColumnElement[Any],
     if isinstance(kind, Uuid):
         return '"', cast(member, Text), '"'
     return "", cast(member, Text) if isinstance(kind, Integer | Boolean | JSON) else _json(member), ""
+
+
+def _built(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return _instant(column, _INSTANT) if isinstance(column.type, DateTime) else column
 
 
 def _instant(column: ColumnElement[Any], form: str) -> ColumnElement[Any]:

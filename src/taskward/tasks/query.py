@@ -94,7 +94,7 @@ def _due(source: Any) -> ColumnElement[Any]:
 
 
 def _urgency(source: Any) -> ColumnElement[Any]:
-    return case({name: index for index, name in enumerate(PRIORITIES)}, value=source.priority)
+    return case(*((source.priority == Constant(name), Constant(rank)) for rank, name in enumerate(PRIORITIES)))
 
 
 _SORTS: dict[str, _Sort] = {
@@ -104,7 +104,7 @@ _SORTS: dict[str, _Sort] = {
     "due": _Sort(_due, datetime, _INSTANT, nullable=True),
     "priority": _Sort(_urgency, int, Integer()),
     # As much as a cursor can carry in a URL.
-    "title": _Sort(lambda source: func.pg_catalog.left(source.folded_title, 255), str, Text()),
+    "title": _Sort(lambda source: func.pg_catalog.left(source.folded_title, Constant(255)), str, Text()),
     "position": _Sort(position_of, str, Text()),
 }
 
