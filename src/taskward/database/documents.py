@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from itertools import groupby
 from typing import Any
 
@@ -26,6 +25,7 @@ from sqlalchemy import (
     cast,
     func,
 )
+from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.operators import concat_op
 
 from taskward.database.statements import Constant
@@ -111,7 +111,15 @@ def _concatenated(parts: list[ColumnElement[Any] | str]) -> ColumnElement[Any]:
     elements = [
         Constant(part) if isinstance(part, str) else part for part in merged if not isinstance(part, str) or part
     ]
-    return reduce(concat_op, elements)
+    return _joined(elements)
+
+
+def _joined(elements: list[ColumnElement[Any]]) -> ColumnElement[Any]:
+    # Halves of halves: one after another, each would copy all that came before it.
+    if len(elements) == 1:
+        return elements[0]
+    middle = len(elements) // 2
+    return Grouping(concat_op(_joined(elements[:middle]), _joined(elements[middle:])))
 
 
 def _value(member: ColumnElement[Any] | Plain) -> tuple[str, ColumnElement[Any], str]:

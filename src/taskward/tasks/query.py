@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     DateTime,
     Integer,
@@ -108,6 +107,10 @@ _SORTS: dict[str, _Sort] = {
     "position": _Sort(position_of, str, Text()),
 }
 
+# How many rows a statement fetches, one of these, written into it: of a number that is sent PostgreSQL knows nothing,
+# and would plan the statement anew each time, which takes as long as to run it.
+_ROWS = (2, 11, 21, 51, 101, 201)
+
 # A cursor and an ETag hold for one listing, told apart by these. A limit and a cursor only choose a page of it.
 _SHAPE = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor", "count"})
 
@@ -122,7 +125,7 @@ class Listing:
             exist.
         counting: Yields the number of tasks on all pages, or None where nobody asks.
         parameters: The parameters of both.
-        limit: The most tasks of one page; the statement fetches one more, to know whether there is a next page.
+        limit: The most tasks of one page; the statement fetches more, so that one knows whether there is a next page.
         fingerprint: Says which listing this is, page included.
         depends_on_time: Whether it may change without a write.
     """
@@ -154,7 +157,7 @@ def listing(filters: TaskFilters, *, now: datetime | None = None) -> Listing:
     order = _ended(filters.sort)
     names = [name for name, _ in order[:-1]]
     shape = _shape(filters)
-    parameters: dict[str, Any] = {"rows": filters.limit + 1}
+    parameters: dict[str, Any] = {}
     nulls: tuple[bool, ...] | None = None
     if filters.cursor is not None:
         try:
@@ -167,7 +170,7 @@ def listing(filters: TaskFilters, *, now: datetime | None = None) -> Listing:
     if "due" in names:
         parameters |= {"up_to_its_end": _UP_TO_ITS_END, "tz": filters.tz}
     return Listing(
-        _list_statement(conditions, order, nulls),
+        _list_statement(conditions, order, nulls, next(rows for rows in _ROWS if rows > filters.limit)),
         _count_statement(conditions) if filters.count else None,
         parameters,
         filters.limit,
@@ -190,7 +193,7 @@ def _shape(filters: TaskFilters) -> str:
 
 # Who asks decides on the shapes, so only so many are kept; asyncpg keeps fewer.
 @lru_cache(maxsize=512)
-def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...] | None) -> Statement:
+def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...] | None, rows: int) -> Statement:
     keys = [(f"key_{index}", _SORTS[name], down) for index, (name, down) in enumerate(order[:-1])]
     _, id_down = order[-1]
     chosen = [_task[name] for name in _MEMBERS] + [sort.key(_task).label(label) for label, sort, _ in keys]
@@ -198,7 +201,7 @@ def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...
     if nulls is not None:
         page = page.where(_beyond([(sort, down) for _, sort, down in keys], nulls, id_down=id_down))
     ordered = [_ordered(sort.key(_task), down, nullable=sort.nullable) for _, sort, down in keys]
-    page = page.order_by(*ordered, _ordered(_task.id, id_down)).limit(bindparam("rows", type_=BigInteger()))
+    page = page.order_by(*ordered, _ordered(_task.id, id_down)).limit(Constant(rows))
     found = page.subquery("page")
     account = columns(Account)
     statement = (

@@ -79,7 +79,7 @@ async def list_tasks(
     found = rows if rows and rows[0]["id"] is not None else []
     headers = {}
     if len(found) > wanted.limit:
-        found.pop()
+        found = found[: wanted.limit]
         headers["Link"] = f'<{_next_page(request, wanted, found[-1])}>; rel="next"'
     if wanted.counting is not None:
         headers["X-Total-Count"] = str(await tasks.count(wanted))
