@@ -38,6 +38,8 @@ _SENTENCES = {
     "model_type": "This must be a JSON object.",
     "model_attributes_type": "This must be a JSON object.",
     "dict_type": "This must be a JSON object.",
+    "list_type": "This must be a JSON array.",
+    "too_long": "This must have at most {max_length} items.",
 }
 
 
