@@ -12,14 +12,13 @@ from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 
 from taskward.members import Reference
-from taskward.tasks.members import PRIORITIES, Tag, TimeZone, read_date, read_instant
+from taskward.tasks.members import FIRST_YEAR, LAST_YEAR, PRIORITIES, Tag, TimeZone, read_date, read_instant
 from taskward.tasks.search import parse_query
 
 SORTS = ("id", "created_at", "updated_at", "due", "priority", "title", "position", "completed_at")
 """What a listing may be sorted by."""
 NONE = "none"
 """Stands for a task that is in no list, or under no other task."""
-_FIRST_YEAR, _LAST_YEAR = 2, 9998  # so that no zone leads out of the calendar
 _MOMENT_FORM = "This must be a day as YYYY-MM-DD or a time of RFC 3339, such as 2026-01-10T09:30:00Z."
 _reference: TypeAdapter[UUID] = TypeAdapter(Reference)
 
@@ -45,7 +44,7 @@ def _moment(value: object) -> object:
     # In a URL, a plus sign that nobody encoded is a space.
     text = str(value).replace(" ", "+")
     found = read_date(text) or read_instant(text)
-    if found is None or not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+    if found is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise ValueError(_MOMENT_FORM)
     return found
 
