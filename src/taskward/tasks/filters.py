@@ -11,8 +11,18 @@ from pydantic import AfterValidator, BeforeValidator, TypeAdapter
 from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 
-from taskward.members import Reference
-from taskward.tasks.members import FIRST_YEAR, LAST_YEAR, PRIORITIES, Tag, TimeZone, read_date, read_instant
+from taskward.members import Reference, line_schema
+from taskward.tasks.members import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    LONGEST_TAG,
+    MOST_TAGS,
+    PRIORITIES,
+    Tag,
+    TimeZone,
+    read_date,
+    read_instant,
+)
 from taskward.tasks.search import parse_query
 
 SORTS = ("id", "created_at", "updated_at", "due", "priority", "title", "position", "completed_at")
@@ -108,8 +118,12 @@ class TaskFilters(SQLModel):
         BeforeValidator(_priorities),
         _parameter({"type": "string", "pattern": f"^{_ONE_PRIORITY}(,{_ONE_PRIORITY})*$", "examples": ["high,urgent"]}),
     ] = Field(default=None, description="Only these, with commas between them.")
-    tag: Annotated[list[Tag], _parameter({"type": "array", "items": {"type": "string"}})] = Field(
-        default_factory=list, max_length=20, description="Only those with this tag; given several times, with all."
+    tag: Annotated[
+        list[Tag], _parameter({"type": "array", "items": line_schema(LONGEST_TAG), "maxItems": MOST_TAGS})
+    ] = Field(
+        default_factory=list,
+        max_length=MOST_TAGS,
+        description="Only those with this tag; given several times, with all.",
     )
     list_id: _Reference = Field(default=None, description="Only those in this list; `none`: in no list.")
     parent_id: _Reference = Field(default=None, description="Only the parts of this task; `none`: of no other task.")

@@ -21,7 +21,7 @@ from taskward.errors import TaskNotFound
 from taskward.members import UUID_SCHEMA, line_schema, parse_uuid, without_controls
 from taskward.tasks.recurrence import parse_rule
 
-_LONGEST_TAG = 50
+LONGEST_TAG = 50
 MOST_TAGS = 20
 LARGEST_METADATA = 8 * 1024
 """Bytes that the metadata of a task may have as JSON in UTF-8, without spaces."""
@@ -166,9 +166,9 @@ TimeZone = Annotated[str, AfterValidator(_zone)]
 Recurrence = Annotated[str, StringConstraints(max_length=500), AfterValidator(_rule)]
 Tag = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=_LONGEST_TAG),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TAG),
     AfterValidator(_tag),
-    WithJsonSchema(line_schema(_LONGEST_TAG)),
+    WithJsonSchema(line_schema(LONGEST_TAG)),
 ]
 Tags = Annotated[list[Tag], AfterValidator(_distinct)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
