@@ -130,21 +130,23 @@ async def test_what_stays_is_seen_exactly_once_in_its_order_whatever_is_written_
             seen += page
             link = next_link(response)
             pages += 1
-            if link is None or pages > 400:
+            if link is None or pages > 5000:
                 break
-            # A client at the same time, and one whose write is certainly between two pages.
-            response, *_ = await asyncio.gather(alice.http.get(link), disturber.write())
-            await disturber.write()
+            # A client at the same time, and one whose write is certainly between two pages; but they come to an end.
+            if disturber.writes < 100:
+                response, *_ = await asyncio.gather(alice.http.get(link), disturber.write())
+                await disturber.write()
+            else:
+                response = await alice.http.get(link)
         assert link is None, wanted
-        # Where there was no room left, siblings were spaced anew, so that these have another position.
-        if "position" in wanted["sort"]:
-            now = {task["id"]: task["position"] for task in await walk(alice, **{**wanted, "limit": 200})}
-            spaced = {task["id"] for task in expected if now.get(task["id"]) != task["position"]}
-            assert len(spaced) < len(expected) or not expected
-            expected = [task for task in expected if task["id"] not in spaced]
-            seen = [task for task in seen if task["id"] not in spaced]
+        # Where a move left no room, siblings were spaced anew, which changes them.
+        now = {task["id"]: task for task in await walk(alice, **{**wanted, "limit": 200})}
+        spaced = {task["id"] for task in expected if now.get(task["id"]) != task}
+        assert len(spaced) < len(expected) or not expected
+        expected = [task for task in expected if task["id"] not in spaced]
+        seen = [task for task in seen if task["id"] not in spaced]
         assert [task for task in seen if task["id"] in kept] == expected, wanted
-        assert disturber.writes >= pages - 1
+        assert disturber.writes >= min(pages - 1, 100)
 
 
 NULLS = ("due", "completed_at")
@@ -186,7 +188,7 @@ async def test_a_sort_by_several_things_takes_the_next_where_the_first_are_equal
     found = await walk(alice, sort="-priority,completed_at,-id", limit=3)
     order = ("none", "low", "high")
     keys = [
-        (-order.index(task["priority"]), task["completed_at"] is None, task["completed_at"] or "", -UUID(task["id"]).int)
+        (-order.index(task["priority"]), task["completed_at"] or "9999", -UUID(task["id"]).int)
         for task in found
     ]  # fmt: skip
     assert keys == sorted(keys)
@@ -216,7 +218,8 @@ OTHERS = [
     {"sort": "-due"}, {"sort": "due,title"}, {"sort": "title"}, {"tz": "Asia/Tokyo"}, {"completed": "true"},
     {"deleted": "true"}, {"q": "x"}, {"tag": "home"}, {"priority": "high"}, {"list_id": "none"},
     {"parent_id": "none"},
-    {"due_before": "2026-01-01"}, {"due_after": "2026-01-01"}, {"overdue": "false"}, {"updated_since": "2026-01-01"},
+    {"due_before": "2026-01-01"}, {"due_after": "2026-01-01"}, {"overdue": "false"},
+    {"updated_since": "2026-01-01"},
     {"created_since": "2026-01-01"},
 ]  # fmt: skip
 
@@ -234,8 +237,9 @@ async def test_a_cursor_holds_for_its_filters_and_its_order_only(alice: User, ot
 
 
 ODD_KEYS: list[Any] = [
-    None, True, 0, -1, 2**31 - 1, 2**31, -(2**31), 2**63, 1.5, "", "x", "\0", "\ud7ff", "x" * 900, [], {}, [None], "NaN",
-    "2026-01-10", "2026-01-10T00:00:00", "2026-01-10T00:00:00Z", "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z",
+    None, True, 0, -1, 2**31 - 1, 2**31, -(2**31), 2**63, 1.5, "", "x", "\0", "\ud7ff", "x" * 900, [], {}, [None],
+    "NaN", "2026-01-10", "2026-01-10T00:00:00", "2026-01-10T00:00:00Z",
+    "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z",
     "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-14:00", "infinity", "20260110T000000Z", "24:00", "'; --",
 ]  # fmt: skip
 
