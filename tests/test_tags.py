@@ -15,8 +15,8 @@ from tests.test_task_members import pointers
 TAGS, TASKS = "/api/v1/tags", "/api/v1/tasks"
 ODD = [
     "a/b", "/", "//", "a/", "/a", "a/../b", "./x", "%", "%2F", "100%", "a%20b", "a b", "+", "a+b", "?", "#", "&=;", '"',
-    "'", "\\", "`", "<b>", "{tag}", "$1", "ü", "e\u0301", "日本", "👩‍👩‍👧", "\u202e", "...", "~", "null", "NULL", "move",
-    "\u00ad", "'; DROP TABLE task; --", "x" * 50, "😀" * 50,
+    "'", "\\", "`", "<b>", "{tag}", "$1", "ü", "e\u0301", "日本", "👩‍👩‍👧", "\u202e", "...", "~", "null", "NULL",
+    "move", "\u00ad", "'; DROP TABLE task; --", "x" * 50, "😀" * 50,
 ]  # fmt: skip
 
 
@@ -172,8 +172,8 @@ async def test_no_other_method_and_no_filter_is_known(alice: User):
 
 
 async def test_filters_take_tasks_that_have_all_tags(alice: User):
-    made = {name: await alice.create(name, tags=found) for name, found in
-            {"ab": ["a", "b"], "a": ["a"], "b": ["b"], "abc": ["c", "b", "a"], "-": [], "A": ["A"]}.items()}  # fmt: skip
+    some = {"ab": ["a", "b"], "a": ["a"], "b": ["b"], "abc": ["c", "b", "a"], "-": [], "A": ["A"]}
+    made = {name: await alice.create(name, tags=found) for name, found in some.items()}
     for wanted, found in [
         (["a"], ["abc", "a", "ab"]), (["a", "b"], ["abc", "ab"]), (["c", "a", "b"], ["abc"]), (["d"], []),
         (["a", "a"], ["abc", "a", "ab"]), ([" a "], ["abc", "a", "ab"]),
