@@ -36,6 +36,7 @@ _task = columns(Task)
 _ID = bindparam("id", type_=Uuid())
 _MINE = (_list.user_id == OWNER, _list.id == _ID)
 _VERSION = bindparam("new_version", type_=BigInteger())
+_DEPTH = bindparam("depth", 0, type_=BigInteger()).label("depth")
 
 # Named here, because inside the class `list` is a method.
 Rows = list[asyncpg.Record]
@@ -274,15 +275,17 @@ def _trash_tasks() -> Statement:
     in_list = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
     above = select(_task.id).where(*in_list).subquery("above")
     joined = table_of(Task).outerjoin(above, above.c.id == _task.parent_id)
-    tops = select(_task.id, _task.id.label("top")).select_from(joined).where(*in_list, above.c.id.is_(None))
+    tops = select(_task.id, _task.id.label("top"), _DEPTH).select_from(joined).where(*in_list, above.c.id.is_(None))
     tree = tops.cte("tree", recursive=True)
     child = table_of(Task).alias("child")
-    below = select(child.c.id, tree.c.top).where(
+    below = select(child.c.id, tree.c.top, (tree.c.depth + 1).label("depth")).where(
         child.c.user_id == OWNER, child.c.parent_id == tree.c.id, child.c.deleted_at.is_(None)
     )
     tree = tree.union(below)
-    # A tree may hang in another one's by tasks that are in no list.
-    once = select(tree.c.id, tree.c.top).distinct(tree.c.id).order_by(tree.c.id, tree.c.top).cte("once")
+    # A tree may hang in another one's by tasks that are in no list. Then the upper one is all of it.
+    place = func.row_number().over(partition_by=tree.c.id, order_by=tree.c.depth.desc()).label("place")
+    placed = select(tree.c.id, tree.c.top, place).cte("placed")
+    once = select(placed.c.id, placed.c.top).where(placed.c.place == 1).cte("once")
     number = func.row_number().over(order_by=once.c.id).label("number")
     numbered = select(once.c.id, once.c.top, number).cte("numbered")
     values = {"deleted_at": func.now(), "deleted_with": numbered.c.top}

@@ -206,8 +206,6 @@ class UnitOfWork:
         entry = self._live(task_id, versions)
         values = dict(changes)
         completed = values.pop("completed", None)
-        if completed and {**entry.values, **values}["recurrence"] is not None:
-            self._check_room(1)
         if "metadata" in values:
             values["metadata"] = self._merged(entry, values["metadata"], replaces=replaces)
         if values.keys() & set(PLAN):
@@ -216,11 +214,14 @@ class UnitOfWork:
             self._check_list(values["list_id"])
         if values.get("parent_id") is not None and values["parent_id"] != entry.values["parent_id"]:
             self._check_parent(values["parent_id"], height=self._height(task_id), of=task_id)
+        if completed and self._next({**entry.values, **values}) is not None:
+            self._check_room(1)
         if "tags" in values:
             self._use_tags(values["tags"])
         if values.keys() & {"list_id", "parent_id"} and self._changes_place(entry, values):
             values["position"] = None
-        self._set(entry, values)
+        if values:
+            self._set(entry, values)
         return None if completed is None else self._complete(entry, completed=completed)
 
     def complete(self, task_id: UUID, versions: Versions, *, completed: bool | None = None) -> UUID | None:
@@ -355,20 +356,29 @@ class UnitOfWork:
     def _complete(self, entry: _Entry, *, completed: bool) -> UUID | None:
         values = entry.values
         recurs = values["recurrence"] is not None and completed != values["completed"]
-        successor = self._entries.get(values["next_id"]) if recurs and values["next_id"] is not None else None
-        if successor is not None and successor.is_erased:
-            successor = None
-        occurrence = following(values, now=self.turn.now) if recurs and completed and successor is None else None
+        occurrence = self._next(values) if completed else None
         if occurrence is not None:
             self._check_room(1)
+        successor = self._successor(values) if recurs else None
         self._set(entry, {"completed": completed})
         values["completed_at"] = (values["completed_at"] or self.turn.now) if completed else None
         if successor is not None and not completed and self._is_untouched(successor):
             self._erase(successor)
             values["next_id"] = None
-        if occurrence is not None:
-            values["next_id"] = self._continue(entry, occurrence)
+        if recurs and successor is None:
+            values["next_id"] = None if occurrence is None else self._continue(entry, occurrence)
         return values["next_id"] if completed and recurs else None
+
+    def _next(self, values: Values) -> Occurrence | None:
+        """What is to be made when a task with these values is completed."""
+        if values["completed"] or values["recurrence"] is None or self._successor(values) is not None:
+            return None
+        return following(values, now=self.turn.now)
+
+    def _successor(self, values: Values) -> _Entry | None:
+        """The task that was made when this one was completed before, if it is there."""
+        found = None if values["next_id"] is None else self._entries.get(values["next_id"])
+        return None if found is None or found.is_erased else found
 
     def _continue(self, entry: _Entry, occurrence: Occurrence) -> UUID:
         """Make the next task of a series."""
