@@ -7,7 +7,20 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import BigInteger, ColumnElement, Text, Uuid, bindparam, cast, delete, func, insert, null, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    null,
+    update,
+)
 from sqlmodel import select
 
 from taskward.database.documents import Member, Plain, json_object
@@ -233,21 +246,21 @@ def _any_task() -> Statement:
 
 @cache
 def _trash_tasks() -> Statement:
-    """Move the list's live tasks to the trash with those below them, each tree by itself."""
+    """Move the list's live tasks to the trash with those below them, each with the uppermost that is above it."""
     in_list = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
-    above = select(_task.id).where(*in_list).subquery("above")
-    joined = table_of(Task).outerjoin(above, above.c.id == _task.parent_id)
-    tops = select(_task.id, _task.id.label("top")).select_from(joined).where(*in_list, above.c.id.is_(None))
-    tree = tops.cte("tree", recursive=True)
+    height = bindparam("height", 0, type_=Integer()).label("height")
+    tree = select(_task.id, _task.id.label("top"), height).where(*in_list).cte("tree", recursive=True)
     child = table_of(Task).alias("child")
-    below = select(child.c.id, tree.c.top).where(
+    below = select(child.c.id, tree.c.top, tree.c.height + bindparam("level", 1, type_=Integer())).where(
         child.c.user_id == OWNER, child.c.parent_id == tree.c.id, child.c.deleted_at.is_(None)
     )
     tree = tree.union(below)
-    # A tree may hang in another one's by tasks that are in no list.
-    once = select(tree.c.id, tree.c.top).distinct(tree.c.id).order_by(tree.c.id, tree.c.top).cte("once")
-    number = func.row_number().over(order_by=once.c.id).label("number")
-    numbered = select(once.c.id, once.c.top, number).cte("numbered")
+    # A task is there once for each that is above it and in the list.
+    place = func.row_number().over(partition_by=tree.c.id, order_by=tree.c.height.desc()).label("place")
+    placed = select(tree.c.id, tree.c.top, place).subquery("placed")
+    number = func.row_number().over(order_by=placed.c.id).label("number")
+    first = bindparam("first", 1, type_=BigInteger())
+    numbered = select(placed.c.id, placed.c.top, number).where(placed.c.place == first).cte("numbered")
     values = {"deleted_at": func.now(), "deleted_with": numbered.c.top}
     return _many(numbered, values)
 
