@@ -192,7 +192,8 @@ class UnitOfWork:
             self._use_tags(values["tags"])
         if values.keys() & {"list_id", "parent_id"} and self._changes_place(entry, values):
             values["position"] = None
-        self._set(entry, values)
+        if values:
+            self._set(entry, values)
         return None if completed is None else self._complete(entry, completed=completed)
 
     def complete(self, task_id: UUID, versions: Versions, *, completed: bool | None = None) -> UUID | None:
