@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.asks_values import BAD, BAD_FILTERS, FILTERED, TAGS as KNOWN_TAGS, VALUES, Values
+from tests.asks_values import BAD, BAD_FILTERS, FILTERED, VALUES, Values
+from tests.asks_values import TAGS as KNOWN_TAGS
 from tests.conftest import make_token
 from tests.oracle import CHECKS, LIST, LISTS, ME, TAG, TAGS, TASK, TASKS, Ask, Route
 from tests.oracle_listing import can_tell, unplaced
@@ -81,7 +82,13 @@ def _read(of: Chooser) -> Ask:
 
 def _patch(of: Chooser) -> Ask:
     task_id = of.task_id()
-    return Ask("PATCH", TASK, task_id, headers=of.if_match(of.user.tasks, task_id), body=of.members())
+    return Ask(
+        "PATCH",
+        TASK,
+        task_id,
+        headers=of.if_match(of.user.tasks, task_id),
+        body=of.mostly(of.members(), {}, {"metadata": {}}, of.members()),
+    )
 
 
 def _put(of: Chooser) -> Ask:
@@ -295,10 +302,11 @@ def _fits(pattern: str, path: str) -> bool:
 
 
 MAKERS: tuple[Callable[[Chooser], Ask], ...] = (
-    *(partial(Chooser.ask, route=route) for route in ROUTES),
+    *(partial(Chooser.ask, route=route) for route in ROUTES for _ in range(3 if route[1].startswith(TASKS) else 1)),
+    next_page,
     next_page,
     without_good_token,
     with_a_fault,
     with_another_verb,
 )
-"""Everything that can be asked."""
+"""Everything that can be asked, what changes tasks more often."""

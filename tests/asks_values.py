@@ -255,9 +255,13 @@ FILTERED: dict[str, Callable[[Values], Sequence[Any]]] = {
     "tz": lambda _: ZONES,
     "q": lambda _: [*QUERIES],
     "deleted": lambda _: ("true", "false"),
-    "sort": lambda of: (*SORTS, *(f"-{name}" for name in SORTS), *(f"-priority,{name}" for name in SORTS if name != "priority"),
-                        of.one("completed_at,-due,title", "due,-title", "-completed_at,id,title")),
-}  # fmt: skip
+    "sort": lambda of: (
+        *SORTS,
+        *(f"-{name}" for name in SORTS),
+        *(f"-priority,{name}" for name in SORTS if name != "priority"),
+        of.one("completed_at,-due,title", "due,-title", "-completed_at,id,title"),
+    ),
+}
 """Values of each filter of a listing."""
 
 BAD_FILTERS: dict[str, tuple[Any, ...]] = {

@@ -46,7 +46,9 @@ def check(user: User, ask: Ask, answer: httpx.Response) -> bool:
     """
     seen = user.world.seen
     seen[ask.route, answer.status_code] += 1
-    assert markers(answer) <= {user.marker}, answer.text
+    # A problem repeats the path that was asked for, and nothing else.
+    asked = {ask.target} if answer.status_code >= 400 and answer.text.count(ask.target) == 1 else set()
+    assert markers(answer) <= {user.marker, *asked}, answer.text
     if ask.method == "HEAD":
         assert answer.content == b""
     if ask.fault:

@@ -185,7 +185,7 @@ def listing(user: User, ask: Ask, answer: httpx.Response) -> None:
     assert answer.headers.get("x-total-count") == (str(len(chosen)) if ask.params.get("count") == "true" else None)
     if cursor and rows:
         user.note(ask, "own page" if after[-1][1] in user.tasks.ever else "page of another")
-    _pages(user, ask, answer, shape, rows, limit)
+    _page(user, ask, answer, rows, limit)
     if has_body:
         found = answer.json()
         assert [row["id"] for row in found] == [row["id"] for row in rows[:limit]], ask
@@ -194,7 +194,8 @@ def listing(user: User, ask: Ask, answer: httpx.Response) -> None:
         _note(user, ask, shape, len(found), len(user.tasks))
 
 
-def _pages(user: User, ask: Ask, answer: httpx.Response, shape: Shape, rows: list[Row], limit: int) -> None:
+def _page(user: User, ask: Ask, answer: httpx.Response, rows: list[Row], limit: int) -> None:
+    shape = shape_of(ask.params)
     assert ("link" in answer.headers) == (len(rows) > limit)
     if len(rows) > limit:
         link = answer.headers["link"]

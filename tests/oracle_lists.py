@@ -60,7 +60,7 @@ def move(user: User, ask: Ask, answer: httpx.Response) -> None:
     order = [other["id"] for other in others]
     after = ask.body["after"] and ask.body["after"].lower()
     if after is not None and after not in order:
-        user.invalid(ask, answer, "not beside it in the order of lists", "/after")
+        user.unknown(ask, answer, "/after")
         return
     place = 0 if after is None else order.index(after) + 1
     user.change(one)
@@ -79,7 +79,7 @@ def delete(user: User, ask: Ask, answer: httpx.Response) -> None:
     live = [task for task in inside if task["deleted_at"] is None]
     todo = ask.params.get("tasks")
     if live and todo is None:
-        user.invalid(ask, answer, "list with tasks", "/tasks")
+        user.invalid(ask, answer, "/tasks")
         return
     assert (answer.status_code, answer.content) == (204, b"")
     if live and todo == "trash":

@@ -58,7 +58,7 @@ def create(user: User, ask: Ask, answer: httpx.Response) -> None:
         # What is wrong without a look at what there is may be told first.
         user.problem(ask, answer, 409, *[422] * bool(wrong))
     elif wrong:
-        user.invalid(ask, answer, " ".join(wrong), *wrong)
+        user.invalid(ask, answer, *wrong)
     elif not refused(user, ask, answer, {**DEFAULTS, "id": sent.get("id", "")}, sent):
         assert answer.status_code == 201, answer.text
         at = user.change()
@@ -80,7 +80,7 @@ def update(user: User, ask: Ask, answer: httpx.Response) -> None:
         changes["metadata"] = merged(task["metadata"], changes["metadata"])
     wrong = broken({**task, **changes}) if changes.keys() & set(PLAN) else []
     if wrong:
-        user.invalid(ask, answer, " ".join(wrong), *wrong)
+        user.invalid(ask, answer, *wrong)
     elif not refused(user, ask, answer, task, changes):
         _change(user, ask, answer, task, changes)
 

@@ -62,16 +62,17 @@ def refused(user: User, ask: Ask, answer: httpx.Response, task: Row, changes: Ro
     """
     list_id, parent_id = changes.get("list_id"), changes.get("parent_id")
     if list_id not in {None, task["list_id"]} and list_id not in user.lists:
-        user.invalid(ask, answer, "no such list", "/list_id")
+        user.unknown(ask, answer, "/list_id")
     elif parent_id in {None, task["parent_id"]}:
         return False
     elif not is_live(user, parent_id):
-        user.invalid(ask, answer, "no such parent", "/parent_id")
+        user.unknown(ask, answer, "/parent_id")
     elif task["id"] in above(user, parent_id):
         user.problem(ask, answer, 409, slug="cycle")
         user.note(ask, "cycle")
     elif len([*above(user, parent_id)]) + height(user, task["id"]) > DEEPEST:
-        user.invalid(ask, answer, "too deep", "/parent_id")
+        user.invalid(ask, answer, "/parent_id")
+        user.note(ask, "too deep")
     else:
         return False
     return True
@@ -93,7 +94,7 @@ def move(user: User, ask: Ask, answer: httpx.Response) -> None:
     order = [other["id"] for other in beside]
     after = ask.body["after"] and ask.body["after"].lower()
     if after is not None and after not in order:
-        user.invalid(ask, answer, "not beside it", "/after")
+        user.unknown(ask, answer, "/after")
         return
     place = 0 if after is None else order.index(after) + 1
     before, beyond = beside[place - 1 : place], beside[place : place + 1]

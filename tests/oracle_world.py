@@ -12,6 +12,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -127,7 +128,7 @@ class World:
     Attributes:
         cursors: By cursor, the filters that it was made for, where it goes on, and who alone can tell what comes there.
         tags: By tag, whose listing it was and which.
-        words: By what is wrong, in which words it is told. They are the same for everybody.
+        words: By what is named, in which words it is told that there is no such thing for the one who asks.
         seen: What came about, by route: each status, and some more that must not have been missed.
     """
 
@@ -135,7 +136,7 @@ class World:
         self.users: list[User] = []
         self.cursors: dict[str, tuple[dict[str, Any], Any, str]] = {}
         self.tags: dict[str, tuple[Any, ...]] = {}
-        self.words: dict[str, Any] = {}
+        self.words: dict[tuple[str, str], Any] = {}
         self.seen: Counter[Seen] = Counter()
 
     def add(self, *, at_once: bool = False) -> User:
@@ -229,18 +230,17 @@ class User:
         if ask.fault == 422 and ask.pointer:
             assert any(error["pointer"].startswith(ask.pointer) for error in problem["errors"]), (ask, problem)
 
-    def invalid(self, ask: Ask, answer: httpx.Response, what: str, *pointers: str) -> None:
-        """Hold an answer against a 422 of the state, which names these members.
-
-        Args:
-            what: What is wrong. It is told in the same words whoever asks and whatever there is.
-        """
+    def invalid(self, ask: Ask, answer: httpx.Response, *pointers: str) -> None:
+        """Hold an answer against a 422 of the state, which names these members."""
         self.problem(ask, answer, 422)
-        errors = answer.json()["errors"]
-        assert [error["pointer"] for error in errors] == list(pointers), (ask, answer.text)
-        words = answer.json()["detail"], errors
-        assert self.world.words.setdefault(what, words) == words
-        self.note(ask, what)
+        assert [error["pointer"] for error in answer.json()["errors"]] == list(pointers), (ask, answer.text)
+        self.note(ask, " ".join(pointers))
+
+    def unknown(self, ask: Ask, answer: httpx.Response, pointer: str) -> None:
+        """Hold an answer against a 422 of what is not there for this user, which says the same whatever there is."""
+        self.invalid(ask, answer, pointer)
+        words = answer.json()["detail"], answer.json()["errors"]
+        assert self.world.words.setdefault((ask.resource, pointer), words) == words
 
     def find(self, ask: Ask, answer: httpx.Response, *, trashed: bool = False) -> Row | None:
         """What is asked for; None where the answer must be, and is, that there is none to be had."""
@@ -353,7 +353,7 @@ class Spacing:
     def place(self, row_id: str, position: str) -> str:
         self._seen[row_id] = position
         seen = [self._seen[one] for one in self._order if one in self._seen]
-        assert all(first < second for first, second in zip(seen, seen[1:], strict=False))
+        assert all(first < second for first, second in pairwise(seen))
         return position
 
 
