@@ -340,8 +340,9 @@ class UnitOfWork:
         if successor is not None and not completed and self._is_untouched(successor):
             self._erase(successor)
             values["next_id"] = None
-        if occurrence is not None:
-            values["next_id"] = self._continue(entry, occurrence)
+        if recurs and completed and successor is None:
+            # What once followed it may have been erased since.
+            values["next_id"] = None if occurrence is None else self._continue(entry, occurrence)
         return values["next_id"] if completed and recurs else None
 
     def _continue(self, entry: _Entry, occurrence: Occurrence) -> UUID:
