@@ -94,7 +94,7 @@ _KNOWN: tuple[type, ...] = (
 _KNOWN_CLAUSES = frozenset(
     {
         "_raw_columns", "_from_obj", "_setup_joins", "_where_criteria", "_having_criteria", "_group_by_clauses",
-        "_order_by_clauses", "_limit_clause", "_offset_clause", "_distinct", "_distinct_on", "_label_style", "_inline",
+        "_order_by_clauses", "_limit_clause", "_offset_clause", "_distinct", "_label_style", "_inline",
         "selects", "keyword", "table", "select", "_select_names", "_values", "_multi_values", "_post_values_clause",
         "_maintain_values_ordering", "include_insert_from_select_defaults", "_extra_froms", "_returning",
         "element", "name", "_cte_alias", "_restates", "recursive", "nesting",

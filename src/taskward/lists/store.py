@@ -8,7 +8,20 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import BigInteger, ColumnElement, Text, Uuid, bindparam, cast, delete, func, insert, null, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    null,
+    update,
+)
 from sqlmodel import select
 
 from taskward.database.documents import Member, Plain, json_object
@@ -271,7 +284,7 @@ def _any_task() -> Statement:
 
 @cache
 def _trash_tasks() -> Statement:
-    """Move the list's live tasks to the trash with those below them, each tree by itself."""
+    """Move the list's live tasks to the trash with those below them, each with the uppermost that is above it."""
     in_list = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
     above = select(_task.id).where(*in_list).subquery("above")
     joined = table_of(Task).outerjoin(above, above.c.id == _task.parent_id)
