@@ -10,8 +10,9 @@ from taskward.database.quoting import quote_identifier, quote_literal
 from taskward.database.roles import RoleNames
 from taskward.database.statements import Statement
 from taskward.tasks import store
-from taskward.tasks.models import TaskFilters
+from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
+from taskward.tasks.search import searchable
 
 # pgbench draws a task; its id and owner are computed from its number, as `data.make` numbers them.
 _TASK = "\\set k random(0, :tasks - 1)\n"
@@ -27,12 +28,17 @@ def operations() -> dict[str, tuple[Statement, dict[str, Any]]]:
         "title": quote_literal(created["title"]),
         "description": quote_literal(created["description"]),
         "completed": "false",
+        "folded_title": quote_literal(searchable(created["title"])),
+        "folded_description": quote_literal(searchable(created["description"])),
+        "most": "100000",
     }
+    title = changed["title"]
+    new_title = {"new_title": quote_literal(title), "new_folded_title": quote_literal(searchable(title))}
     found = {
-        "get": (store._get(conditional=False), {"id": _ID}),  # noqa: SLF001 - the store hands rows out, and not its statements
+        "get": (store._get(), {"id": _ID}),  # noqa: SLF001 - the store hands rows out, and not its statements
         "unchanged": (store._account(), {}),  # noqa: SLF001
-        "create": (store._add(), new),  # noqa: SLF001
-        "patch": (store._update(("title",), False), {"id": _ID, "new_title": quote_literal(changed["title"])}),  # noqa: SLF001
+        "create": (store._add(()), new),  # noqa: SLF001
+        "patch": (store._update(("title",), False), {"id": _ID, **new_title}),  # noqa: SLF001
         "complete": (store._toggle(False), {"id": _ID}),  # noqa: SLF001
     }
     for name, query in (("list", {}), ("filtered", {"completed": "false"})):

@@ -318,6 +318,21 @@ async def superuser(cluster: Cluster, template: str) -> AsyncIterator[asyncpg.Co
     await connection.close()
 
 
+async def rows_of(superuser: Superuser, user_id: str) -> list[tuple[str, str]]:
+    """Every row that is a user's, of every table that there is, as text."""
+    tables = await superuser.fetch(
+        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id'"
+        " WHERE c.relnamespace = 'taskward'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1"
+    )
+    return [
+        (table, row["x"])
+        for (table,) in tables
+        for row in await superuser.fetch(
+            f"SELECT x::text FROM taskward.{table} x WHERE user_id = $1 ORDER BY 1", user_id
+        )
+    ]
+
+
 def name_of(url: str) -> str:
     """The database that a URL names."""
     return unquote(urlsplit(url).path[1:])

@@ -15,7 +15,7 @@ from taskward.database import database as database_module
 from taskward.database.connections import connect
 from taskward.database.database import Database
 from taskward.identity import Owner
-from taskward.tasks.models import TaskFilters
+from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, connected, execute, name_of, opened

@@ -13,8 +13,10 @@ from sqlalchemy.dialects import postgresql
 from taskward.database.connections import Connection
 from taskward.database.roles import GRANTS
 from taskward.database.tables import OwnedTable, columns
-from taskward.tasks.models import EXAMPLE, Task, TaskCreate, TaskFilters, TaskRead, TaskReplace, TaskUpdate
+from taskward.tasks.filters import TaskFilters
+from taskward.tasks.models import EXAMPLE, TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.query import listing
+from taskward.tasks.table import Task
 from tests import asks, oracle
 from tests.conftest import User
 

@@ -26,7 +26,7 @@ from taskward.database.database import Database
 from taskward.database.dsn import AddressError, parse_address
 from taskward.database.migrate import migrate
 from taskward.identity import Owner
-from taskward.tasks.models import TaskFilters
+from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
 from tests.commands import start

@@ -14,7 +14,7 @@ from taskward.database.migrate import MigrationError, migrate
 from taskward.database.quoting import quote_identifier
 from taskward.database.roles import MissingPrivilegeError, RoleNames
 from taskward.identity import Owner
-from taskward.tasks.models import TaskFilters
+from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
 from tests.conftest import connected, execute, name_of, opened, write_task

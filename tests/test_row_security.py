@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -18,11 +19,23 @@ from taskward.identity import Owner
 from tests.conftest import Cluster, connected
 
 ROLES = RoleNames.of("taskward")
-TABLES = ("account", "task", "tombstone")
+# Those whose ids appear in paths.
+PROBED = ("list", "task")
+FUNCTIONS = tuple(f"{table}_exists" for table in PROBED)
+# What else a row of each table needs. That these are all tables is held against the catalogue below.
+ROWS = {
+    "account": ("clock", "1"),
+    "list": ("id, name, version", "gen_random_uuid(), 'x', 9"),
+    "task": ("id, title, folded_title, version", "gen_random_uuid(), 'x', 'x', 9"),
+    "tombstone": ("kind, id, version", "'task', gen_random_uuid(), 9"),
+    "stored_answer": ("key, request", "'key', '\\x00'"),
+    "imported_file": ("digest", "'\\x00'"),
+}
+TABLES = tuple(ROWS)
 
 
-async def counts(connection: Connection) -> list[int]:
-    return [await connection.fetchval(f"SELECT count(*) FROM taskward.{table}") for table in TABLES]
+async def counts(connection: Connection) -> set[int]:
+    return {await connection.fetchval(f"SELECT count(*) FROM taskward.{table}") for table in TABLES}
 
 
 # The catalogue. It is asked what there is, so that nothing can be added without being looked at here.
@@ -74,6 +87,7 @@ async def test_every_table_has_an_owner_save_those_that_are_listed(catalogue: Ca
     )
     tables, owned = {name for (name,) in rows}, await catalogue.owned()
     assert tables - owned == WITHOUT_OWNER
+    assert owned == ROWS.keys()
     assert tables == GRANTS.keys()
 
 
@@ -116,7 +130,8 @@ async def test_every_owned_table_has_the_owners_policy_and_no_other_save_the_pro
         " FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid"
     )
     expected = [(table, "owner", True, b"*", ["public"], OWNER, OWNER) for table in await catalogue.owned()]
-    assert sorted(rows) == sorted([*expected, ("task", "probe", True, b"r", [ROLES.probe], "true", None)])
+    expected += [(table, "probe", True, b"r", [ROLES.probe], "true", None) for table in PROBED]  # type: ignore[misc]
+    assert sorted(rows, key=str) == sorted(expected, key=str)
 
 
 async def test_every_key_begins_with_the_owner_and_every_table_has_one(catalogue: Catalogue):
@@ -206,13 +221,31 @@ async def test_the_requests_role_has_exactly_its_grants_in_the_whole_database(ca
         for verb, columns in verbs.items()
         for column in (columns or (None,))
     }
-    expected |= {("taskward", "USAGE", None, False), ("task_exists", "EXECUTE", None, False)}
+    expected |= {("taskward", "USAGE", None, False), *((name, "EXECUTE", None, False) for name in FUNCTIONS)}
     assert await granted(catalogue, ROLES.requests) == expected
 
 
-async def test_the_probe_role_may_read_ids_and_run_its_function_only(catalogue: Catalogue):
+async def test_no_right_is_on_a_whole_table_but_to_delete_and_none_changes_whose_a_row_is(catalogue: Catalogue):
+    whole = await catalogue.rows(
+        f"SELECT what, verb FROM ({_GRANTED}) g WHERE place {IN_SCHEMA} AND part IS NULL"
+        " AND grantee = (SELECT oid FROM pg_roles WHERE rolname = $1)", ROLES.requests,
+    )  # fmt: skip
+    assert set(whole) == {
+        ("taskward", "USAGE"), *((table, "DELETE") for table in TABLES), *((name, "EXECUTE") for name in FUNCTIONS),
+    }  # fmt: skip
+    fixed = {"user_id", "id", "created_at", "kind", "key", "request", "digest"}
+    changed = await catalogue.rows(
+        f"SELECT part FROM ({_GRANTED}) g WHERE place {IN_SCHEMA} AND verb = 'UPDATE' AND part = ANY ($2)"
+        " AND grantee = (SELECT oid FROM pg_roles WHERE rolname = $1)", ROLES.requests, sorted(fixed),
+    )  # fmt: skip
+    assert changed == []
+
+
+async def test_the_probe_role_may_read_ids_and_run_its_functions_only(catalogue: Catalogue):
     assert await granted(catalogue, ROLES.probe) == {
-        ("taskward", "USAGE", None, False), ("task", "SELECT", "id", False), ("task_exists", "EXECUTE", None, False),
+        ("taskward", "USAGE", None, False),
+        *((table, "SELECT", "id", False) for table in PROBED),
+        *((name, "EXECUTE", None, False) for name in FUNCTIONS),
     }  # fmt: skip
 
 
@@ -225,16 +258,16 @@ async def test_nobody_else_has_anything_in_the_schema(catalogue: Catalogue):
     assert await catalogue.rows("SELECT * FROM pg_default_acl") == []
 
 
-async def test_the_only_function_is_the_probes_which_is_fixed_and_belongs_to_the_probe_role(catalogue: Catalogue):
+async def test_the_only_functions_are_the_probes_which_are_fixed_and_belong_to_the_probe_role(catalogue: Catalogue):
     functions = await catalogue.rows(
         "SELECT pronamespace::regnamespace::text, oid::regprocedure::text, prorettype::regtype::text, prosecdef,"
         " proleakproof, proowner::regrole::text, proconfig FROM pg_proc"
-        f" WHERE pronamespace {IN_SCHEMA} OR prosecdef"
+        f" WHERE pronamespace {IN_SCHEMA} OR prosecdef ORDER BY 2"
     )
     assert functions == [
-        ("taskward", "taskward.task_exists(uuid)", "boolean", True, False, ROLES.probe,
-         ["search_path=pg_catalog, pg_temp"])
-    ]  # fmt: skip
+        ("taskward", f"taskward.{name}(uuid)", "boolean", True, False, ROLES.probe, ["search_path=pg_catalog, pg_temp"])
+        for name in FUNCTIONS
+    ]
 
 
 async def test_both_roles_have_no_attribute_own_nothing_more_and_are_member_of_nothing(catalogue: Catalogue):
@@ -245,12 +278,12 @@ async def test_both_roles_have_no_attribute_own_nothing_more_and_are_member_of_n
             " FROM pg_roles r WHERE rolname = $1", role,
         )  # fmt: skip
     owning = await catalogue.rows(
-        "SELECT refobjid::regrole::text, classid::regclass::text, objid = 'taskward.task_exists(uuid)'::regprocedure"
+        "SELECT refobjid::regrole::text, classid::regclass::text, objid::regprocedure::text"
         " FROM pg_shdepend WHERE deptype = 'o' AND refobjid::regrole::text = ANY ($1)"
-        " AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        " AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 3",
         [ROLES.requests, ROLES.probe],
     )
-    assert owning == [(ROLES.probe, "pg_proc", True)]
+    assert owning == [(ROLES.probe, "pg_proc", f"taskward.{name}(uuid)") for name in FUNCTIONS]
 
 
 async def test_the_login_role_keeps_no_way_into_the_probe_role(catalogue: Catalogue):
@@ -263,31 +296,76 @@ async def test_the_login_role_keeps_no_way_into_the_probe_role(catalogue: Catalo
 # What a role can do
 
 
-@pytest.mark.usefixtures("two_users")
+async def insert(connection: Connection, table: str, user_id: str) -> str:
+    columns, values = ROWS[table]
+    return await connection.execute(
+        f"INSERT INTO taskward.{table} (user_id, {columns}) VALUES ($1, {values}) ON CONFLICT DO NOTHING", user_id
+    )
+
+
+@pytest.fixture
+async def rows_of_two(superuser: Connection, two_users: tuple[str, str]) -> tuple[str, str]:
+    """The ids of two users who have a row or two in each table, and as many."""
+    for user_id in two_users:
+        for table in TABLES:
+            await insert(superuser, table, user_id)
+    return two_users
+
+
+@pytest.mark.usefixtures("rows_of_two")
 @pytest.mark.parametrize("setting", ["SELECT", "SELECT set_config('taskward.user_id', '', true)"])
 async def test_without_an_owner_no_row_is_seen(cluster: Cluster, template: str, setting: str):
     async with connected(cluster.url(template)) as login:
         for role in (f"SET LOCAL ROLE {ROLES.requests};", ""):  # the login role owns the tables
             async with login.transaction():
                 await login.execute(f"{role}{setting}")
-                assert await counts(login) == [0, 0, 0]
-
-
-@pytest.mark.parametrize("change", ["id = gen_random_uuid()", "user_id = 'x'", "created_at = now()"])
-async def test_what_must_not_change_cannot_be_changed(database: Database, two_users: tuple[str, str], change: str):
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for table"):
-        async with database.session(Owner(two_users[0])) as session:
-            await session._connection.execute(f"UPDATE taskward.task SET {change}")
+                assert await counts(login) == {0}
 
 
 @pytest.mark.parametrize("table", TABLES)
-async def test_nobodys_row_can_be_made_anothers_and_only_tasks_can_be_deleted(superuser: Connection, table: str):
+async def test_of_every_table_only_the_owners_rows_are_seen_changed_and_deleted(
+    superuser: Connection, database: Database, rows_of_two: tuple[str, str], table: str
+):
+    carol, dave = rows_of_two
+    theirs = f"SELECT x::text FROM taskward.{table} x WHERE user_id = $1 ORDER BY 1"
+    before, mine = await superuser.fetch(theirs, dave), await superuser.fetch(theirs, carol)
+    assert len(before) == len(mine) > 0
+    async with database.session(Owner(carol)) as session:
+        connection = session._connection
+        seen = await connection.fetch(f"SELECT user_id FROM taskward.{table}")
+        assert {row["user_id"] for row in seen} == {carol}
+        assert len(seen) == len(mine)
+        assert await connection.fetch(f"SELECT FROM taskward.{table} WHERE user_id = $1", dave) == []
+        changes = GRANTS[table].get("UPDATE", ())
+        for column in changes:
+            tag = await connection.execute(f"UPDATE taskward.{table} SET {column} = {column} WHERE user_id = $1", dave)
+            assert tag == "UPDATE 0", column
+            assert await connection.execute(f"UPDATE taskward.{table} SET {column} = {column}") == f"UPDATE {len(mine)}"
+        assert await connection.execute(f"DELETE FROM taskward.{table} WHERE user_id = $1", dave) == "DELETE 0"
+        assert await connection.execute(f"DELETE FROM taskward.{table}") == f"DELETE {len(mine)}"
+    assert await superuser.fetch(theirs, dave) == before
+
+
+@pytest.mark.parametrize("change", ["id = gen_random_uuid()", "user_id = 'x'", "created_at = now()"])
+@pytest.mark.parametrize("table", TABLES)
+async def test_what_must_not_change_cannot_be_changed(
+    database: Database, rows_of_two: tuple[str, str], table: str, change: str
+):
+    if change.startswith("id") and table not in {"task", "list", "tombstone"}:
+        change = {"stored_answer": "key = 'x'", "imported_file": "digest = ''"}.get(table, "epoch = gen_random_uuid()")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for table"):
+        async with database.session(Owner(rows_of_two[0])) as session:
+            await session._connection.execute(f"UPDATE taskward.{table} SET {change}")
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_nobodys_row_can_be_made_anothers_and_no_table_can_be_emptied(superuser: Connection, table: str):
     rights = await superuser.fetchrow(
         "SELECT has_column_privilege($1, $2, 'user_id', 'UPDATE'), has_table_privilege($1, $2, 'DELETE'),"
         " has_table_privilege($1, $2, 'TRUNCATE')", ROLES.requests, f"taskward.{table}",
     )  # fmt: skip
     assert rights is not None
-    assert tuple(rights) == (False, table == "task", False)
+    assert tuple(rights) == (False, True, False)
 
 
 @pytest.mark.parametrize(
@@ -295,10 +373,11 @@ async def test_nobodys_row_can_be_made_anothers_and_only_tasks_can_be_deleted(su
     [
         "SELECT * FROM taskward.alembic_version FOR UPDATE",
         "UPDATE taskward.alembic_version SET version_num = ''",
-        "TRUNCATE taskward.task",
-        "DELETE FROM taskward.account",
+        *(f"TRUNCATE taskward.{table}" for table in TABLES),
+        "DELETE FROM taskward.alembic_version",
+        *(f"ALTER TABLE taskward.{table} DISABLE ROW LEVEL SECURITY" for table in TABLES),
+        *(f"ALTER FUNCTION taskward.{name} SECURITY INVOKER" for name in FUNCTIONS),
         "CREATE TABLE taskward.mine (user_id text)",
-        "ALTER TABLE taskward.task DISABLE ROW LEVEL SECURITY",
         f"SET ROLE {ROLES.probe}",
     ],
 )
@@ -308,24 +387,61 @@ async def test_the_requests_role_may_not(database: Database, statement: str):
             await session._connection.execute(statement)
 
 
-async def test_no_row_of_another_can_be_inserted(database: Database, two_users: tuple[str, str]):
+@pytest.mark.parametrize("table", TABLES)
+async def test_no_row_of_another_can_be_inserted(database: Database, two_users: tuple[str, str], table: str):
     carol, dave = two_users
-    for table, columns, values in (
-        ("account", "clock", "1"), ("task", "id, title, version", "gen_random_uuid(), 'x', 9"),
-        ("tombstone", "id, version", "gen_random_uuid(), 9"),
-    ):  # fmt: skip
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
-            async with database.session(Owner(carol)) as session:
-                await session._connection.execute(
-                    f"INSERT INTO taskward.{table} (user_id, {columns}) VALUES ('{dave}', {values})"
-                )
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        async with database.session(Owner(carol)) as session:
+            await insert(session._connection, table, dave)
 
 
-@pytest.mark.usefixtures("two_users")
-async def test_the_probe_role_sees_ids_only(superuser: Connection):
+async def test_a_task_can_be_in_no_list_and_under_no_task_of_another(
+    superuser: Connection, database: Database, rows_of_two: tuple[str, str]
+):
+    carol, dave = rows_of_two
+    for column, table in (("list_id", "list"), ("parent_id", "task")):
+        stranger = await superuser.fetchval(f"SELECT id FROM taskward.{table} WHERE user_id = $1", dave)
+        for reference in (stranger, uuid4()):
+            with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
+                async with database.session(Owner(carol)) as session:
+                    await session._connection.execute(f"UPDATE taskward.task SET {column} = $1", reference)
+            assert refused.value.constraint_name == f"task_{column.removesuffix('_id')}"
+
+
+@pytest.mark.parametrize("table", PROBED)
+@pytest.mark.usefixtures("rows_of_two")
+async def test_the_probe_role_sees_ids_only(superuser: Connection, table: str):
     async with superuser.transaction():
         await superuser.execute(f"SET LOCAL ROLE {ROLES.probe}")
-        assert await superuser.fetchval("SELECT count(id) FROM taskward.task") >= 2
+        assert await superuser.fetchval(f"SELECT count(id) FROM taskward.{table}") >= 2
+        for column in GRANTS[table]["SELECT"]:
+            if column != "id":
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    async with superuser.transaction():
+                        await superuser.fetch(f"SELECT {column} FROM taskward.{table}")
+
+
+@pytest.mark.usefixtures("rows_of_two")
+async def test_the_probe_role_reads_no_other_table(superuser: Connection):
+    for table in (*(name for name in TABLES if name not in PROBED), "alembic_version"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with superuser.transaction():
-                await superuser.fetch("SELECT user_id FROM taskward.task")
+                await superuser.execute(f"SET LOCAL ROLE {ROLES.probe}")
+                await superuser.fetch(f"SELECT FROM taskward.{table}")
+
+
+@pytest.mark.parametrize("table", PROBED)
+async def test_the_probes_tell_of_one_id_whether_it_is_in_use_and_nothing_else(
+    superuser: Connection, database: Database, rows_of_two: tuple[str, str], table: str
+):
+    carol, dave = rows_of_two
+    other = next(name for name in PROBED if name != table)
+    of_table, of_other = [
+        await superuser.fetchval(f"SELECT id FROM taskward.{name} WHERE user_id = $1", dave) for name in (table, other)
+    ]
+    async with database.session(Owner(carol), read_only=True) as session:
+        told = [
+            await session._connection.fetchval(f"SELECT taskward.{table}_exists($1)", one)
+            for one in (of_table, of_other, uuid4(), None)
+        ]
+    assert told == [True, False, False, False]

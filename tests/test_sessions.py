@@ -19,7 +19,7 @@ from taskward.database.migrate import migrate
 from taskward.database.session import Session, Transaction
 from taskward.errors import OutcomeUnknown, Unavailable
 from taskward.identity import Owner
-from taskward.tasks.models import TaskFilters
+from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, connected, execute, name_of, opened, write_task

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -15,16 +15,24 @@ from taskward.database.database import Database, UnsafeRoleError
 from taskward.database.dsn import parse_address
 from taskward.database.quoting import quote_identifier
 from taskward.database.roles import _OWNER_ONLY, RoleNames
-from taskward.database.session import Transaction
-from taskward.errors import TaskForbidden
+from taskward.database.session import Session, Transaction
+from taskward.database.tables import OwnedTable
+from taskward.errors import Invalid, ListForbidden, ListNotFound, TagNotFound, TaskForbidden, TaskNotFound
 from taskward.identity import Owner
-from taskward.tasks import store
-from taskward.tasks.models import TaskFilters
+from taskward.lists import store as list_store
+from taskward.lists.models import ListCreate
+from taskward.lists.store import ListStore
+from taskward.tags import store as tag_store
+from taskward.tags.store import TagStore
+from taskward.tasks import statements, store
+from taskward.tasks.filters import TaskFilters
+from taskward.tasks.models import TaskCreate
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
-from tests.conftest import Cluster, execute, name_of, opened, write_task
+from tests.conftest import Cluster, Superuser, execute, name_of, opened, rows_of, write_task
 
-TABLES = ("account", "task", "tombstone")
+TABLES = sorted(table.name for table in OwnedTable.metadata.tables.values())
+PROBED = ("list", "task")
 UPDATES_ONLY = (
     "DROP POLICY owner ON taskward.{0};"
     f"CREATE POLICY owner ON taskward.{{0}} FOR UPDATE USING {_OWNER_ONLY} WITH CHECK {_OWNER_ONLY}"
@@ -41,24 +49,126 @@ async def test_policies_alone_keep_a_statement_that_forgot_its_owner_apart(datab
         assert await session._connection.execute("DELETE FROM taskward.task") == "DELETE 1"
 
 
-async def test_statements_alone_keep_users_apart_without_policies(cluster: Cluster, template: str, database: Database):
+Attempt = tuple[Callable[[Session], Any], str, tuple[Any, ...]]
+"""A store, its method and the arguments."""
+
+
+async def tried(session: Session, attempt: Attempt) -> Any:
+    store_of, method, arguments = attempt
+    return await getattr(store_of(session), method)(*arguments)
+
+
+def attempts(task: UUID, made: UUID, tag: str) -> Iterator[tuple[type[Exception], Attempt]]:
+    """Whatever can be tried with a stranger's task, list and tag, and what it must end with."""
+    for versions in (None, [1]):
+        for change in ({}, {"title": "x"}, {"completed": True}, {"tags": ["x"]}, {"parent_id": None}):
+            yield TaskForbidden, (TaskStore, "update", (task, change, versions))
+        for method in ("toggle", "trash", "restore", "erase"):
+            yield TaskForbidden, (TaskStore, method, (task, versions))
+        yield TaskForbidden, (TaskStore, "move", (task, {}, None, versions))
+        for change in ({}, {"name": "x"}):
+            yield ListForbidden, (ListStore, "update", (made, change, versions))
+        yield ListForbidden, (ListStore, "move", (made, None, versions))
+        for tasks in (None, "trash", "keep"):
+            yield ListForbidden, (ListStore, "remove", (made, tasks, versions))
+    yield TaskForbidden, (TaskStore, "get", (task,))
+    yield ListForbidden, (ListStore, "get", (made,))
+    yield TagNotFound, (TagStore, "remove", (tag,))
+    for name in (tag, "taken"):
+        yield TagNotFound, (TagStore, "rename", (tag, name))
+
+
+def references(mine: UUID, my_list: UUID, task: UUID, made: UUID) -> Iterator[Attempt]:
+    """Whatever can be tried to put a task of one's own under a stranger's or into a stranger's list."""
+    both: tuple[dict[str, Any], ...] = {"list_id": made}, {"parent_id": task}
+    for reference in both:
+        yield TaskStore, "add", (TaskCreate(title="x", **reference),)
+        yield TaskStore, "add", (TaskCreate(title="x", tags=["x"], **reference),)
+        yield TaskStore, "update", (mine, reference, None)
+        yield TaskStore, "move", (mine, reference, None, None)
+    yield TaskStore, "move", (mine, {}, task, None)
+    yield ListStore, "move", (my_list, made, None)
+
+
+async def furnished(database: Database, owner: Owner) -> tuple[UUID, UUID, UUID]:
+    """A task with a tag in a list, a part of it, and the list, made past HTTP."""
+    new_list = ListCreate(name="Secret list")
+    async with database.session(owner) as session:
+        await ListStore(session).add(new_list)
+        task = TaskCreate(title="Secret plan", list_id=new_list.id, tags=["secret"])
+        await TaskStore(session).add(task)
+        part = TaskCreate(title="Secret step", parent_id=task.id)
+        await TaskStore(session).add(part)
+    return task.id, part.id, new_list.id
+
+
+async def test_statements_alone_keep_users_apart_without_policies(
+    cluster: Cluster, template: str, database: Database, superuser: Superuser
+):
     carol, dave = Owner(f"carol-{secrets.token_hex(4)}"), Owner(f"dave-{secrets.token_hex(4)}")
-    theirs = await write_task(database, dave.user_id)
+    theirs, their_part, their_list = await furnished(database, dave)
     mine = await write_task(database, carol.user_id)
+    async with database.session(carol) as session:
+        my_list = (await ListStore(session).add(ListCreate(name="mine")))["id"]
+    before = await rows_of(superuser, dave.user_id)
     pool = Pool(parse_address(cluster.url(template, superuser=True)), 1)
     async with Transaction(pool, carol, None) as session:
         assert await session._connection.fetchval("SELECT count(*) FROM taskward.task") >= 2
-        tasks = TaskStore(session)
-        assert [row["id"] for row in await tasks.list(listing(TaskFilters()))] == [mine]
-        for attempt in (
-            tasks.get(theirs), tasks.update(theirs, {"title": "x"}, None), tasks.toggle(theirs, None),
-            tasks.trash(theirs, None), tasks.restore(theirs, None), tasks.erase(theirs, None), tasks.erase(theirs, [1]),
-        ):  # fmt: skip
-            with pytest.raises(TaskForbidden):
-                await attempt
+        for _ in range(2):
+            assert [row["id"] for row in await TaskStore(session).list(listing(TaskFilters()))] == [mine]
+            counted = listing(TaskFilters.model_validate({"count": "true", "sort": "due"}))
+            assert await TaskStore(session).count(counted) == 1
+            assert [row["id"] for row in await ListStore(session).list()] == [my_list]
+            assert [row["tag"] for row in await TagStore(session).list()] == [None]
+            for task in (theirs, their_part):
+                for problem, attempt in attempts(task, their_list, "secret"):
+                    with pytest.raises(problem):
+                        await tried(session, attempt)
+    for attempt in references(mine, my_list, theirs, their_list):
+        with pytest.raises(Invalid):
+            async with Transaction(pool, carol, None) as session:
+                await tried(session, attempt)
+    async with Transaction(pool, carol, None) as session:
+        # What works, works on one's own alone, although ids and tags are the same.
+        await TaskStore(session).add(TaskCreate(title="mine", id=theirs, tags=["secret"]))
+        await ListStore(session).add(ListCreate(name="mine", id=their_list))
+        await TagStore(session).rename("secret", "public")
+        await TaskStore(session).update(theirs, {"list_id": their_list, "tags": ["secret"]}, None)
+        await TaskStore(session).trash(theirs, None)
+        await TaskStore(session).restore(theirs, None)
+        await ListStore(session).move(their_list, None, None)
+        await ListStore(session).remove(their_list, "trash", None)
+        await TagStore(session).remove("secret")
+        await TaskStore(session).erase(theirs, None)
     await pool.close()
-    async with database.session(dave) as session:
-        assert (await TaskStore(session).get(theirs))["version"] == 1
+    assert await rows_of(superuser, dave.user_id) == before
+
+
+async def test_what_becomes_ones_own_while_it_is_looked_for_is_not_a_strangers(database: Database):
+    carol = Owner(f"carol-{secrets.token_hex(4)}")
+    new_task, new_list = TaskCreate(title="mine"), ListCreate(name="mine")
+
+    class LateSession(Session):
+        """One for which what it does not find is made at once, by another."""
+
+        async def fetch(self, statement: Any, **parameters: Any) -> Any:
+            rows = await super().fetch(statement, **parameters)
+            if not rows:
+                async with database.session(carol) as other:
+                    if parameters["id"] == new_task.id:
+                        await TaskStore(other).add(new_task)
+                    else:
+                        await ListStore(other).add(new_list)
+            return rows
+
+    async with database.session(carol) as session:
+        late = LateSession(session._connection, carol)
+        with pytest.raises(TaskNotFound):
+            await TaskStore(late).get(new_task.id)
+        with pytest.raises(ListNotFound):
+            await ListStore(late).get(new_list.id)
+        assert (await TaskStore(session).get(new_task.id))["version"] == 1
+        assert (await ListStore(session).get(new_list.id))["version"] == 2
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -84,17 +194,19 @@ async def test_without_its_row_security_the_service_does_not_start(new_database:
             pass
 
 
-async def test_a_probe_policy_for_everybody_is_refused(new_database: str):
-    await execute(new_database, "ALTER POLICY probe ON taskward.task TO PUBLIC")
-    with pytest.raises(UnsafeRoleError, match="task"):
+@pytest.mark.parametrize("table", PROBED)
+async def test_a_probe_policy_for_everybody_is_refused(new_database: str, table: str):
+    await execute(new_database, f"ALTER POLICY probe ON taskward.{table} TO PUBLIC")
+    with pytest.raises(UnsafeRoleError, match=f"not in force on {table};"):
         async with opened(new_database):
             pass
 
 
-async def test_a_policy_by_which_the_probe_role_could_write_is_refused(new_database: str):
+@pytest.mark.parametrize("table", PROBED)
+async def test_a_policy_by_which_the_probe_role_could_write_is_refused(new_database: str, table: str):
     probe = quote_identifier(RoleNames.of(name_of(new_database)).probe)
-    await execute(new_database, f"CREATE POLICY writes ON taskward.task FOR UPDATE TO {probe} USING (true)")
-    with pytest.raises(UnsafeRoleError, match="task"):
+    await execute(new_database, f"CREATE POLICY writes ON taskward.{table} FOR UPDATE TO {probe} USING (true)")
+    with pytest.raises(UnsafeRoleError, match=f"not in force on {table};"):
         async with opened(new_database):
             pass
 
@@ -109,28 +221,54 @@ async def test_reading_never_scans_the_table_with_a_generic_plan(cluster: Cluste
     await execute(
         cluster.url(name_of(new_database), superuser=True),
         "INSERT INTO taskward.account (user_id, clock) SELECT 'u' || n, 100 FROM generate_series(1, 200) n",
-        "INSERT INTO taskward.task (user_id, id, title, version) SELECT 'u' || n, gen_random_uuid(), 't', v"
-        " FROM generate_series(1, 200) n, generate_series(1, 100) v",
+        "INSERT INTO taskward.list (user_id, id, name, version) SELECT 'u' || n, gen_random_uuid(), 'l', v"
+        " FROM generate_series(1, 200) n, generate_series(1, 20) v",
+        "INSERT INTO taskward.task (user_id, id, title, folded_title, version) SELECT 'u' || n, gen_random_uuid(),"
+        " 't', 't', v FROM generate_series(1, 200) n, generate_series(1, 100) v",
         "ANALYZE",
     )
     first = listing(TaskFilters())
-    second = listing(TaskFilters(cursor=first.next_cursor(uuid4())))
-    statements: dict[str, tuple[Any, str]] = {
-        "get": (store._get(conditional=False), f"'u1', '{uuid4()}'"),
-        "list": (first.statement, "'u1', 51"),
-        "next page": (second.statement, f"'u1', '{uuid4()}', 51"),
+    second = listing(TaskFilters(cursor=first.next_cursor({"id": uuid4()})))
+    one, many = {"id": uuid4()}, {"ids": [uuid4()]}
+    # By one id, by one owner, and what goes from task to task, which has more than one scan.
+    found: dict[str, tuple[Any, dict[str, Any]]] = {
+        "get": (store._get(), one),
+        "list": (first.statement, first.parameters),
+        "next page": (second.statement, second.parameters),
+        "with subtasks": (statements.load_with_subtasks(), many),
+        "ancestors": (statements.load_ancestors(), many),
+        "siblings": (statements.load_siblings(None, True), {**many, "parent_id": uuid4()}),
+        "tags in use": (statements.tags_in_use(), {}),
+        "some": (statements.read_rows(), many),
+        "tags": (tag_store._all(), {}),
+        "one list": (list_store._get(), one),
+        "lists": (list_store._all(), {}),
+        "lists of a task": (statements.existing_lists(), many),
     }
     async with opened(new_database) as database:
-        for name, (statement, arguments) in statements.items():
+        for number, (name, (statement, parameters)) in enumerate(found.items()):
             async with database.session(Owner("u1")) as session:
                 connection = session._connection
-                await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan; DEALLOCATE ALL")
-                await connection.execute(f"PREPARE p AS {statement.sql}")
-                plan = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE p ({arguments})"))
-                (scan,) = (node for node in _nodes(plan[0]["Plan"]) if node.get("Relation Name") == "task")
-                assert scan["Node Type"] == "Index Scan", name
-                # One task is found by either of the indexes that its id is in; a page only by its owner.
-                assert scan["Index Name"] in ({"task_pkey", "task_id"} if name == "get" else {"task_pkey"}), name
+                await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+                await connection.execute(f"PREPARE p{number} AS {statement.sql}")
+                arguments = ", ".join(map(_literal, statement.arguments("u1", parameters)))
+                explain = f"EXPLAIN (FORMAT JSON) EXECUTE p{number} ({arguments})"
+                plan = json.loads(await connection.fetchval(explain))
+                scans = [node for node in _nodes(plan[0]["Plan"]) if node.get("Relation Name") in {"task", "list"}]
+                assert scans, name
+                assert [scan["Node Type"] for scan in scans if "Seq" in scan["Node Type"]] == [], name
+                if name in {"get", "list", "next page"}:
+                    (scan,) = scans
+                    assert scan["Node Type"] == "Index Scan", name
+                    # One task is found by either of the indexes that its id is in; a page only by its owner.
+                    allowed = {"task_pkey", "task_id"} if name == "get" else {"task_pkey"}
+                    assert scan["Index Name"] in allowed, name
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(map(_literal, value))}]::uuid[]"
+    return str(value) if isinstance(value, int) else f"'{value}'"
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
+    JSON,
     Alias,
+    BigInteger,
+    Boolean,
+    Date,
+    DateTime,
     Delete,
     Dialect,
     Exists,
@@ -26,6 +32,7 @@ from sqlalchemy import (
     Table,
     Text,
     Update,
+    Uuid,
     bindparam,
 )
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
@@ -51,6 +58,7 @@ from sqlalchemy.sql.selectable import (
     SelectStatementGrouping,
     TableValuedAlias,
 )
+from sqlalchemy.types import NullType
 
 from taskward.database.quoting import quote_literal
 from taskward.database.roles import SCHEMA
@@ -101,6 +109,8 @@ _KNOWN_CLAUSES = frozenset(
         "_annotations", "_propagate_attrs", "dialect_options",
     }
 )  # fmt: skip
+# A type's name is written as it says itself.
+_KNOWN_TYPES = frozenset({BigInteger, Boolean, Date, DateTime, Integer, JSON, NullType, Text, Uuid})
 # A function can hide a statement in its arguments (query_to_xml), or change who the owner is (set_config).
 _KNOWN_FUNCTIONS = frozenset(
     {
@@ -221,6 +231,8 @@ def _check_element(element: Any) -> None:
     of_function = isinstance(element, TableValuedAlias) and isinstance(element.element, FunctionElement)
     if isinstance(element, Alias) and not (isinstance(element.element, Table) or of_function):
         raise UnscopedStatementError(f"an alias of {type(element.element).__name__} cannot be checked for its owner")
+    for yielded in element.c if isinstance(element, TableValuedAlias) else ():
+        _check_yielded(yielded)
     if isinstance(element, elements.Cast) and type(element.type) is not Text:
         raise UnscopedStatementError(f"a cast to {element.type!r} is not known to be harmless")
     if isinstance(element, SelectBase | CTE | Insert | Update | Delete):
@@ -230,6 +242,14 @@ def _check_element(element: Any) -> None:
     if any(isinstance(getattr(element, part, None), custom_op) for part in ("operator", "modifier")):
         raise UnscopedStatementError("an operator's text cannot be checked for its owner")
     _check_name(element)
+
+
+def _check_yielded(yielded: Any) -> None:
+    """Check a column of what a function yields, whose name and type are written whether or not anybody reads it."""
+    kind = yielded.type.item_type if type(yielded.type) is ARRAY else yielded.type
+    if type(kind) not in _KNOWN_TYPES or getattr(kind, "collation", None) not in {None, "C"}:
+        raise UnscopedStatementError(f"a column of {kind!r} is not known to be harmless")
+    _check_name(yielded)
 
 
 def _check_name(element: Any) -> None:

@@ -209,7 +209,8 @@ class ListStore:
     async def _miss(self, list_id: UUID) -> NoReturn:
         row = await self._session.fetch_one(_probe(), id=list_id)
         assert row is not None, "the probe always has a row"  # noqa: S101
-        raise ListForbidden if row["exists"] else ListNotFound
+        # It may have become the owner's since it was looked for.
+        raise ListForbidden if row["exists"] and row["mine"] is None else ListNotFound
 
 
 def _position(source: Any) -> ColumnElement[str]:
@@ -323,4 +324,7 @@ def _many(numbered: Any, values: dict[str, Any]) -> Statement:
 
 @cache
 def _probe() -> Statement:
-    return compile_statement(select(func.taskward.list_exists(_ID).label("exists")).where(OWNER.is_not(None)))
+    mine = select(_list.id).where(*_MINE).subquery("mine")
+    anyones = select(func.taskward.list_exists(_ID).label("exists")).subquery("anyones")
+    row = select(mine.c.id.label("mine"), anyones.c.exists)
+    return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None))))

@@ -72,7 +72,7 @@ class TagStore:
 
 
 def _json(tag: Any, live: Any) -> ColumnElement[str]:
-    return json_object({"name": tag, "tasks": live}).label("tag")
+    return json_object({"name": tag, "tasks": live})
 
 
 @cache
@@ -96,7 +96,7 @@ def _get() -> Statement:
     live = func.count(case((_task.deleted_at.is_(None), _task.id))).label("tasks")
     counted = select(live, func.count(_task.id).label("used")).where(*_TAGGED).subquery("counted")
     return compile_statement(
-        select(_json(_TAG, counted.c.tasks), (counted.c.used > 0).label("used")).where(OWNER.is_not(None))
+        select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None))
     )
 
 
