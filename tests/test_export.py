@@ -258,12 +258,12 @@ async def test_an_export_takes_no_more_memory_for_more_tasks(database: Database,
     assert large < 5_000_000
 
 
-TODOIST = """TYPE,CONTENT,DESCRIPTION,PRIORITY,INDENT,AUTHOR,RESPONSIBLE,DATE,DATE_LANG,TIMEZONE
+TODOIST = b"""TYPE,CONTENT,DESCRIPTION,PRIORITY,INDENT,AUTHOR,RESPONSIBLE,DATE,DATE_LANG,TIMEZONE
 section,Shop,,,,,,,,
 task,Buy milk @food,The blue one,1,1,Ann (1),Bob (2),2026-12-24,en,Europe/Berlin
 task,Which one?,,4,2,,,,,
 note,Ask Ann,,,,,,,,
-""".encode()
+"""
 VIKUNJA = json.dumps(
     [
         {

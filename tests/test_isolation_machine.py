@@ -163,11 +163,6 @@ def test_whatever_users_do_each_answer_is_expected_and_nobody_elses_rows_move(cl
                 suppress_health_check=list(HealthCheck),
             ),
         )
-    import os, pprint  # TMP
-
-    if os.environ.get("SHOW"):
-        pprint.pprint(sorted(tried.seen.items(), key=str))
-        print(len(tried.steps))
     assert len(tried.steps) >= sized(150, 2000)
     if sized(0, 1):
         assert missed(tried.seen) == []

@@ -11,7 +11,6 @@ import asyncpg
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Integer,
     Text,
     Uuid,
     bindparam,
