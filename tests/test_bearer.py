@@ -8,11 +8,11 @@ from urllib.parse import quote
 import httpx
 import pytest
 from fastapi import FastAPI
-from uuid_utils.compat import uuid7
 
 from tests.conftest import User, make_token
 from tests.raw import Answer, exchange, request
-from tests.test_isolation_http import INVALID, ROUTES, body_of
+from tests.test_isolation_http import INVALID
+from tests.walk import ROUTES, body_of, target_of
 
 ME = "/api/v1/me"
 TASKS = "/api/v1/tasks"
@@ -34,10 +34,6 @@ QUERIES = ("access_token={}", "token={}", "authorization=Bearer%20{}", "jwt={}",
 
 def filled(pattern: str, value: str) -> str:
     return pattern.replace("{}", value)
-
-
-def target_of(path: str) -> str:
-    return re.sub(r"\{\w+\}", str(uuid7()), path)
 
 
 async def me(base_url: str, *values: str | bytes) -> Answer:

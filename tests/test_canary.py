@@ -22,7 +22,8 @@ from uuid_utils.compat import uuid7
 from taskward.app import create_app
 from tests.conftest import NO_TLS, Cluster, execute, make_settings, make_token, name_of, serving
 from tests.services import BASE_ENVIRONMENT, Service, eventually
-from tests.test_isolation_http import ROUTES, bad_tokens, body_of
+from tests.test_isolation_http import bad_tokens
+from tests.walk import ROUTES, body_of
 
 TASKS = "/api/v1/tasks"
 

@@ -156,18 +156,19 @@ async def test_one_waits_for_the_first_but_not_for_ever(
 
 
 async def test_one_that_waited_for_a_request_that_failed_is_carried_out(alice: User, database: Database):
-    waiting = None
-    try:
+    waiting: list[asyncio.Task[httpx.Response]] = []
+
+    async def fail() -> None:
         async with database.session(Owner(alice.id)) as session:
             await AnswerStore(session).claim("a-key", b"other")
-            waiting = asyncio.create_task(post(alice))
+            waiting.append(asyncio.create_task(post(alice)))
             await asyncio.sleep(0.2)
-            assert not waiting.done()
-            raise RuntimeError("rolled back")
-    except RuntimeError:
-        pass
-    assert waiting is not None
-    assert (await waiting).status_code == 201
+            assert not waiting[0].done()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    assert (await waiting[0]).status_code == 201
     assert await titles(alice) == ["Once"]
 
 
@@ -191,7 +192,7 @@ async def test_every_post_takes_a_key(app: FastAPI, alice: User):
 
 async def test_each_kind_of_post_is_carried_out_once(alice: User):
     task = (await post(alice, key="1")).json()
-    others = [
+    others: list[tuple[str, str, dict[str, Any]]] = [
         ("2", "/api/v1/lists", {"json": {"name": "Home"}}),
         ("3", f"{TASKS}/{task['id']}/move", {"json": {"after": None}}),
         ("4", f"{TASKS}/batch", {"json": {"operations": [{"op": "create", "task": {"title": "Other"}}]}}),

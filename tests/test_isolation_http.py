@@ -9,14 +9,15 @@ import re
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
+from taskward.tasks.filters import SORTS
 from taskward.tasks.routes import router
 from taskward.web.middleware import BASE_PATH
 from taskward.web.routing import SessionRoute
@@ -30,28 +31,40 @@ from tests.conftest import (
     make_settings,
     make_token,
     name_of,
+    rows_of,
     serving,
 )
-
-ROUTES = sorted(
-    (method, route.path)
-    for route in create_app(make_settings("postgresql://nobody@localhost/none")).routes
-    if isinstance(route, APIRoute) and route.path.startswith(BASE_PATH)
-    for method in route.methods or ()
+from tests.walk import (
+    BODIES,
+    LIST,
+    LISTS,
+    OF_A_LIST,
+    OF_A_TAG,
+    OF_A_TASK,
+    OF_AN_ID,
+    PROBLEMS,
+    QUERIES,
+    REFERENCES,
+    REFERRING,
+    ROUTES,
+    TAGS,
+    TASK,
+    TASKS,
+    body_of,
+    furnish,
+    model_of,
+    parameters_of,
+    problems_of,
+    queries_of,
+    query_of,
+    target_of,
 )
-OF_A_TASK = [(method, path) for method, path in ROUTES if "{" in path]
+
 OPEN = {"/healthz", "/readyz", "/docs", "/docs/start.js", "/docs/assets/{name}", "/openapi.json", "/problems/{slug}"}
 INVALID = (
     'Bearer error="invalid_token", '
     'error_description="The access token is expired, malformed or not issued for this service"'
 )
-BODIES = {"POST": {"title": "x"}, "PATCH": {"title": "x"}, "PUT": {"title": "x"}}
-
-
-def body_of(method: str, path: str) -> Any:
-    if path.endswith("/complete"):
-        return {"completed": True}
-    return None if path.endswith("/restore") else BODIES.get(method)
 
 
 def unsigned(user_id: str) -> str:
@@ -81,7 +94,8 @@ def bad_tokens(user_id: str) -> dict[str, str]:
 
 def test_the_walk_has_every_route_and_all_run_by_the_same_class():
     app = create_app(make_settings("postgresql://nobody@localhost/none"))
-    assert len(ROUTES) >= 9
+    assert len(ROUTES) >= 20
+    assert BODIES.keys() | QUERIES.keys() <= set(ROUTES)
     for route in app.routes:
         path = getattr(route, "path", None)
         if path in OPEN:
@@ -91,11 +105,23 @@ def test_the_walk_has_every_route_and_all_run_by_the_same_class():
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_every_path_and_every_reference_is_of_a_kind_that_is_walked(method: str, path: str):
+    assert len(parameters_of(path)) <= 1
+    assert set(parameters_of(path)) <= {*PROBLEMS, "tag"}
+    model = model_of(method, path)
+    if (method, path) in BODIES:
+        assert model is not None
+    for name, member in getattr(model, "model_fields", {}).items():
+        if "UUID" in repr(member.annotation):
+            assert name == "id" or name in REFERENCES, name
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_without_a_good_token_it_is_401_and_no_database(
     app: FastAPI, alice: User, nobody: httpx.AsyncClient, method: str, path: str
 ):
     task = await alice.create()
-    url = re.sub(r"\{\w+\}", task["id"], path)
+    url = target_of(path, task["id"], query=query_of(method, path), user_id=alice.id)
     before = app.state.database.pool.acquired
     for headers in (
         {},
@@ -129,7 +155,7 @@ def test_a_token_for_another_audience_or_of_another_issuer_is_401(strict: tuple[
 
     def send(claims: dict[str, Any]) -> httpx.Response:
         headers = {"Authorization": f"Bearer {make_token('alice', **claims)}"}
-        target = url + re.sub(r"\{\w+\}", str(uuid7()), path)
+        target = url + target_of(path, query=query_of(method, path), user_id="alice")
         return httpx.request(method, target, headers=headers, json=body_of(method, path), verify=NO_TLS)
 
     before = app.state.database.pool.acquired
@@ -162,7 +188,7 @@ async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluste
                     *(
                         client.request(
                             method,
-                            path.replace("{task_id}", str(uuid7())),
+                            target_of(path, query=query_of(method, path), user_id="alice"),
                             headers={"Authorization": f"Bearer {token}"} if token else {},
                             json=body_of(method, path),
                         )
@@ -179,55 +205,193 @@ async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluste
             assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
 
 
-async def rows_of(superuser: Superuser, user: User) -> list[Any]:
-    rows = []
-    for table in ("account", "task", "tombstone"):
-        rows += await superuser.fetch(f"SELECT x::text FROM taskward.{table} x WHERE user_id = $1 ORDER BY 1", user.id)
-    return rows
-
-
 @pytest.mark.parametrize(("method", "path"), OF_A_TASK)
 async def test_a_strangers_task_is_403_whether_live_or_trashed_and_stays_as_it_is(
     alice: User, bob: User, superuser: Superuser, method: str, path: str
 ):
-    live, trashed = await alice.create("Secret plan", completed=True), await alice.create("Secret past")
-    await alice.trash(trashed["id"])
-    before = await rows_of(superuser, alice)
+    await stays_as_it_is(alice, bob, superuser, method, path)
+
+
+@pytest.mark.parametrize(("method", "path"), OF_A_LIST)
+async def test_a_strangers_list_is_403_and_stays_as_it_is(
+    alice: User, bob: User, superuser: Superuser, method: str, path: str
+):
+    await stays_as_it_is(alice, bob, superuser, method, path)
+
+
+async def stays_as_it_is(alice: User, bob: User, superuser: Superuser, method: str, path: str) -> None:
+    hers = await furnish(alice)
+    before = await rows_of(superuser, alice.id)
+    forbidden, _ = problems_of(path)
     for account in (False, True):
         if account:
-            await bob.create()
-        for task in (live, trashed):
-            for query in ("", "?permanent=true") if method == "DELETE" else ("",):
-                url = re.sub(r"\{\w+\}", task["id"], path) + query
+            await furnish(bob)
+        his = await rows_of(superuser, bob.id)
+        for one in hers.ids_of(path).values():
+            for query in queries_of(method, path):
+                for headers in ({}, {"If-Match": "*"}):
+                    url = target_of(path, one, query=query)
+                    response = await bob.http.request(method, url, json=body_of(method, path), headers=headers)
+                    assert response.status_code == 403
+                    assert response.json()["type"] == f"/problems/{forbidden.slug}"
+                    assert "Secret" not in response.text
+                    assert alice.id not in response.text
+        assert await rows_of(superuser, bob.id) == his
+    assert await rows_of(superuser, alice.id) == before
+
+
+@pytest.mark.parametrize(("method", "path"), OF_AN_ID)
+async def test_an_id_of_another_kind_is_404(alice: User, bob: User, superuser: Superuser, method: str, path: str):
+    """A list's id is no task's, whoever's it is."""
+    hers, his = await furnish(alice), await furnish(bob)
+    before = await rows_of(superuser, alice.id), await rows_of(superuser, bob.id)
+    others = [ids for belongings in (hers, his) for ids in (belongings.task_ids, belongings.list_ids)]
+    _, not_found = problems_of(path)
+    for ids in others:
+        if ids.keys() != hers.ids_of(path).keys():
+            for one in ids.values():
+                url = target_of(path, one, query=query_of(method, path))
                 response = await bob.http.request(method, url, json=body_of(method, path))
-                assert response.status_code == 403
-                assert response.json()["type"] == "/problems/forbidden"
-                assert "Secret" not in response.text
-                assert alice.id not in response.text
-    assert await rows_of(superuser, alice) == before
+                assert (response.status_code, response.json()["type"]) == (404, f"/problems/{not_found.slug}")
+    assert (await rows_of(superuser, alice.id), await rows_of(superuser, bob.id)) == before
 
 
-@pytest.mark.parametrize(("method", "path"), OF_A_TASK)
+@pytest.mark.parametrize(("method", "path"), OF_AN_ID)
 async def test_an_unknown_id_and_what_is_no_uuid_are_404(alice: User, app: FastAPI, method: str, path: str):
-    unknown = await alice.http.request(method, re.sub(r"\{\w+\}", str(uuid7()), path), json=body_of(method, path))
-    assert (unknown.status_code, unknown.json()["type"]) == (404, "/problems/task-not-found")
+    _, not_found = problems_of(path)
+    expected = 404, f"/problems/{not_found.slug}"
+    for query in queries_of(method, path):
+        unknown = await alice.http.request(method, target_of(path, query=query), json=body_of(method, path))
+        assert (unknown.status_code, unknown.json()["type"]) == expected
     before = app.state.database.pool.acquired
     for no_id in ("x", "1", "null", "%20", "..%00", "0" * 36, "🙈", "'; --"):
         url = re.sub(r"\{\w+\}", no_id, path)
         response = await alice.http.request(method, url, json=body_of(method, path))
-        assert (response.status_code, response.json()["type"]) == (404, "/problems/task-not-found"), no_id
+        assert (response.status_code, response.json()["type"]) == expected, no_id
     assert app.state.database.pool.acquired == before
 
 
+@pytest.mark.parametrize(("method", "path"), OF_A_TAG)
+async def test_anothers_tag_is_404_as_one_that_nobody_has_and_stays_as_it_is(
+    alice: User, bob: User, superuser: Superuser, method: str, path: str
+):
+    hers = await furnish(alice)
+    before = await rows_of(superuser, alice.id)
+    for account in (False, True):
+        if account:
+            await bob.create(tags=["His tag"])
+        told = set()
+        for tag in (hers.tag, "Nobody's tag", "x" * 51, "\t"):
+            sent = {"json": body_of(method, path), "headers": {"X-Request-Id": "the-same"}}
+            response = await bob.http.request(method, target_of(path, tag), **sent)
+            problem = response.json()
+            assert problem.pop("instance").startswith(f"{TAGS}/")
+            told.add(json.dumps([response.status_code, problem]))
+        assert len(told) == 1
+        assert '"/problems/tag-not-found"' in told.pop()
+    assert await rows_of(superuser, alice.id) == before
+
+
+@pytest.mark.parametrize(("method", "path"), OF_A_TAG)
+async def test_a_tag_that_both_have_is_changed_on_ones_own_tasks_alone(
+    alice: User, bob: User, superuser: Superuser, method: str, path: str
+):
+    hers = await furnish(alice)
+    before = await rows_of(superuser, alice.id)
+    await furnish(bob)
+    response = await bob.http.request(method, target_of(path, hers.tag), json=body_of(method, path))
+    assert response.status_code in {200, 204}
+    assert hers.tag not in (await bob.http.get(TAGS)).text
+    assert await rows_of(superuser, alice.id) == before
+    assert (await alice.http.get(TAGS)).json() == [{"name": hers.tag, "tasks": 1}]
+
+
+def test_every_way_to_name_another_row_is_walked():
+    placing = (("POST", TASKS), ("PATCH", TASK), ("PUT", TASK), ("POST", f"{TASK}/move"))
+    moving = (("POST", f"{TASK}/move"), ("POST", f"{LIST}/move"))
+    expected = {(route, name) for route in placing for name in ("list_id", "parent_id")}
+    assert set(REFERRING) >= expected | {(route, "after") for route in moving}
+
+
+@pytest.mark.parametrize(("route", "name"), REFERRING, ids=str)
+async def test_a_reference_to_a_strangers_row_is_422_in_the_same_bytes_as_one_to_nothing(
+    alice: User, bob: User, superuser: Superuser, route: tuple[str, str], name: str
+):
+    method, path = route
+    hers = await furnish(alice)
+    # A stranger's of either kind, and what is nobody's.
+    named = {**hers.task_ids, **hers.list_ids, "unknown": str(uuid7()), "of no time": str(uuid4())}
+    hers_before = await rows_of(superuser, alice.id)
+    for account in (False, True):
+        if "{" in path or account:
+            his = await furnish(bob)
+            url = target_of(path, next(iter(his.ids_of(path).values())))
+        else:
+            url = path
+        before = await rows_of(superuser, bob.id)
+        # A task that has tags is written in another way than one that has none.
+        for more in ({}, {"tags": ["Secret tag"]}, {"title": "x"}, {"completed": True}):
+            if not more.keys() <= model_of(method, path).model_fields.keys():
+                continue
+            told = {}
+            for kind, reference in named.items():
+                body = {**body_of(method, path), **more, name: reference}
+                response = await bob.http.request(method, url, json=body, headers={"X-Request-Id": "the-same"})
+                assert response.status_code == 422, (kind, response.text)
+                errors = response.json()["errors"]
+                assert [(error["in"], error["pointer"]) for error in errors] == [("body", f"/{name}")]
+                assert reference not in response.text
+                told[kind] = response.content, {n: v for n, v in response.headers.items() if n != "date"}
+            assert len({content for content, _ in told.values()}) == 1, told
+            assert all(headers == told["unknown"][1] for _, headers in told.values())
+        assert await rows_of(superuser, bob.id) == before
+    assert await rows_of(superuser, alice.id) == hers_before
+
+
+@pytest.mark.parametrize(("method", "path"), [*OF_AN_ID, *OF_A_TAG])
+async def test_what_has_the_same_id_is_written_on_ones_own_side_alone(
+    alice: User, bob: User, superuser: Superuser, method: str, path: str
+):
+    """Both have a list, a task, a part of it, and a tag of the same ids and names."""
+    of_list, task, part = (str(uuid7()) for _ in range(3))
+    for user in (alice, bob):
+        made = await user.http.post(LISTS, json={"id": of_list, "name": f"List of {user.id}"})
+        assert made.status_code == 201
+        await user.create(f"Task of {user.id}", id=task, list_id=of_list, tags=["tag"])
+        await user.create(f"Part of {user.id}", id=part, parent_id=task)
+    before = await rows_of(superuser, alice.id)
+    value = {"task_id": task, "list_id": of_list, "tag": "tag"}[parameters_of(path)[0]]
+    url = target_of(path, value, query=query_of(method, path))
+    response = await bob.http.request(method, url, json=body_of(method, path))
+    assert response.status_code in {200, 204}, response.text
+    assert alice.id not in response.text
+    assert await rows_of(superuser, alice.id) == before
+
+
 async def test_no_listing_shows_a_strangers_task(alice: User, bob: User, superuser: Superuser):
-    task = await alice.create("Secret plan")
-    await alice.trash((await alice.create("Secret past"))["id"])
-    before = await rows_of(superuser, alice)
-    for query in ("", "?deleted=true", "?completed=false", "?limit=200"):
-        assert (await bob.http.get(f"{router.prefix}{query}")).json() == []
-    his = await bob.create("His", id=task["id"])
+    hers = await furnish(alice)
+    before = await rows_of(superuser, alice.id)
+    queries = (
+        "", "?deleted=true", "?completed=false", "?limit=200", "?count=true", f"?list_id={hers.list['id']}",
+        f"?parent_id={hers.task['id']}", "?parent_id=none", "?tag=Secret%20tag", "?q=secret", "?q=-nothing",
+        "?priority=urgent", "?overdue=true", "?due_before=2027-01-01", "?due_after=2000-01-01",
+        "?updated_since=2000-01-01", "?created_since=2000-01-01",
+        *(f"?sort={down}{name}" for name in SORTS for down in ("", "-")),
+    )  # fmt: skip
+    for query in queries:
+        response = await bob.http.get(f"{router.prefix}{query}")
+        assert (response.status_code, response.json()) == (200, [])
+        assert response.headers.get("x-total-count", "0") == "0"
+    for path in (LISTS, TAGS):
+        assert (await bob.http.get(path)).json() == []
+    his = await bob.create("His", id=hers.task["id"], tags=[hers.tag])
+    of_his = (await bob.http.post(LISTS, json={"id": hers.list["id"], "name": "His"})).json()
     assert (await bob.http.get(router.prefix)).json() == [his]
-    assert await rows_of(superuser, alice) == before
+    assert (await bob.http.get(LISTS)).json() == [of_his]
+    assert (await bob.http.get(TAGS)).json() == [{"name": hers.tag, "tasks": 1}]
+    for query in (f"?list_id={hers.list['id']}", f"?parent_id={hers.task['id']}", "?deleted=true"):
+        assert (await bob.http.get(f"{router.prefix}{query}")).json() == []
+    assert await rows_of(superuser, alice.id) == before
 
 
 async def test_a_live_task_is_restored_without_a_change_whatever_is_in_a_strangers_trash(
@@ -236,9 +400,9 @@ async def test_a_live_task_is_restored_without_a_change_whatever_is_in_a_strange
     task = await alice.create("Secret past")
     await alice.trash(task["id"])
     his = await bob.create("His", id=task["id"])
-    before = await rows_of(superuser, alice), await rows_of(superuser, bob)
+    before = await rows_of(superuser, alice.id), await rows_of(superuser, bob.id)
     assert (await bob.http.post(f"{router.prefix}/{his['id']}/restore")).json() == his
-    assert (await rows_of(superuser, alice), await rows_of(superuser, bob)) == before
+    assert (await rows_of(superuser, alice.id), await rows_of(superuser, bob.id)) == before
 
 
 @pytest.mark.parametrize(

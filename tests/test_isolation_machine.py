@@ -21,7 +21,7 @@ from tests.conftest import NO_TLS, Cluster, make_settings, name_of, serving
 from tests.oracle import FILTERS, LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, User, World
 from tests.oracle_listing import SORTS
 from tests.sizes import sized
-from tests.test_isolation_http import ROUTES
+from tests.walk import ROUTES
 
 USERS = 4
 STEPS = 50

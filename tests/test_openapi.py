@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from taskward.account.routes import Me
+from taskward.account.models import Me
 from taskward.errors import every_problem
 from taskward.lists.models import ListCreate, ListMove, ListRead, ListUpdate
 from taskward.tags.models import TagRead, TagRename

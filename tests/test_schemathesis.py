@@ -22,9 +22,8 @@ from schemathesis.engine.events import StatefulPhasePayload
 from schemathesis.engine.run import PhaseName
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from tests.conftest import Superuser, User
+from tests.conftest import Superuser, User, rows_of
 from tests.sizes import sized
-from tests.test_isolation_http import rows_of
 
 EXAMPLES = sized(8, 600)
 FEWEST_REQUESTS = sized(200, 5000)
@@ -258,11 +257,11 @@ async def test_what_the_document_describes_is_so_and_nothing_of_anothers_shows(
 ):
     marker = f"marker-{secrets.token_hex(8)}"
     ids = await write_tasks(alice, bob, marker)
-    before = await rows_of(superuser, bob)
+    before = await rows_of(superuser, bob.id)
     run = Run(base_url, alice, ids, marker)
     await asyncio.to_thread(run.run)
     assert run.leaks == []
-    assert await rows_of(superuser, bob) == before
+    assert await rows_of(superuser, bob.id) == before
     assert run.problems == [], f"{len(run.problems)} problems, the first:\n{run.problems[0]}"
     assert run.phases == dict.fromkeys((phase.value for phase in PhaseName), "success")
     assert run.requests >= FEWEST_REQUESTS

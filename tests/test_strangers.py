@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import statistics
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -13,76 +14,119 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
-from taskward.errors import TaskForbidden, TaskNotFound
 from tests.conftest import User
 from tests.services import eventually
 from tests.sizes import sized
-from tests.test_isolation_http import OF_A_TASK, body_of
+from tests.walk import OF_A_TAG, OF_AN_ID, REFERRING, body_of, furnish, problems_of, queries_of, target_of
 
 EVERY_QUESTION = [
     (method, path, query, headers)
-    for method, path in OF_A_TASK
-    for query in (("", "?permanent=true") if method == "DELETE" else ("",))
+    for method, path in OF_AN_ID
+    for query in queries_of(method, path)
     for headers in ({}, {"If-Match": '"1"'}, {"If-None-Match": "*"})
 ]
 
 
 async def test_a_strangers_id_and_an_unknown_one_are_told_apart_by_the_contracts_members_alone(alice: User, bob: User):
-    live, trashed = await alice.create("Secret plan"), await alice.create("Secret past")
-    await alice.trash(trashed["id"])
+    hers = await furnish(alice)
     for method, path, query, headers in EVERY_QUESTION:
-        unknown_id = str(uuid7())
+        forbidden, not_found = problems_of(path)
         answers = []
-        for task_id in (live["id"], trashed["id"], unknown_id):
-            url = re.sub(r"\{\w+\}", task_id, path)
+        for one in (*hers.ids_of(path).values(), str(uuid7())):
+            url = target_of(path, one)
             sent = {"json": body_of(method, path), "headers": {**headers, "X-Request-Id": "the-same"}}
-            answer = await bob.http.request(method, url + query, **sent)
+            answer = await bob.http.request(method, target_of(path, one, query=query), **sent)
             problem = answer.json()
             assert problem.pop("instance") == url
             told = dict(answer.headers)
             assert int(told.pop("content-length")) == len(answer.content)
             told.pop("date", None)
             answers.append((answer.status_code, problem, list(answer.headers), told))
-        of_live, of_trashed, of_unknown = answers
-        assert of_live == of_trashed
-        for (status, problem, _, _), kind in ((of_live, TaskForbidden), (of_unknown, TaskNotFound)):
+        *of_hers, of_unknown = answers
+        assert of_hers == [of_hers[0]] * len(of_hers)
+        for (status, problem, _, _), kind in ((of_hers[0], forbidden), (of_unknown, not_found)):
             assert status == kind.status
             assert problem == {
                 "type": f"/problems/{kind.slug}", "title": kind.title, "status": kind.status, "detail": kind.detail,
                 "request_id": "the-same",
             }  # fmt: skip
-        assert of_live[2:] == of_unknown[2:]
+        assert of_hers[0][2:] == of_unknown[2:]
 
 
-@pytest.mark.parametrize(("method", "path"), OF_A_TASK)
-async def test_a_strangers_id_asks_the_database_the_same_as_an_unknown_one(
-    app: FastAPI, alice: User, bob: User, method: str, path: str
-):
-    strangers = (await alice.create())["id"]
+@asynccontextmanager
+async def asking(app: FastAPI) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+    """What the database is asked: yields a function that tells what was asked since it was last called."""
     asked: list[str] = []
-    told: dict[str, list[str]] = {}
 
     def note(query: Any) -> None:
         # Whether a reading transaction was left for this one to end depends on the request before.
         asked.append(query.query.removeprefix("COMMIT;"))
 
+    async def told() -> list[str]:
+        # The last is noted a moment after the answer was sent.
+        assert await asyncio.to_thread(eventually, lambda: asked[-1:] == ["ROLLBACK"])
+        found = list(asked)
+        asked.clear()
+        return found
+
     connections = [lease.connection for lease in app.state.database.pool._idle]
     for connection in connections:
         connection.add_query_logger(note)
     try:
-        for kind, task_id in (("strangers", strangers), ("unknown", str(uuid7()))):
-            asked.clear()
-            url = re.sub(r"\{\w+\}", task_id, path)
-            answer = await bob.http.request(method, url, json=body_of(method, path))
-            assert answer.status_code == {"strangers": 403, "unknown": 404}[kind]
-            # The last is noted a moment after the answer was sent.
-            assert await asyncio.to_thread(eventually, lambda: asked[-1:] == ["ROLLBACK"])
-            told[kind] = list(asked)
+        yield told
     finally:
         for connection in connections:
             connection.remove_query_logger(note)
-    assert told["strangers"] == told["unknown"]
-    assert any("task_exists" in query for query in told["unknown"])
+
+
+@pytest.mark.parametrize(("method", "path"), OF_AN_ID)
+async def test_a_strangers_id_asks_the_database_the_same_as_an_unknown_one(
+    app: FastAPI, alice: User, bob: User, method: str, path: str
+):
+    hers = await furnish(alice)
+    forbidden, not_found = problems_of(path)
+    probe = f"{forbidden.slug.partition('-')[0]}_exists" if "list" in forbidden.slug else "task_exists"
+    async with asking(app) as told:
+        for query in queries_of(method, path):
+            everything = []
+            for one in (*hers.ids_of(path).values(), str(uuid7())):
+                url = target_of(path, one, query=query)
+                answer = await bob.http.request(method, url, json=body_of(method, path))
+                assert answer.status_code in {forbidden.status, not_found.status}
+                everything.append(await told())
+            assert answer.status_code == not_found.status
+            assert everything == [everything[0]] * len(everything)
+            assert any(probe in query for query in everything[0])
+
+
+@pytest.mark.parametrize(("route", "name"), REFERRING, ids=str)
+async def test_a_reference_to_a_strangers_row_asks_the_database_the_same_as_one_to_nothing(
+    app: FastAPI, alice: User, bob: User, route: tuple[str, str], name: str
+):
+    method, path = route
+    hers, his = await furnish(alice), await furnish(bob)
+    url = target_of(path, next(iter(his.ids_of(path).values())))
+    async with asking(app) as told:
+        everything = []
+        for reference in (*hers.task_ids.values(), *hers.list_ids.values(), str(uuid7())):
+            body = {**body_of(method, path), name: reference}
+            assert (await bob.http.request(method, url, json=body)).status_code == 422
+            everything.append(await told())
+        assert everything == [everything[0]] * len(everything)
+
+
+@pytest.mark.parametrize(("method", "path"), OF_A_TAG)
+async def test_anothers_tag_asks_the_database_the_same_as_one_that_nobody_has(
+    app: FastAPI, alice: User, bob: User, method: str, path: str
+):
+    hers = await furnish(alice)
+    async with asking(app) as told:
+        everything = []
+        for tag in (hers.tag, "Nobody's tag"):
+            answer = await bob.http.request(method, target_of(path, tag), json=body_of(method, path))
+            assert answer.status_code == 404
+            everything.append(await told())
+        assert everything[0] == everything[1]
 
 
 async def samples(bob: User, method: str, path: str, kinds: dict[str, list[UUID]], count: int) -> dict[str, float]:
@@ -90,19 +134,20 @@ async def samples(bob: User, method: str, path: str, kinds: dict[str, list[UUID]
     taken: dict[str, list[float]] = {kind: [] for kind in kinds}
     for number in range(count):
         for kind, ids in sorted(kinds.items(), reverse=number % 2 == 1):
-            url = re.sub(r"\{\w+\}", str(ids[number % len(ids)]), path)
+            url = target_of(path, ids[number % len(ids)])
             began = time.perf_counter()
             await bob.http.request(method, url, json=body_of(method, path))
             taken[kind].append(time.perf_counter() - began)
     return {kind: statistics.median(seconds) for kind, seconds in taken.items()}
 
 
-@pytest.mark.parametrize(("method", "path"), OF_A_TASK)
+@pytest.mark.parametrize(("method", "path"), OF_AN_ID)
 async def test_a_strangers_id_takes_about_as_long_as_an_unknown_one(alice: User, bob: User, method: str, path: str):
     # This sees what is coarse: a pause, a table that is scanned, a wait for somebody's lock. A round trip more is seen
     # by the test above, and microseconds, such as those of an index that is hit or missed, by none of them: no promise
     # is made about those. An id says nothing to who was not given it.
-    strangers = [UUID((await alice.create())["id"]) for _ in range(5)]
+    hers = [await furnish(alice) for _ in range(2)]
+    strangers = [UUID(one) for belongings in hers for one in belongings.ids_of(path).values()]
     kinds = {"strangers": strangers, "unknown": [uuid7() for _ in strangers]}
     gaps: list[float] = []
     for _ in range(3):
