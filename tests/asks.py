@@ -13,7 +13,8 @@ from typing import Any
 from tests.asks_values import BAD, BAD_FILTERS, FILTERED, VALUES, Values
 from tests.asks_values import TAGS as KNOWN_TAGS
 from tests.conftest import make_token
-from tests.oracle import CHECKS, LIST, LISTS, ME, TAG, TAGS, TASK, TASKS, Ask, Route
+from tests.oracle import BATCH, CHECKS, LIST, LISTS, ME, TAG, TAGS, TASK, TASKS, Ask, Route
+from tests.oracle_account import NOTHING, as_batch
 from tests.oracle_listing import can_tell, unplaced
 
 __all__ = ["BAD", "FILTERED", "MAKERS", "ROUTES", "VALUES", "Chooser"]
@@ -198,6 +199,28 @@ def _me(of: Chooser) -> Ask:
     return Ask(of.one("GET", "HEAD"), ME)
 
 
+def _export(of: Chooser) -> Ask:
+    return Ask(of.one("GET", "HEAD"), f"{ME}/export")
+
+
+def _import_nothing(_of: Chooser) -> Ask:
+    return Ask("POST", f"{ME}/import", body=NOTHING)
+
+
+def _erase_me(of: Chooser) -> Ask:
+    # Never with one's own id: another life would begin, which the tests of the account look at.
+    return Ask("DELETE", ME, params={"confirm": of.one(*of.world.others(of.user)).id})
+
+
+def _batch(of: Chooser) -> Ask:
+    inner = of.one(_create, _delete, _restore)(of)
+    # What is no id is refused before it is looked for, in a batch.
+    if inner.fault or (inner.target and not _UUID.fullmatch(inner.target)):
+        inner = Ask("POST", TASKS, body={"title": of.title()})
+    return as_batch(inner, atomic=of.one(True, False))
+
+
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ASKS: dict[Route, Callable[[Chooser], Ask]] = {
     ("GET", TASKS): _list,
     ("POST", TASKS): _create,
@@ -218,6 +241,10 @@ _ASKS: dict[Route, Callable[[Chooser], Ask]] = {
     ("PATCH", TAG): _rename_tag,
     ("DELETE", TAG): _remove_tag,
     ("GET", ME): _me,
+    ("GET", f"{ME}/export"): _export,
+    ("POST", f"{ME}/import"): _import_nothing,
+    ("POST", BATCH): _batch,
+    ("DELETE", ME): _erase_me,
 }
 ROUTES = sorted(_ASKS.keys() & CHECKS.keys())
 """The routes that the oracle can both ask and judge."""
@@ -226,7 +253,8 @@ _BODIES: dict[Route, Any] = {
     ("POST", TASKS): {"title": "x"}, ("PATCH", TASK): {"title": "x"}, ("PUT", TASK): {"title": "x"},
     ("PATCH", f"{TASK}/complete"): {"completed": True}, ("POST", f"{TASK}/move"): {"after": None},
     ("POST", LISTS): {"name": "x"}, ("PATCH", LIST): {"name": "x"}, ("POST", f"{LIST}/move"): {"after": None},
-    ("PATCH", TAG): {"name": "x"},
+    ("PATCH", TAG): {"name": "x"}, ("POST", f"{ME}/import"): NOTHING,
+    ("POST", BATCH): {"operations": [{"op": "create", "task": {"title": "x"}}]},
 }  # fmt: skip
 _BAD_BODIES: dict[Route, tuple[dict[str, Any], ...]] = {
     ("POST", TASKS): ({"title": None}, {"id": "x"}),
@@ -264,7 +292,8 @@ def with_a_fault(of: Chooser) -> Ask:
     for name, values in _BAD_PARAMS.get(route, {}).items():
         params = {name: of.one(*values)}
         asks.append(Ask(method, path, target, params=params, body=body, fault=422, pointer=f"/{name}"))
-    if body is not None:
+    # An import names what is wrong by its line.
+    if body is not None and path != f"{ME}/import":
         asks += _with_a_bad_body(of, route, target, other.id)
     if "{" in path and path != TAG:
         header = "If-None-Match" if method == "GET" else "If-Match"

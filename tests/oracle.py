@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
-from tests import oracle_lists, oracle_tags, oracle_tasks, oracle_trees
+from tests import oracle_account, oracle_lists, oracle_tags, oracle_tasks, oracle_trees
+from tests.oracle_account import BATCH, ME
 from tests.oracle_listing import FILTERS, listing
 from tests.oracle_tasks import DEFAULTS, WRITABLE
 from tests.oracle_world import (
-    BASE,
     LIST,
     LISTS,
     TAG,
@@ -31,11 +31,9 @@ from tests.oracle_world import (
 )
 
 __all__ = [
-    "CHECKS", "DEFAULTS", "FILTERS", "LIST", "LISTS", "ME", "TAG", "TAGS", "TASK", "TASKS", "WRITABLE", "Ask", "Route",
-    "Seen", "Shelf", "User", "World", "check", "everything",
+    "BATCH", "CHECKS", "DEFAULTS", "FILTERS", "LIST", "LISTS", "ME", "TAG", "TAGS", "TASK", "TASKS", "WRITABLE", "Ask",
+    "Route", "Seen", "Shelf", "User", "World", "check", "everything",
 ]  # fmt: skip
-
-ME = f"{BASE}/me"
 
 
 def check(user: User, ask: Ask, answer: httpx.Response) -> bool:
@@ -61,10 +59,8 @@ def check(user: User, ask: Ask, answer: httpx.Response) -> bool:
     return user.changes != changes
 
 
-def _me(user: User, ask: Ask, answer: httpx.Response) -> None:
-    assert answer.status_code == 200
-    if ask.method != "HEAD":
-        assert answer.json()["user_id"] == user.id
+def _batch(user: User, ask: Ask, answer: httpx.Response) -> None:
+    oracle_account.batch(user, ask, answer, CHECKS)
 
 
 CHECKS: dict[Route, Callable[[User, Ask, httpx.Response], None]] = {
@@ -86,7 +82,11 @@ CHECKS: dict[Route, Callable[[User, Ask, httpx.Response], None]] = {
     ("GET", TAGS): oracle_tags.listing,
     ("PATCH", TAG): oracle_tags.rename,
     ("DELETE", TAG): oracle_tags.remove,
-    ("GET", ME): _me,
+    ("GET", ME): oracle_account.me,
+    ("GET", f"{ME}/export"): oracle_account.export,
+    ("POST", f"{ME}/import"): oracle_account.import_nothing,
+    ("POST", BATCH): _batch,
+    ("DELETE", ME): oracle_account.erasure_of_another,
 }
 
 

@@ -183,7 +183,7 @@ def listing(user: User, ask: Ask, answer: httpx.Response) -> None:
         if any(moment and abs(moment - datetime.now(UTC)) < _TOO_NEAR for moment in moments):
             return
     assert answer.headers.get("x-total-count") == (str(len(chosen)) if ask.params.get("count") == "true" else None)
-    if cursor and rows:
+    if cursor and rows and after is not None:
         user.note(ask, "own page" if after[-1][1] in user.tasks.ever else "page of another")
     _page(user, ask, answer, rows, limit)
     if has_body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import httpx
 
@@ -16,7 +17,7 @@ def in_order(user: User) -> list[Row]:
 
 def understood(body: Row) -> Row:
     """The members that a body sets, as they are kept."""
-    kept = {"id": str.lower, "name": str.strip, "color": str.lower}
+    kept: dict[str, Any] = {"id": str.lower, "name": str.strip, "color": str.lower}
     return {name: body[name] and keep(body[name]) for name, keep in kept.items() if name in body}
 
 

@@ -65,6 +65,7 @@ class Ask:
         fault: The status that it must have whatever there is, because something is wrong with the request itself.
         pointer: What a 422 of this fault must name.
         good_token: Whether it is sent with the user's token.
+        inner: Of a batch, the request that its one operation stands for.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Ask:
     fault: int = 0
     pointer: str = ""
     good_token: bool = True
+    inner: Ask | None = None
 
     @property
     def url(self) -> str:

@@ -10,7 +10,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.database.session import Session
-from tests.conftest import User
+from tests.conftest import Superuser, User
 
 TASKS = "/api/v1/tasks"
 
@@ -242,3 +242,9 @@ async def test_a_series_goes_on_within_a_batch(alice: User):
     tasks = await listed(alice)
     assert following["id"] not in tasks
     assert sorted(one["completed"] for one in tasks.values()) == [False, True]
+
+
+async def test_a_batch_of_which_nothing_is_carried_out_leaves_nothing_at_all(alice: User, superuser: Superuser):
+    found = results(await send(alice, {"op": "complete", "id": str(uuid7())}, atomic=False))
+    assert [result["status"] for result in found] == [404]
+    assert await superuser.fetchval("SELECT count(*) FROM taskward.account WHERE user_id = $1", alice.id) == 0

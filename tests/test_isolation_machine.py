@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import closing
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import asyncpg
 import httpx
@@ -128,6 +128,8 @@ def missed(seen: Counter[oracle.Seen], *of_every_route: int) -> list[oracle.Seen
     """What must come about for the rest to have meant something, and did not."""
     wanted: list[oracle.Seen] = [(route, what) for route, noted in _NOTED.items() for what in noted]
     for route in ROUTES:
+        if route == ("DELETE", oracle.ME):
+            continue
         wanted += [(route, "done"), *((route, status) for status in of_every_route)]
         if route[1].startswith(TAGS):
             wanted += [(route, 404)] * ("{" in route[1])
@@ -150,7 +152,7 @@ def test_whatever_users_do_each_answer_is_expected_and_nobody_elses_rows_move(cl
         closing(Rows(cluster.url(name_of(new_database), superuser=True), runner)) as rows,
     ):
         assert len(rows.tables) >= 3
-        tried = type("Machine", (_Machine,), {"client": client, "rows": rows, "seen": Counter(), "steps": []})
+        tried: Any = type("Machine", (_Machine,), {"client": client, "rows": rows, "seen": Counter(), "steps": []})
         run_state_machine_as_test(
             tried,
             settings=settings(

@@ -86,7 +86,7 @@ def _all() -> Statement:
         cast(account.epoch, Text).label("epoch"),
         account.clock,
         counted.c.tag.label("name"),
-        _json(counted.c.tag, counted.c.tasks),
+        _json(counted.c.tag, counted.c.tasks).label("tag"),
     ).select_from(table_of(Account).outerjoin(counted, counted.c.user_id == account.user_id))
     return compile_statement(statement.where(account.user_id == OWNER).order_by(counted.c.tag))
 
