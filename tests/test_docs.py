@@ -66,17 +66,17 @@ def test_the_example_file_sets_nothing_by_itself():
 def test_every_route_is_documented(app: FastAPI):
     routes = [r for r in app.routes if isinstance(r, APIRoute) and not r.path.startswith("/docs/")]
     missing = [
-        f"{method} {route.path}"
+        f"{method} {route.path_format}"
         for route in routes
         for method in sorted(route.methods or ())
-        if f"`{method} {route.path}`" not in page("docs/api.md")
+        if f"`{method} {route.path_format}`" not in page("docs/api.md")
     ]
     assert len(routes) > 10
     assert missing == []
 
 
 def test_every_documented_route_is_there(app: FastAPI):
-    there = {f"{method} {r.path}" for r in app.routes if isinstance(r, APIRoute) for method in r.methods or ()}
+    there = {f"{method} {r.path_format}" for r in app.routes if isinstance(r, APIRoute) for method in r.methods or ()}
     documented = set(re.findall(r"^\| `([A-Z]+ /[^`]*)`", page("docs/api.md"), re.MULTILINE))
     assert documented - there == set()
 

@@ -57,6 +57,15 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "an unknown member": (b'{"title": "x", "owner": "bob"}', 422),
     "__proto__": (b'{"title": "x", "__proto__": {}}', 422),
     "an empty name": (b'{"title": "x", "": 1}', 422),
+    "a number in the metadata that is too large": (b'{"title": "x", "metadata": {"a": [1e400]}}', 422),
+    "NaN in the metadata": (b'{"title": "x", "metadata": {"a": NaN}}', 400),
+    "a surrogate in the metadata": (b'{"title": "x", "metadata": {"a": "\\ud800"}}', 422),
+    "a surrogate in a name of the metadata": (b'{"title": "x", "metadata": {"\\udc00": 1}}', 422),
+    "a NUL in the metadata": (b'{"title": "x", "metadata": {"a": "\\u0000"}}', 422),
+    "a NUL in a name of the metadata": (b'{"title": "x", "metadata": {"a": {"\\u0000": 1}}}', 422),
+    "deep metadata": (b'{"title": "x", "metadata": {"a": ' + b"[" * 150 + b"]" * 150 + b"}}", 422),
+    "a huge integer in the metadata": (b'{"title": "x", "metadata": {"a": ' + b"9" * 10_000 + b"}}", 422),
+    "a surrogate in a tag": (b'{"title": "x", "tags": ["\\ud800"]}', 422),
     "many unknown members": (json.dumps({"title": "x"} | {f"m{n}": n for n in range(15_000)}).encode(), 422),
 }
 
@@ -95,10 +104,14 @@ async def test_a_hostile_body_has_its_status_and_writes_nothing(
 @pytest.mark.parametrize("name", [n for n, (_, status) in BODIES.items() if status == 400 and n != "nothing"])
 async def test_every_route_with_a_body_refuses_what_is_not_json(alice: User, base_url: str, name: str):
     task = await alice.create()
-    for verb, sub in [("PATCH", ""), ("PUT", ""), ("PATCH", "/complete")]:
+    for verb, sub in [("PATCH", ""), ("PUT", ""), ("PATCH", "/complete"), ("POST", "/move")]:
         sent = request(verb, f"{TASKS}/{task['id']}{sub}", [bearer(alice), JSON], BODIES[name][0])
         assert_problem(await exchange(base_url, sent, method=verb.encode()), 400)
     assert (await alice.http.get(TASKS)).json() == [task]
+    for verb, path in [("POST", "/lists"), ("PATCH", f"/lists/{task['id']}"), ("PATCH", "/tags/home"),
+                       ("POST", f"/lists/{task['id']}/move")]:  # fmt: skip
+        sent = request(verb, f"/api/v1{path}", [bearer(alice), JSON], BODIES[name][0])
+        assert_problem(await exchange(base_url, sent, method=verb.encode()), 400)
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"x"', b"1", b'{"completed": null}'])
@@ -216,7 +229,19 @@ TARGETS: dict[bytes, int] = {
     b"/api/v1/tasks?completed=%ff": 422,
     b"/api/v1/tasks?" + b"&".join(b"p%d=1" % n for n in range(200)): 422,
     b"/api/v1/tasks?cursor=" + b"A" * 20_000: 422,
-    b"/api/v1/tasks?q=%27%3B%20DROP%20TABLE%20task": 422,
+    b"/api/v1/tasks?query=%27%3B%20DROP%20TABLE%20task": 422,
+    b"/api/v1/tasks?q=%00": 422,
+    b"/api/v1/tasks?q=" + b"x" * 501: 422,
+    b"/api/v1/tasks?q=" + b"+".join(b"w%d" % n for n in range(33)): 422,
+    b"/api/v1/tasks?sort=id,id": 422,
+    b"/api/v1/tasks?sort=%27%3B%20DROP%20TABLE%20task": 422,
+    b"/api/v1/tasks?tz=../../etc/passwd": 422,
+    b"/api/v1/tasks?tz=Europe/Berlin%00": 422,
+    b"/api/v1/tasks?" + b"&".join(b"tag=t%d" % n for n in range(21)): 422,
+    b"/api/v1/lists/": 404,
+    b"/api/v1/lists/%00": 404,
+    b"/api/v1/lists/a%2Fb": 404,
+    b"/api/v1/lists/" + b"x" * 5000: 404,
 }
 
 

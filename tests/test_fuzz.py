@@ -12,30 +12,72 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from taskward.tasks.filters import TaskFilters
 from taskward.tasks.models import TaskRead
 from tests.conftest import NO_TLS, make_token
 
-MEMBERS = [*TaskRead.model_fields, "\ud800", ""]
+MEMBERS = [*TaskRead.model_fields, "after", "name", "color", "\ud800", ""]
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=300),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=10,
 )
+# What is right somewhere, and mostly wrong where it is met.
+NEAR = st.sampled_from(
+    ["Buy milk", "2026-01-10", "9999-12-31", "0001-01-01", "2026-01-10T09:30:00Z", "Europe/Berlin", "high", "due",
+     "FREQ=DAILY", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=DAILY;COUNT=1", "completion", "#2f855a", ["home"],
+     {"a": {"b": None}}, {"a": "\0"}, "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"]
+)  # fmt: skip
 BODIES = (
-    st.dictionaries(st.sampled_from(MEMBERS), JSON_VALUES, max_size=5).map(lambda body: json.dumps(body).encode())
+    st.dictionaries(st.sampled_from(MEMBERS), JSON_VALUES | NEAR, max_size=5).map(
+        lambda body: json.dumps(body).encode()
+    )
     | JSON_VALUES.map(lambda body: json.dumps(body).encode())
     | st.binary(max_size=300)
 )
 SEGMENTS = st.sampled_from(
-    ["api", "v1", "tasks", "me", "complete", "restore", "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c", "docs", "assets",
+    ["api", "v1", "tasks", "lists", "tags", "me", "complete", "restore", "move",
+     "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c", "docs", "assets",
      "problems", "openapi.json", "healthz", "invalid", "..", ".", "", "%2F", "%00", "%ff", "*"]
 ) | st.text(max_size=40).map(lambda text: httpx.QueryParams({"": text}).__str__()[1:])  # fmt: skip
 PATHS = st.sampled_from(
-    ["/api/v1/tasks", "/api/v1/tasks/{id}", "/api/v1/tasks/{id}/complete", "/api/v1/tasks/{id}/restore", "/api/v1/me"]
+    [
+        "/api/v1/tasks",
+        "/api/v1/tasks/{id}",
+        "/api/v1/tasks/{id}/complete",
+        "/api/v1/tasks/{id}/restore",
+        "/api/v1/me",
+        "/api/v1/tasks/{id}/move",
+        "/api/v1/lists",
+        "/api/v1/lists/{list_id}",
+        "/api/v1/lists/{list_id}/move",
+        "/api/v1/tags",
+        "/api/v1/tags/home",
+    ]
 ) | st.lists(SEGMENTS, max_size=6).map(lambda parts: "/" + "/".join(parts).lstrip("/"))
 QUERIES = st.dictionaries(
-    st.sampled_from(["completed", "deleted", "limit", "cursor", "permanent"]) | st.text(max_size=5),
-    st.sampled_from(["true", "false", "1", "200", ""]) | st.text(max_size=50),
+    st.sampled_from([*TaskFilters.model_fields, "permanent", "tasks"]) | st.text(max_size=5),
+    st.sampled_from(
+        [
+            "true",
+            "false",
+            "1",
+            "200",
+            "",
+            "none",
+            "high,low",
+            "2026-01-10",
+            "9998-12-31",
+            "2026-01-10T09:30:00+14:00",
+            "Pacific/Kiritimati",
+            "-due,title",
+            "keep",
+            "trash",
+            'milk or "blue',
+            "-x",
+        ]
+    )
+    | st.text(max_size=50),
     max_size=3,
 )
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=40)
@@ -64,13 +106,20 @@ def task_id(client: httpx.Client) -> str:
     return str(client.post("/api/v1/tasks", json={"title": "x"}).json()["id"])
 
 
+@pytest.fixture(scope="module")
+def list_id(client: httpx.Client) -> str:
+    return str(client.post("/api/v1/lists", json={"name": "x"}).json()["id"])
+
+
 REQUESTS = st.fixed_dictionaries({"path": PATHS, "query": QUERIES, "headers": HEADERS, "body": BODIES})
 
 
 @given(method=METHODS, sent=REQUESTS)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
-def test_whatever_is_sent_is_answered(client: httpx.Client, task_id: str, method: str, sent: dict[str, Any]):
-    address = str(client.base_url).rstrip("/") + sent["path"].replace("{id}", task_id)
+def test_whatever_is_sent_is_answered(
+    client: httpx.Client, task_id: str, list_id: str, method: str, sent: dict[str, Any]
+):
+    address = str(client.base_url).rstrip("/") + sent["path"].replace("{id}", task_id).replace("{list_id}", list_id)
     headers = [(name.encode(), value.encode("latin-1")) for name, value in sent["headers"].items()]
     response = client.request(method, httpx.URL(address, params=sent["query"]), headers=headers, content=sent["body"])
     assert response.status_code < 500, response.text

@@ -94,7 +94,7 @@ def bad_tokens(user_id: str) -> dict[str, str]:
 
 def test_the_walk_has_every_route_and_all_run_by_the_same_class():
     app = create_app(make_settings("postgresql://nobody@localhost/none"))
-    assert len(ROUTES) >= 19
+    assert len(ROUTES) >= 20
     assert BODIES.keys() | QUERIES.keys() <= set(ROUTES)
     for route in app.routes:
         path = getattr(route, "path", None)

@@ -11,9 +11,12 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from taskward.account.routes import Me
+from taskward.account.models import Me
 from taskward.errors import every_problem
-from taskward.tasks.models import Completion, TaskCreate, TaskRead, TaskReplace, TaskUpdate
+from taskward.lists.models import ListCreate, ListMove, ListRead, ListUpdate
+from taskward.tags.models import TagRead, TagRename
+from taskward.tasks.filters import SORTS, TaskFilters
+from taskward.tasks.models import Completion, Move, TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.web.health import Health
 from tests.conftest import User
 
@@ -24,37 +27,71 @@ OPERATIONS = {
     "list_tasks": ("get", "/api/v1/tasks", "200 304"),
     "create_task": ("post", "/api/v1/tasks", f"201 409 {BODY}"),
     "get_task": ("get", "/api/v1/tasks/{task_id}", "200 304 403 404"),
-    "update_task": ("patch", "/api/v1/tasks/{task_id}", f"200 403 404 412 {BODY}"),
-    "replace_task": ("put", "/api/v1/tasks/{task_id}", f"200 403 404 412 {BODY}"),
+    "update_task": ("patch", "/api/v1/tasks/{task_id}", f"200 403 404 409 412 {BODY}"),
+    "replace_task": ("put", "/api/v1/tasks/{task_id}", f"200 403 404 409 412 {BODY}"),
     "delete_task": ("delete", "/api/v1/tasks/{task_id}", "204 403 404 412"),
     "complete_task": ("patch", "/api/v1/tasks/{task_id}/complete", f"200 403 404 412 {BODY}"),
     "restore_task": ("post", "/api/v1/tasks/{task_id}/restore", "200 403 404 412"),
+    "move_task": ("post", "/api/v1/tasks/{task_id}/move", f"200 403 404 409 412 {BODY}"),
+    "list_lists": ("get", "/api/v1/lists", "200 304"),
+    "create_list": ("post", "/api/v1/lists", f"201 409 {BODY}"),
+    "get_list": ("get", "/api/v1/lists/{list_id}", "200 304 403 404"),
+    "update_list": ("patch", "/api/v1/lists/{list_id}", f"200 403 404 412 {BODY}"),
+    "delete_list": ("delete", "/api/v1/lists/{list_id}", "204 403 404 412"),
+    "move_list": ("post", "/api/v1/lists/{list_id}/move", f"200 403 404 412 {BODY}"),
+    "list_tags": ("get", "/api/v1/tags", "200 304"),
+    "rename_tag": ("patch", "/api/v1/tags/{tag}", f"200 404 {BODY}"),
+    "remove_tag": ("delete", "/api/v1/tags/{tag}", "204 404"),
     "get_me": ("get", "/api/v1/me", "200"),
     "healthz": ("get", "/healthz", "200"),
     "readyz": ("get", "/readyz", "200 503"),
 }
 HEADERS = {
-    "list_tasks": {"200": {"ETag", "Link"}, "304": {"ETag"}},
+    "list_tasks": {"200": {"ETag", "Link", "X-Total-Count"}, "304": {"ETag"}},
     "create_task": {"201": {"ETag", "Location"}},
     "get_task": {"200": {"ETag"}, "304": {"ETag"}},
-    "update_task": {"200": {"ETag"}},
-    "replace_task": {"200": {"ETag"}},
-    "complete_task": {"200": {"ETag"}},
+    "update_task": {"200": {"ETag", "Link"}},
+    "replace_task": {"200": {"ETag", "Link"}},
+    "complete_task": {"200": {"ETag", "Link"}},
     "restore_task": {"200": {"ETag"}},
+    "move_task": {"200": {"ETag"}},
+    "list_lists": {"200": {"ETag"}, "304": {"ETag"}},
+    "create_list": {"201": {"ETag", "Location"}},
+    "get_list": {"200": {"ETag"}, "304": {"ETag"}},
+    "update_list": {"200": {"ETag"}},
+    "move_list": {"200": {"ETag"}},
+    "list_tags": {"200": {"ETag"}, "304": {"ETag"}},
 }
 _WRITE = frozenset({"task_id", "If-Match"})
+_WRITE_LIST = frozenset({"list_id", "If-Match"})
 PARAMETERS: dict[str, Any] = {
-    "list_tasks": {"completed", "deleted", "limit", "cursor", "If-None-Match"},
+    "list_tasks": {
+        "completed", "priority", "tag", "list_id", "parent_id", "due_before", "due_after", "updated_since",
+        "created_since", "overdue", "tz", "q", "deleted", "sort", "limit", "cursor", "count", "If-None-Match",
+    },
     "get_task": {"task_id", "If-None-Match"},
     "delete_task": {"task_id", "permanent", "If-Match"},
-    **dict.fromkeys(("update_task", "replace_task", "complete_task", "restore_task"), _WRITE),
-}
+    **dict.fromkeys(("update_task", "replace_task", "complete_task", "restore_task", "move_task"), _WRITE),
+    "list_lists": {"If-None-Match"},
+    "get_list": {"list_id", "If-None-Match"},
+    "delete_list": {"list_id", "tasks", "If-Match"},
+    **dict.fromkeys(("update_list", "move_list"), _WRITE_LIST),
+    "list_tags": {"If-None-Match"},
+    **dict.fromkeys(("rename_tag", "remove_tag"), frozenset({"tag"})),
+}  # fmt: skip
 MODELS: dict[str, Any] = {
     "TaskCreate": TaskCreate,
     "TaskRead": TaskRead,
     "TaskReplace": TaskReplace,
     "TaskUpdate": TaskUpdate,
     "Completion": Completion,
+    "Move": Move,
+    "ListCreate": ListCreate,
+    "ListRead": ListRead,
+    "ListUpdate": ListUpdate,
+    "ListMove": ListMove,
+    "TagRead": TagRead,
+    "TagRename": TagRename,
     "Me": Me,
     "Health": Health,
 }
@@ -151,7 +188,22 @@ async def test_examples_are_valid_by_their_schemas(document: dict[str, Any]):
                 field = model.model_fields[member]
                 TypeAdapter(field.annotation).validate_python(example)
                 tried += 1
-    assert tried >= 5
+    assert tried >= 15
+
+
+async def test_patterns_of_a_listing_are_those_that_it_takes(alice: User, document: dict[str, Any]):
+    parameters = operations(document)["list_tasks"][2]["parameters"]
+    described = {parameter["name"]: parameter for parameter in parameters}
+    assert set(described) == {*TaskFilters.model_fields, "If-None-Match"}
+    assert not [name for name, parameter in described.items() if parameter.get("required")]
+    for name, values in {
+        "sort": {**dict.fromkeys(SORTS, True), "-due,title": True, "": False, "due,": False, "+due": False},
+        "priority": {"high": True, "none,urgent": True, "": False, "high,": False, "High": False},
+    }.items():  # fmt: skip
+        for value, fits in values.items():
+            assert bool(re.search(described[name]["schema"]["pattern"], value)) == fits, value
+            answer = await alice.http.get("/api/v1/tasks", params={name: value})
+            assert answer.status_code == (200 if fits else 422), value
 
 
 async def test_an_answer_is_as_it_is_described(alice: User, document: dict[str, Any]):
@@ -160,6 +212,12 @@ async def test_an_answer_is_as_it_is_described(alice: User, document: dict[str, 
     assert list(task) == list(schemas["TaskRead"]["properties"]) == list(schemas["TaskRead"]["examples"][0])
     assert set(schemas["TaskRead"]["required"]) == set(task)
     TaskRead.model_validate(task)
+    made = (await alice.http.post("/api/v1/lists", json={"name": "Household"})).json()
+    assert list(made) == list(schemas["ListRead"]["properties"]) == list(schemas["ListRead"]["examples"][0])
+    assert set(schemas["ListRead"]["required"]) == set(made)
+    await alice.create(tags=["home"])
+    (tag,) = (await alice.http.get("/api/v1/tags")).json()
+    assert list(tag) == list(schemas["TagRead"]["properties"]) == list(schemas["TagRead"]["examples"][0])
     me = (await alice.http.get("/api/v1/me")).json()
     assert set(me) == set(schemas["Me"]["properties"])
 
@@ -170,6 +228,9 @@ async def test_bodies_are_described_with_their_media_types(document: dict[str, A
     for name, (media_types, schema, required) in {
         "create_task": (json, "TaskCreate", True), "replace_task": (json, "TaskReplace", True),
         "update_task": (patch, "TaskUpdate", True), "complete_task": (patch, "Completion", False),
+        "move_task": (json, "Move", True), "create_list": (json, "ListCreate", True),
+        "update_list": (patch, "ListUpdate", True), "move_list": (json, "ListMove", True),
+        "rename_tag": (patch, "TagRename", True),
     }.items():  # fmt: skip
         body = found[name][2]["requestBody"]
         assert set(body["content"]) == media_types, name
@@ -177,12 +238,13 @@ async def test_bodies_are_described_with_their_media_types(document: dict[str, A
             assert content["schema"] == {"$ref": f"#/components/schemas/{schema}"}
         assert body.get("required", False) == required
     assert not [name for name, (_, _, o) in found.items() if "requestBody" in o and name not in {
-        "create_task", "replace_task", "update_task", "complete_task"}]  # fmt: skip
+        "create_task", "replace_task", "update_task", "complete_task", "move_task", "create_list", "update_list",
+        "move_list", "rename_tag"}]  # fmt: skip
 
 
 async def test_a_member_of_a_patch_has_no_default_and_limits_are_told(document: dict[str, Any], alice: User):
     schemas = document["components"]["schemas"]
-    for name in ("TaskUpdate", "TaskReplace", "Completion"):
+    for name in ("TaskUpdate", "TaskReplace", "Completion", "Move", "ListUpdate"):
         assert not [m for m, described in schemas[name]["properties"].items() if "default" in described], name
     title = schemas["TaskCreate"]["properties"]["title"]
     # Spaces around it do not count, so that its longest length is not that of the string.
@@ -196,7 +258,18 @@ async def test_a_member_of_a_patch_has_no_default_and_limits_are_told(document: 
     assert "'maxLength': 10000" in str(schemas["TaskCreate"]["properties"]["description"])
     assert schemas["TaskCreate"]["required"] == ["title"]
     assert all(
-        schemas[name].get("additionalProperties") is False for name in ("TaskCreate", "TaskUpdate", "Completion")
+        schemas[name].get("additionalProperties") is False
+        for name in (
+            "TaskCreate",
+            "TaskUpdate",
+            "TaskReplace",
+            "Completion",
+            "Move",
+            "ListCreate",
+            "ListUpdate",
+            "ListMove",
+            "TagRename",
+        )
     )
 
 

@@ -31,7 +31,7 @@ from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
 from tests.commands import start
 from tests.conftest import NO_TLS, SECRET, connected, make_settings, name_of, opened, serving, write_task
-from tests.oracle import TASK, TASKS, Ask, User, World, everything
+from tests.oracle import TASK, TASKS, Ask, User, World, check, everything
 from tests.sizes import sized
 from tests.test_dsn import dead_port
 
@@ -155,13 +155,13 @@ SERVED_BY = 10
 def day(user: User, neighbour: User) -> Iterator[Ask]:
     """What a user does in turn: each request is made when the one before has been answered."""
     yield Ask("POST", TASKS, body={"title": f"Plan of {user.marker}"})
-    task_id = user.ever[-1]
+    task_id = user.tasks.ever[-1]
     yield Ask("GET", TASKS, params={"limit": "200"})
     yield Ask("PATCH", TASK, task_id, body={"description": f"About {user.marker}"})
-    yield Ask("GET", TASK, neighbour.ever[0])
+    yield Ask("GET", TASK, neighbour.tasks.ever[0])
     yield Ask("PATCH", f"{TASK}/complete", task_id)
-    yield Ask("PATCH", TASK, neighbour.ever[0], body={"title": f"Mine, says {user.marker}"})
-    yield Ask("DELETE", TASK, task_id, params={"permanent": "true"} if len(user.ever) % 2 else {})
+    yield Ask("PATCH", TASK, neighbour.tasks.ever[0], body={"title": f"Mine, says {user.marker}"})
+    yield Ask("DELETE", TASK, task_id, params={"permanent": "true"} if len(user.tasks.ever) % 2 else {})
     yield Ask("GET", TASKS, params={"limit": "200", "deleted": "true"})
 
 
@@ -198,7 +198,7 @@ async def test_a_crowd_over_ten_connections_is_answered_each_from_what_is_theirs
         async def send(number: int, ask: Ask) -> None:
             user = crowd[number]
             sent = ask.sending(user)
-            user.check(ask, await clients[number].request(**{**sent, "url": next(urls) + sent["url"]}))
+            check(user, ask, await clients[number].request(**{**sent, "url": next(urls) + sent["url"]}))
 
         async def live(number: int) -> None:
             for turn in range(sized(1, 2)):
@@ -212,7 +212,7 @@ async def test_a_crowd_over_ten_connections_is_answered_each_from_what_is_theirs
             *(send(n, Ask("POST", TASKS, body={"title": f"Kept by {crowd[n].marker}"})) for n in everybody)
         )
         for user in crowd:
-            user.kept.update(user.ever)
+            user.tasks.kept.update(user.tasks.ever)
         work = asyncio.gather(*(live(number) for number in everybody))
         to_server, to_pooler = await busiest(db, work, urlsplit(pooled).port or 0)
         await work

@@ -32,6 +32,8 @@ WRITES: dict[str, Write] = {
     "trash": write("DELETE"),
     "erase": write("DELETE", "?permanent=true"),
     "restore a live one": write("POST", "/restore"),
+    "move": write("POST", "/move", {"after": None}),
+    "PATCH many members": write("PATCH", body={"tags": ["a"], "metadata": {"a": 1}, "due_date": "2026-01-10"}),
 }
 
 

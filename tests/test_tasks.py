@@ -16,9 +16,33 @@ from tests.conftest import NO_TLS, Superuser, User
 
 TASKS = "/api/v1/tasks"
 MEMBERS = [
-    "id", "user_id", "title", "description", "completed", "completed_at",
-    "version", "created_at", "updated_at", "deleted_at",
-]  # fmt: skip
+    "id",
+    "user_id",
+    "title",
+    "description",
+    "completed",
+    "completed_at",
+    "priority",
+    "due_date",
+    "due_at",
+    "time_zone",
+    "recurrence",
+    "recurs_from",
+    "list_id",
+    "parent_id",
+    "position",
+    "tags",
+    "metadata",
+    "version",
+    "created_at",
+    "updated_at",
+    "deleted_at",
+]
+DEFAULTS: dict[str, Any] = {
+    "description": None, "completed": False, "completed_at": None, "priority": "none", "due_date": None, "due_at": None,
+    "time_zone": None, "recurrence": None, "recurs_from": "due", "list_id": None, "parent_id": None, "tags": [],
+    "metadata": {}, "deleted_at": None,
+}  # fmt: skip
 
 
 async def read(user: User, task_id: str) -> dict[str, Any]:
@@ -42,7 +66,8 @@ async def test_a_created_task_is_answered_whole_with_its_location_and_etag(alice
     assert list(task) == MEMBERS
     assert task["title"] == "Buy milk"
     assert task["user_id"] == alice.id
-    assert (task["completed"], task["completed_at"], task["deleted_at"]) == (False, None, None)
+    assert {name: task[name] for name in DEFAULTS} == {**DEFAULTS, "description": "Blue cap"}
+    assert task["position"] == task["id"]
     assert (await alice.http.get(response.headers["location"])).json() == task
 
 
@@ -91,7 +116,7 @@ async def test_a_read_task_can_be_put_back_whole_and_what_only_the_server_writes
     task = await alice.create(description="Blue cap", completed=True)
     lies = {
         "id": str(uuid7()), "user_id": "mallory", "version": -1, "created_at": 0,
-        "updated_at": [], "deleted_at": {"a": 1}, "completed_at": "never",
+        "updated_at": [], "deleted_at": {"a": 1}, "completed_at": "never", "position": 0,
     }  # fmt: skip
     for put in (task, {**task, **lies}):
         answer = (await alice.http.put(f"{TASKS}/{task['id']}", json=put)).json()
@@ -142,8 +167,11 @@ async def test_a_deleted_task_is_in_the_trash_and_nowhere_else(alice: User):
     path = f"{TASKS}/{task['id']}"
     response = await alice.http.delete(path)
     assert (response.status_code, response.content) == (204, b"")
-    for verb, sub in [("GET", ""), ("PATCH", ""), ("PUT", ""), ("PATCH", "/complete"), ("DELETE", "")]:
-        missed = await alice.http.request(verb, path + sub, json={"completed": True} if verb[0] == "P" else None)
+    for verb, sub in [
+        ("GET", ""), ("PATCH", ""), ("PUT", ""), ("PATCH", "/complete"), ("POST", "/move"), ("DELETE", "")
+    ]:  # fmt: skip
+        body = {"after": None} if sub == "/move" else {"completed": True} if verb[0] == "P" else None
+        missed = await alice.http.request(verb, path + sub, json=body)
         assert missed.status_code == 404
         assert missed.json()["type"] == "/problems/task-not-found"
     (trashed,) = (await alice.http.get(TASKS, params={"deleted": "true"})).json()
@@ -178,19 +206,48 @@ async def test_a_task_that_is_trashed_while_it_is_restored_is_restored(alice: Us
     fetch_one = Session.fetch_one
 
     async def fetch(session: Session, statement: Statement, **parameters: Any) -> Any:
-        row = await fetch_one(session, statement, **parameters)
         looked.append(statement.sql)
         if len(looked) == 1:
-            # Restoring found it live. In this very moment it goes to the trash.
+            # It is live when restoring begins. Before that has its turn, it goes to the trash.
             url, headers = alice.http.base_url.join(path), alice.http.headers
             trashed = await asyncio.to_thread(httpx.delete, url, headers=headers, verify=NO_TLS)
             assert trashed.status_code == 204
+        return await fetch_one(session, statement, **parameters)
+
+    monkeypatch.setattr(Session, "fetch_one", fetch)
+    restored = await alice.http.post(f"{path}/restore")
+    assert (restored.status_code, restored.json()["deleted_at"]) == (200, None)
+    assert len(looked) > 1
+
+
+async def test_a_task_that_is_to_be_trashed_while_it_is_restored_waits_and_is_trashed(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+):
+    task = await alice.create()
+    path = f"{TASKS}/{task['id']}"
+    trashing: list[asyncio.Future[httpx.Response]] = []
+    fetch_one = Session.fetch_one
+
+    async def fetch(session: Session, statement: Statement, **parameters: Any) -> Any:
+        row = await fetch_one(session, statement, **parameters)
+        if not trashing:
+            # Restoring has its turn. In this very moment it shall go to the trash.
+            url, headers = alice.http.base_url.join(path), alice.http.headers
+            loop = asyncio.get_running_loop()
+            trashing.append(loop.run_in_executor(None, lambda: httpx.delete(url, headers=headers, verify=NO_TLS)))
+            await asyncio.sleep(0.2)
+            assert not trashing[0].done()
         return row
 
     monkeypatch.setattr(Session, "fetch_one", fetch)
     restored = await alice.http.post(f"{path}/restore")
     assert (restored.status_code, restored.json()["deleted_at"]) == (200, None)
-    assert len(looked) > 3
+    for _ in range(100):
+        if trashing[0].done():
+            break
+        await asyncio.sleep(0.05)
+    assert trashing[0].result().status_code == 204
+    assert (await alice.http.get(path)).status_code == 404
 
 
 async def test_a_row_that_has_no_json_is_no_empty_answer(alice: User, superuser: Superuser):
@@ -266,8 +323,8 @@ async def test_a_miss_takes_no_clock_and_makes_no_account(alice: User, bob: User
         for task_id, status in [(str(uuid7()), 404)] + ([(task["id"], 403)] if user is bob else []):
             path = f"{TASKS}/{task_id}"
             for verb, sub in [("PATCH", ""), ("PUT", ""), ("PATCH", "/complete"), ("POST", "/restore"),
-                              ("DELETE", ""), ("DELETE", "?permanent=true")]:  # fmt: skip
-                body = {"title": "x"} if not sub and verb[0] == "P" else None
+                              ("POST", "/move"), ("DELETE", ""), ("DELETE", "?permanent=true")]:  # fmt: skip
+                body = {"title": "x"} if not sub and verb[0] == "P" else {"after": None} if sub == "/move" else None
                 missed = await user.http.request(verb, path + sub, json=body)
                 assert missed.status_code == status, (verb, sub)
         assert await clock_of(superuser, user) == clock

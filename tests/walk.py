@@ -21,7 +21,7 @@ from tests.conftest import User, make_settings
 
 Route = tuple[str, str]
 
-TASKS, LISTS, TAGS = f"{BASE_PATH}/tasks", f"{BASE_PATH}/lists", f"{BASE_PATH}/tags"
+TASKS, LISTS, TAGS, ME = f"{BASE_PATH}/tasks", f"{BASE_PATH}/lists", f"{BASE_PATH}/tags", f"{BASE_PATH}/me"
 TASK, LIST, TAG = f"{TASKS}/{{task_id}}", f"{LISTS}/{{list_id}}", f"{TAGS}/{{tag:path}}"
 BODIES: dict[Route, Any] = {
     ("POST", TASKS): {"title": "x"},
@@ -33,11 +33,14 @@ BODIES: dict[Route, Any] = {
     ("PATCH", LIST): {"name": "x"},
     ("POST", f"{LIST}/move"): {"after": None},
     ("PATCH", TAG): {"name": "x"},
+    ("POST", f"{TASKS}/batch"): {"operations": [{"op": "create", "task": {"title": "x"}}]},
+    ("POST", f"{ME}/import"): {"type": "end", "lists": 0, "tasks": 0},
 }
 """A good body of each route that takes one."""
 QUERIES: dict[Route, tuple[str, ...]] = {
     ("DELETE", TASK): ("", "permanent=true"),
     ("DELETE", LIST): ("", "tasks=trash", "tasks=keep"),
+    ("DELETE", ME): ("confirm={user_id}",),
 }
 """Each query of a route that makes it do something else; `{user_id}` is the caller's."""
 REFERENCES = ("list_id", "parent_id", "after")

@@ -8,13 +8,15 @@
     ├── TaskForbidden 403          ├── BodyTooLarge 413
     ├── ListForbidden 403          ├── UnsupportedMediaType 415
     ├── InsufficientScope 403      ├── Invalid 422
-    ├── RouteNotFound 404          │   └── LimitReached
-    ├── TaskNotFound 404           ├── InternalError 500
-    ├── ListNotFound 404           └── Unavailable 503
-    ├── TagNotFound 404                ├── PoolExhausted
-    ├── MethodNotAllowed 405           ├── KeysUnavailable
-    ├── NotAcceptable 406              ├── OutcomeUnknown
-    └── BodyTimeout 408                └── ShuttingDown
+    ├── RouteNotFound 404          │   ├── LimitReached
+    ├── TaskNotFound 404           │   └── KeyReused
+    ├── ListNotFound 404           ├── InternalError 500
+    ├── TagNotFound 404            └── Unavailable 503
+    ├── MethodNotAllowed 405           ├── PoolExhausted
+    ├── NotAcceptable 406              ├── KeysUnavailable
+    ├── BodyTimeout 408                ├── OutcomeUnknown
+    ├── RequestRunning 409             └── ShuttingDown
+    └── AlreadyImported 409
 
 An error is a fact with a status; whoever raises it knows nothing of HTTP answers. `web.problems` renders
 them as `application/problem+json` (RFC 9457). A class's docstring is the page that `/problems/<slug>` shows.
@@ -39,6 +41,8 @@ class Problem(Exception):
     slug: ClassVar[str]
     title: ClassVar[str]
     detail: str
+    index: int | None = None
+    """Which operation of a batch it is about, counted from 0, or which line of an import, counted from 1."""
 
     def __init__(self, detail: str | None = None) -> None:
         if detail is not None:
@@ -214,6 +218,23 @@ class Cycle(Problem):
     detail = "Choose a parent_id that is neither the task's own nor one of its subtasks'."
 
 
+class RequestRunning(Problem):
+    """A request with the same `Idempotency-Key` is still running, and was for ten seconds.
+
+    Nothing was written by this one. Send it again in a moment: it is answered as the first one was.
+    """
+
+    status, slug, title = 409, "request-running", "This request is still running"
+    detail = "Send it again, with the same Idempotency-Key, in a moment."
+
+
+class AlreadyImported(Problem):
+    """You have imported this very file before. Nothing was written, so that nothing of it is there twice."""
+
+    status, slug, title = 409, "already-imported", "This file was imported before"
+    detail = "Look for its tasks in your lists; change the file to import it again."
+
+
 class StaleVersion(Problem):
     """`If-Match` does not name the current version of the task or list: it was changed since it was read.
 
@@ -233,17 +254,20 @@ class StaleVersion(Problem):
 
 
 class BodyTooLarge(Problem):
-    """The request body is larger than this route takes: 256 KiB."""
+    """The request body is larger than this route takes: 256 KiB, or 1 MiB for a batch and an import."""
 
     status, slug, title = 413, "content-too-large", "The body is too large"
     detail = "Send a smaller body."
 
 
 class UnsupportedMediaType(Problem):
-    """The body's `Content-Type` is not `application/json` in UTF-8 (or `application/merge-patch+json` on PATCH)."""
+    """The body's `Content-Type` is not `application/json` in UTF-8 (or `application/merge-patch+json` on PATCH).
+
+    An import takes `application/x-ndjson`, `application/json` and `text/csv`.
+    """
 
     status, slug, title = 415, "unsupported-media-type", "The body is not declared as JSON"
-    detail = "Send Content-Type: application/json."
+    detail = "Send Content-Type: application/json, or one that the documentation of this route names."
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +323,19 @@ class LimitReached(Invalid):
     @property
     def members(self) -> Mapping[str, Any]:
         return {"limit": self.name, **super().members}
+
+
+class KeyReused(Invalid):
+    """You have sent another request with this `Idempotency-Key` within the last 24 hours. Nothing was written.
+
+    A key stands for one request: the same method, path and body.
+    """
+
+    slug, title = "key-reused", "The Idempotency-Key stands for another request"
+    detail = "Use a new key for a new request."
+
+    def __init__(self) -> None:
+        super().__init__([FieldError("header", "/Idempotency-Key", "This was sent with another request.")])
 
 
 class InternalError(Problem):

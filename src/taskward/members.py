@@ -16,6 +16,10 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONGEST_LINE = 255
 
 
+UNION_TAG = "\0"
+"""Begins the tag of a member of a union. Tags are in the path of an error, where clients know nothing of them."""
+
+
 def without_controls(text: str) -> str:
     """Refuse control characters."""
     if _CONTROLS.search(text):

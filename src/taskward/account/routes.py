@@ -2,49 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Response
-from pydantic import ConfigDict
-from sqlmodel import Field, SQLModel
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
+from taskward.account.exporting import export
+from taskward.account.importing import Format, Imported, Importer, Unreadable
+from taskward.account.models import ImportReport, Me
+from taskward.account.store import AccountStore
+from taskward.database.database import Database
+from taskward.errors import AlreadyImported, Cycle, FieldError, Invalid
+from taskward.tasks.members import TimeZone
 from taskward.web.answers import json_answer
-from taskward.web.dependencies import CurrentCaller
+from taskward.web.dependencies import CurrentCaller, OwnerSession, UserLimits
+from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import answers, operation_id
+from taskward.web.reading import RequestBody
 from taskward.web.routing import SessionRoute
+from taskward.web.validation import field_errors
+
+LARGEST_IMPORT = 1024 * 1024
+"""Bytes that the body of an import may have."""
+_MOST_LOSSES = 1000
+_LINES = "application/x-ndjson"
 
 router = APIRouter(
     prefix=f"{BASE_PATH}/me", tags=["me"], route_class=SessionRoute, generate_unique_id_function=operation_id
 )
 
 
-class Me(SQLModel):
-    """Who the token says you are."""
-
-    model_config = ConfigDict(  # type: ignore[assignment]
-        json_schema_extra={
-            "examples": [
-                {"user_id": "alice", "expires_at": "2026-01-10T10:30:00Z", "scopes": ["tasks:read", "tasks:write"]}
-            ]
-        }
-    )
-
-    user_id: str = Field(description="The token's user claim; every task of yours has it.")
-    expires_at: datetime | None = Field(description="When the token expires; null if that is after the year 9999.")
-    scopes: list[str] = Field(description="What the token allows; Taskward goes by it only where it is told to.")
+def account_store(session: OwnerSession) -> AccountStore:
+    return AccountStore(session)
 
 
-@router.get("", response_model=Me, summary="Who am I", responses=answers(200, "Who the token says you are."))
-async def get_me(caller: CurrentCaller) -> Response:
-    """Who the token says you are, until when, and with which scopes."""
+def importer(session: OwnerSession, limits: UserLimits) -> Importer:
+    return Importer(session, limits)
+
+
+MyAccount = Annotated[AccountStore, Depends(account_store)]
+
+
+class Lines(StreamingResponse):
+    """An answer of lines of JSON."""
+
+    media_type = _LINES
+
+
+@router.get("", response_model=Me, summary="Who am I", responses=answers(200, "Who you are, and how much you have."))
+async def get_me(caller: CurrentCaller, account: MyAccount, limits: UserLimits) -> Response:
+    """Who the token says you are, until when, and with which scopes; how much you have, and how much you may have."""
     return json_answer(
         {
             "user_id": caller.owner.user_id,
             "expires_at": _instant(caller.expires_at),
             "scopes": sorted(caller.scopes),
+            "counts": await account.counts(),
+            "limits": asdict(limits),
         }
     )
+
+
+@router.delete(
+    "", status_code=204, response_model=None, summary="Erase my account", responses=answers(204, "Nothing is left.")
+)
+async def delete_me(
+    caller: CurrentCaller,
+    account: MyAccount,
+    confirm: Annotated[str, Query(description="Your user id, so that nobody does this by accident.")],
+) -> Response:
+    """Erase every task, list and tag of yours and all else that is kept of you, for good."""
+    if confirm != caller.owner.user_id:
+        raise Invalid([FieldError("query", "/confirm", "This must be your user id.")])
+    await account.erase()
+    return Response(status_code=204)
+
+
+@router.get(
+    "/export",
+    response_class=Lines,
+    response_model=None,
+    summary="Export everything",
+    responses=answers(200, "A list or a task in each line, as JSON; the last line says how many there are."),
+)
+async def export_me(request: Request, caller: CurrentCaller) -> Response:
+    """Everything of yours, the trash included, as lines of JSON that an import puts back."""
+    database: Database = request.app.state.database
+    pages = export(partial(database.session, caller.owner, read_only=True))
+    # What is wrong at the start has a status of its own; later there is none to be had.
+    first = await anext(pages)
+    return Lines(_after(first, pages), headers={"Content-Disposition": 'attachment; filename="tasks.ndjson"'})
+
+
+async def _after(first: bytes, pages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for page in pages:
+        yield page
+
+
+@router.post(
+    "/import",
+    response_model=ImportReport,
+    summary="Import",
+    responses=answers(200, "What was made.", problems=[AlreadyImported, Cycle]),
+)
+@idempotent
+async def import_me(
+    file: Annotated[
+        bytes,
+        RequestBody(
+            largest=LARGEST_IMPORT,
+            media_types=(_LINES, "application/json", "text/csv"),
+            media_type=_LINES,
+            description="An export of yours, or of another service.",
+        ),
+    ],
+    imports: Annotated[Importer, Depends(importer)],
+    format_: Annotated[Format, Query(alias="format", description="Whose export it is.")] = "taskward",
+    tz: Annotated[TimeZone, Query(description="The zone that times are meant in, where a file does not say.")] = "UTC",
+) -> Response:
+    """Put an export back: what is there already stays as it is, so to do it twice changes nothing. Or carry over what
+    Todoist (CSV) or Vikunja (JSON) has exported; the answer says what could not come along.
+    """
+    if format_ != "taskward":
+        return json_answer(_report(await imports.carry_over(file, format_, tz)))
+    try:
+        return json_answer(_report(await imports.put_back(file)))
+    except Unreadable as error:
+        raise Invalid([one for n, found in error.errors for one in field_errors("body", found, f"/{n}")]) from None
+
+
+def _report(done: Imported) -> dict[str, object]:
+    return {
+        "lists": done.lists,
+        "tasks": done.tasks,
+        "unchanged": done.unchanged,
+        "losses": [asdict(loss) for loss in done.losses[:_MOST_LOSSES]],
+        "losses_left_out": max(0, len(done.losses) - _MOST_LOSSES),
+    }
 
 
 def _instant(seconds: float) -> datetime | None:

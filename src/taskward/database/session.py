@@ -8,6 +8,8 @@ connection next, a transaction pooler's other clients included.
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,13 @@ class Session:
         """Run a statement that yields at most one row."""
         rows = await self.fetch(statement, **parameters)
         return rows[0] if rows else None
+
+    @asynccontextmanager
+    async def waiting_at_most(self, seconds: float) -> AsyncIterator[None]:
+        """Wait no longer for what another transaction holds; PostgreSQL refuses then with `LockNotAvailableError`."""
+        await self._connection.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
+        yield
+        await self._connection.execute("SET LOCAL lock_timeout TO DEFAULT")
 
 
 class Transaction:

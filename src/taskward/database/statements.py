@@ -71,20 +71,22 @@ _OWNER_COLUMN = "user_id"
 _TABLE_REFERENCE = re.compile(rf"\b({SCHEMA}\.\w+)(?![\w.(])")
 
 
-class Constant(ColumnElement[str]):
-    """A string of this code's own that is written into the SQL, in place of a parameter that is sent each time."""
+class Constant(ColumnElement[Any]):
+    """A string or a number of this code's own that is written into the SQL, in place of a parameter that is sent each
+    time.
+    """
 
     __visit_name__ = "taskward_constant"
     inherit_cache = False
-    type = Text()
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str | int) -> None:
         self.value = value
+        self.type = Text() if isinstance(value, str) else Integer()
 
 
 @compiles(Constant)
 def _constant(element: Constant, _compiler: Any, **_options: Any) -> str:
-    return quote_literal(element.value)
+    return quote_literal(element.value) if isinstance(element.value, str) else str(element.value)
 
 
 # What a statement may be made of. Anything else is refused until somebody has thought about how it is checked:
@@ -126,6 +128,8 @@ _KNOWN_FUNCTIONS = frozenset(
         for name in (
             "to_char",
             "to_json",
+            "json_build_object",
+            "substr",
             "timezone",
             "strpos",
             "left",

@@ -30,7 +30,7 @@ from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 from taskward.database.roles import SCHEMA
-from taskward.database.statements import OWNER
+from taskward.database.statements import OWNER, Constant
 
 _registry = registry(metadata=MetaData(schema=SCHEMA))
 
@@ -153,7 +153,9 @@ def tick(*conditions: ColumnElement[bool], **changes: int) -> CTE:
         changes: By how much the account's counts change.
     """
     account = columns(Account)
-    counts = {name: account[name] + change for name, change in changes.items()}
+    counts = {name: account[name] + Constant(change) for name, change in changes.items()}
     # An upsert would make the account as well, and every write after the first would pay for that (decision 0013).
-    advance = update(Account).where(account.user_id == OWNER, *conditions).values(clock=account.clock + 1, **counts)
+    advance = (
+        update(Account).where(account.user_id == OWNER, *conditions).values(clock=account.clock + Constant(1), **counts)
+    )
     return advance.returning(account.clock).cte("tick")

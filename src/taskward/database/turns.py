@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, column, func, update
+from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, column, delete, func, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import select
 
@@ -28,7 +28,7 @@ class Turn:
         tasks, lists: How many there are, those in the trash included; whoever makes or erases some says so here.
     """
 
-    __slots__ = ("_before", "_session", "_version", "lists", "now", "tasks")
+    __slots__ = ("_before", "_is_first", "_session", "_version", "lists", "now", "tasks")
 
     def __init__(self, session: Session, version: int, now: datetime, tasks: int, lists: int) -> None:
         self._session = session
@@ -37,16 +37,20 @@ class Turn:
         self.tasks = tasks
         self.lists = lists
         self._before = (version, tasks, lists)
+        self._is_first = False
 
     @classmethod
     async def begin(cls, session: Session) -> Turn:
         """Wait for the owner's turn; the account is made at the first."""
         row = await session.fetch_one(_lock())
-        if row is None:
+        is_first = row is None
+        if is_first:
             await session.fetch(_open_account())
             row = await session.fetch_one(_lock())
         assert row is not None, "there is an account now"  # noqa: S101
-        return cls(session, row["clock"], row["now"], row["tasks"], row["lists"])
+        turn = cls(session, row["clock"], row["now"], row["tasks"], row["lists"])
+        turn._is_first = is_first
+        return turn
 
     @property
     def version(self) -> int:
@@ -70,8 +74,10 @@ class Turn:
             await self._session.fetch(_bury(), kind=kind, ids=ids, versions=numbers)
 
     async def end(self) -> None:
-        """Write down the clock and the counts, where they changed."""
+        """Write down the clock and the counts, where they changed. Whoever has written nothing has no account."""
         if (self._version, self.tasks, self.lists) == self._before:
+            if self._is_first:
+                await self._session.fetch(_close_account())
             return
         await self._session.fetch(_advance(), clock=self._version, new_tasks=self.tasks, new_lists=self.lists)
 
@@ -79,6 +85,11 @@ class Turn:
 @cache
 def _open_account() -> Statement:
     return compile_statement(open_account())
+
+
+@cache
+def _close_account() -> Statement:
+    return compile_statement(delete(Account).where(columns(Account).user_id == OWNER))
 
 
 @cache

@@ -19,6 +19,7 @@ from taskward.web.answers import (
     public_path,
 )
 from taskward.web.dependencies import CurrentCaller, OwnerSession, UserLimits
+from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import ETAG, LOCATION, NOT_MODIFIED, answers, operation_id
 from taskward.web.routing import SessionRoute
@@ -58,6 +59,7 @@ async def list_lists(caller: CurrentCaller, lists: Lists, if_none_match: IfNoneM
     summary="Create a list",
     responses=answers(201, "The new list.", ETAG, LOCATION, problems=[ListIdTaken]),
 )
+@idempotent
 async def create_list(request: Request, new: ListCreate, lists: Lists) -> Response:
     """Create a list; it comes last."""
     row = await lists.add(new)
@@ -95,6 +97,7 @@ async def update_list(list_id: ListId, patch: ListUpdate, lists: Lists, if_match
     summary="Move a list",
     responses=answers(200, "The moved list.", ETAG, problems=_WRITE_PROBLEMS),
 )
+@idempotent
 async def move_list(list_id: ListId, move: ListMove, lists: Lists, if_match: IfMatch = None) -> Response:
     """Put a list after another one, or first."""
     row = await lists.move(list_id, move.after, allowed_versions(if_match))

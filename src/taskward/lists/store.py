@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NoReturn
 from uuid import UUID
@@ -10,7 +11,6 @@ import asyncpg
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Integer,
     Text,
     Uuid,
     bindparam,
@@ -25,7 +25,7 @@ from sqlmodel import select
 
 from taskward.database.documents import Member, Plain, json_object
 from taskward.database.session import Session
-from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import Account, columns, table_of
 from taskward.database.turns import Turn
 from taskward.errors import (
@@ -48,6 +48,7 @@ _task = columns(Task)
 _ID = bindparam("id", type_=Uuid())
 _MINE = (_list.user_id == OWNER, _list.id == _ID)
 _VERSION = bindparam("new_version", type_=BigInteger())
+_DEPTH = bindparam("depth", 0, type_=BigInteger()).label("depth")
 
 # Named here, because inside the class `list` is a method.
 Rows = list[asyncpg.Record]
@@ -75,12 +76,36 @@ class ListStore:
             raise LimitReached("lists", self._limits.lists)
         turn.lists += 1
         try:
-            row = await self._session.fetch_one(_add(), **vars(new), new_version=turn.next_version())
+            row = await self._session.fetch_one(_add(), **vars(new), position=None, new_version=turn.next_version())
         except asyncpg.UniqueViolationError:
             raise ListIdTaken from None
         await turn.end()
         assert row is not None, "an insert returns its row"  # noqa: S101
         return row
+
+    async def put_back(self, turn: Turn, lists: Sequence[dict[str, Any]]) -> int:
+        """Make lists as they were exported, but for those whose ids the owner has.
+
+        Args:
+            turn: The owner's turn, which ends with what else is imported.
+            lists: With `id`, `name`, `color` and `position`.
+
+        Returns:
+            How many were made.
+
+        Raises:
+            LimitReached: The owner would have more than one may have.
+        """
+        made = 0
+        for one in lists:
+            if await self._session.fetch_one(_get(), id=one["id"]):
+                continue
+            if turn.lists >= self._limits.lists:
+                raise LimitReached("lists", self._limits.lists)
+            await self._session.fetch(_add(), **one, new_version=turn.next_version())
+            turn.lists += 1
+            made += 1
+        return made
 
     async def list(self) -> Rows:
         """All lists in their order, each row with the account's epoch and clock; one row without a list's id where
@@ -193,17 +218,29 @@ def _position(source: Any) -> ColumnElement[str]:
 
 def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     """What is read of a list, from the table's columns or a sub-query's."""
+    return source.id, source.version, json_object(_members(source)).label("list")
+
+
+def _members(source: Any) -> dict[str, Member]:
     members: dict[str, Member] = {name: source[name] for name in ListRead.model_fields}
     members["position"] = Plain(_position(source))
-    return source.id, source.version, json_object(members).label("list")
+    return members
 
 
 _READ = read_from(_list)
 
 
 @cache
+def export_lists() -> Statement:
+    """Every list as a `line` of an export."""
+    members: dict[str, Member] = {"type": Plain(Constant("list")), **_members(_list)}
+    lines = select(json_object(members).label("line")).where(_list.user_id == OWNER)
+    return compile_statement(lines.order_by(_list.id))
+
+
+@cache
 def _add() -> Statement:
-    values = {name: bindparam(name, type_=_list[name].type) for name in ListCreate.model_fields}
+    values = {name: bindparam(name, type_=_list[name].type) for name in (*ListCreate.model_fields, "position")}
     return compile_statement(insert(TaskList).values(user_id=OWNER, **values, version=_VERSION).returning(*_READ))
 
 
@@ -249,19 +286,21 @@ def _any_task() -> Statement:
 def _trash_tasks() -> Statement:
     """Move the list's live tasks to the trash with those below them, each with the uppermost that is above it."""
     in_list = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
-    height = bindparam("height", 0, type_=Integer()).label("height")
-    tree = select(_task.id, _task.id.label("top"), height).where(*in_list).cte("tree", recursive=True)
+    above = select(_task.id).where(*in_list).subquery("above")
+    joined = table_of(Task).outerjoin(above, above.c.id == _task.parent_id)
+    tops = select(_task.id, _task.id.label("top"), _DEPTH).select_from(joined).where(*in_list, above.c.id.is_(None))
+    tree = tops.cte("tree", recursive=True)
     child = table_of(Task).alias("child")
-    below = select(child.c.id, tree.c.top, tree.c.height + bindparam("level", 1, type_=Integer())).where(
+    below = select(child.c.id, tree.c.top, (tree.c.depth + 1).label("depth")).where(
         child.c.user_id == OWNER, child.c.parent_id == tree.c.id, child.c.deleted_at.is_(None)
     )
     tree = tree.union(below)
-    # A task is there once for each that is above it and in the list.
-    place = func.row_number().over(partition_by=tree.c.id, order_by=tree.c.height.desc()).label("place")
-    placed = select(tree.c.id, tree.c.top, place).subquery("placed")
-    number = func.row_number().over(order_by=placed.c.id).label("number")
-    first = bindparam("first", 1, type_=BigInteger())
-    numbered = select(placed.c.id, placed.c.top, number).where(placed.c.place == first).cte("numbered")
+    # A tree may hang in another one's by tasks that are in no list. Then the upper one is all of it.
+    place = func.row_number().over(partition_by=tree.c.id, order_by=tree.c.depth.desc()).label("place")
+    placed = select(tree.c.id, tree.c.top, place).cte("placed")
+    once = select(placed.c.id, placed.c.top).where(placed.c.place == 1).cte("once")
+    number = func.row_number().over(order_by=once.c.id).label("number")
+    numbered = select(once.c.id, once.c.top, number).cte("numbered")
     values = {"deleted_at": func.now(), "deleted_with": numbered.c.top}
     return _many(numbered, values)
 

@@ -34,7 +34,7 @@ class TagStore:
 
     async def list(self) -> Rows:
         """Every tag that a live task has, by name, as the JSON `tag`, each row with the account's epoch and clock; one
-        row without a tag where there is none, and no row where the account does not exist.
+        row without a `name` where there is none, and no row where the account does not exist.
         """
         return await self._session.fetch(_all())
 
@@ -82,10 +82,12 @@ def _all() -> Statement:
     used = each.where(_task.user_id == OWNER, _task.deleted_at.is_(None)).subquery("used")
     number = func.count(used.c.tag).label("tasks")
     counted = select(used.c.user_id, used.c.tag, number).group_by(used.c.user_id, used.c.tag).subquery("counted")
-    found = case((counted.c.tag.is_not(None), _json(counted.c.tag, counted.c.tasks))).label("tag")
-    statement = select(cast(account.epoch, Text).label("epoch"), account.clock, found).select_from(
-        table_of(Account).outerjoin(counted, counted.c.user_id == account.user_id)
-    )
+    statement = select(
+        cast(account.epoch, Text).label("epoch"),
+        account.clock,
+        counted.c.tag.label("name"),
+        _json(counted.c.tag, counted.c.tasks).label("tag"),
+    ).select_from(table_of(Account).outerjoin(counted, counted.c.user_id == account.user_id))
     return compile_statement(statement.where(account.user_id == OWNER).order_by(counted.c.tag))
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     or_,
 )
 
-from taskward.database.statements import OWNER
+from taskward.database.statements import OWNER, Constant
 from taskward.database.tables import columns
 from taskward.tasks.filters import NONE, TaskFilters, bounds_after, bounds_before, start_of
 from taskward.tasks.search import parse_query
@@ -139,8 +139,10 @@ def _matching(alternative: int, negated: tuple[bool, ...]) -> list[ColumnElement
     conditions: list[ColumnElement[bool]] = []
     for index, is_negated in enumerate(negated):
         pattern = bindparam(f"term_{alternative}_{index}", type_=Text())
-        in_title = func.pg_catalog.strpos(_task.folded_title, pattern) > 0
-        in_description = func.coalesce(func.pg_catalog.strpos(_task.folded_description, pattern), 0) > 0
+        in_title = func.pg_catalog.strpos(_task.folded_title, pattern) > Constant(0)
+        in_description = func.coalesce(
+            func.pg_catalog.strpos(_task.folded_description, pattern), Constant(0)
+        ) > Constant(0)
         found = or_(in_title, in_description)
         conditions.append(not_(found) if is_negated else found)
     return conditions

@@ -18,7 +18,7 @@ import orjson
 
 _DIGEST_BYTES = 8
 _ID_BYTES = 16
-_LARGEST_NUMBER = 2**31
+_LARGEST_NUMBER = 2**31 - 1
 
 
 def write_cursor(shape: str, last_id: UUID, keys: Sequence[Any]) -> str:

@@ -11,15 +11,24 @@ from pydantic import AfterValidator, BeforeValidator, TypeAdapter
 from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 
-from taskward.members import Reference
-from taskward.tasks.members import PRIORITIES, Tag, TimeZone, read_date, read_instant
+from taskward.members import Reference, line_schema
+from taskward.tasks.members import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    LONGEST_TAG,
+    MOST_TAGS,
+    PRIORITIES,
+    Tag,
+    TimeZone,
+    read_date,
+    read_instant,
+)
 from taskward.tasks.search import parse_query
 
 SORTS = ("id", "created_at", "updated_at", "due", "priority", "title", "position", "completed_at")
 """What a listing may be sorted by."""
 NONE = "none"
 """Stands for a task that is in no list, or under no other task."""
-_FIRST_YEAR, _LAST_YEAR = 2, 9998  # so that no zone leads out of the calendar
 _MOMENT_FORM = "This must be a day as YYYY-MM-DD or a time of RFC 3339, such as 2026-01-10T09:30:00Z."
 _reference: TypeAdapter[UUID] = TypeAdapter(Reference)
 
@@ -45,7 +54,7 @@ def _moment(value: object) -> object:
     # In a URL, a plus sign that nobody encoded is a space.
     text = str(value).replace(" ", "+")
     found = read_date(text) or read_instant(text)
-    if found is None or not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+    if found is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise ValueError(_MOMENT_FORM)
     return found
 
@@ -109,8 +118,12 @@ class TaskFilters(SQLModel):
         BeforeValidator(_priorities),
         _parameter({"type": "string", "pattern": f"^{_ONE_PRIORITY}(,{_ONE_PRIORITY})*$", "examples": ["high,urgent"]}),
     ] = Field(default=None, description="Only these, with commas between them.")
-    tag: Annotated[list[Tag], _parameter({"type": "array", "items": {"type": "string"}})] = Field(
-        default_factory=list, max_length=20, description="Only those with this tag; given several times, with all."
+    tag: Annotated[
+        list[Tag], _parameter({"type": "array", "items": line_schema(LONGEST_TAG), "maxItems": MOST_TAGS})
+    ] = Field(
+        default_factory=list,
+        max_length=MOST_TAGS,
+        description="Only those with this tag; given several times, with all.",
     )
     list_id: _Reference = Field(default=None, description="Only those in this list; `none`: in no list.")
     parent_id: _Reference = Field(default=None, description="Only the parts of this task; `none`: of no other task.")

@@ -21,11 +21,14 @@ from taskward.errors import TaskNotFound
 from taskward.members import UUID_SCHEMA, line_schema, parse_uuid, without_controls
 from taskward.tasks.recurrence import parse_rule
 
-_LONGEST_TAG = 50
+LONGEST_TAG = 50
 MOST_TAGS = 20
 LARGEST_METADATA = 8 * 1024
 """Bytes that the metadata of a task may have as JSON in UTF-8, without spaces."""
 _DEEPEST_METADATA = 50
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# So that no zone leads out of the calendar, whose first and last day stand for infinity to the database's driver.
+FIRST_YEAR, LAST_YEAR = 2, 9998
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
@@ -39,9 +42,12 @@ Priority = Literal["none", "low", "medium", "high", "urgent"]
 RecursFrom = Literal["due", "completion"]
 
 
+_WITHOUT_NUL = "This must not have the character NUL."
+
+
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError("This must not have the character NUL.")
+        raise ValueError(_WITHOUT_NUL)
     return text
 
 
@@ -71,14 +77,14 @@ def read_instant(text: str) -> datetime | None:
 
 def _day(value: object) -> object:
     found = read_date(value) if isinstance(value, str) else value if type(value) is date else None
-    if found is None:
-        raise ValueError("This must be a day as YYYY-MM-DD.")
+    if found is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise ValueError(f"This must be a day as YYYY-MM-DD, of the years {FIRST_YEAR} to {LAST_YEAR}.")
     return found
 
 
 def _instant(value: object) -> object:
     found = read_instant(value) if isinstance(value, str) else value if isinstance(value, datetime) else None
-    if found is None or found.year > 9998:  # noqa: PLR2004 - a zone may lie ahead of UTC
+    if found is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise ValueError("This must be a time of RFC 3339 with an offset, such as 2026-01-10T09:30:00Z.")
     return found
 
@@ -115,10 +121,14 @@ def dump_metadata(value: dict[str, Any]) -> str:
     """Metadata as they are stored and sent.
 
     Raises:
-        ValueError: They are too large, too deep, or have a number that JSON does not have.
+        ValueError: They are too large, too deep, or have a number or a character that cannot be kept.
     """
-    if max(_depths(value)) > _DEEPEST_METADATA:
-        raise ValueError(f"This must not be nested more than {_DEEPEST_METADATA} levels deep.")
+    for part, depth in _parts(value):
+        if depth > _DEEPEST_METADATA:
+            raise ValueError(f"This must not be nested more than {_DEEPEST_METADATA} levels deep.")
+        if isinstance(part, str) and "\0" in part:
+            # PostgreSQL's JSON can hold it, and no function of it can read it.
+            raise ValueError("This must not have the character NUL.")
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(text.encode())
@@ -128,16 +138,22 @@ def dump_metadata(value: dict[str, Any]) -> str:
         raise ValueError("This must not have numbers that are too large for JSON's readers.") from None
     if size > LARGEST_METADATA:
         raise ValueError(f"This must have at most {LARGEST_METADATA} bytes as JSON.")
+    # PostgreSQL keeps JSON with this escape, but does not read it again.
+    if _ESCAPED_NUL.search(text):
+        raise ValueError(_WITHOUT_NUL)
     return text
 
 
-def _depths(root: Any) -> Iterator[int]:
+def _parts(root: Any) -> Iterator[tuple[Any, int]]:
+    """Everything in a JSON value, names of members too, with its depth."""
     pending = [(root, 1)]
     while pending:
         value, depth = pending.pop()
-        yield depth
-        if isinstance(value, dict | list):
-            pending += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]
+        yield value, depth
+        if isinstance(value, dict):
+            pending += [(part, depth + 1) for member in value.items() for part in member]
+        elif isinstance(value, list):
+            pending += [(part, depth + 1) for part in value]
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
@@ -157,9 +173,9 @@ TimeZone = Annotated[str, AfterValidator(_zone)]
 Recurrence = Annotated[str, StringConstraints(max_length=500), AfterValidator(_rule)]
 Tag = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=_LONGEST_TAG),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TAG),
     AfterValidator(_tag),
-    WithJsonSchema(line_schema(_LONGEST_TAG)),
+    WithJsonSchema(line_schema(LONGEST_TAG)),
 ]
 Tags = Annotated[list[Tag], AfterValidator(_distinct)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]

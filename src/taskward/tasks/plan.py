@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from taskward.errors import FieldError, Invalid
+from taskward.tasks.members import LAST_YEAR
 from taskward.tasks.recurrence import NeverFires, Occurrence, next_occurrence, parse_rule
 
 PLAN = ("due_date", "due_at", "time_zone", "recurrence", "recurs_from")
@@ -47,9 +48,11 @@ def following(task: Mapping[str, Any], *, now: datetime) -> Occurrence | None:
     within ten years.
     """
     try:
-        return _next(task, now=now)
+        found = _next(task, now=now)
     except NeverFires:
         return None
+    # What could not be written by a client is beyond the end, too.
+    return found if found is not None and found.due.year <= LAST_YEAR else None
 
 
 def _next(task: Mapping[str, Any], *, now: datetime) -> Occurrence | None:

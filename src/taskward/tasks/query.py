@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     DateTime,
     Integer,
@@ -54,6 +53,19 @@ def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     """What is read of a task, from the table's columns or a sub-query's: its `id`, its `version`, and as `task` the
     JSON that clients read.
     """
+    return source.id, source.version, json_object(_members(source)).label("task")
+
+
+def export_from(source: Any) -> tuple[ColumnElement[Any], ...]:
+    """What is exported of a task: its `id`, and as `line` the JSON that `read_from` has, with all that it takes to make
+    the task again.
+    """
+    members: dict[str, Member] = {"type": Plain(Constant("task")), **_members(source)}
+    members |= {"next_id": source.next_id, "deleted_with": source.deleted_with}
+    return source.id, json_object(members).label("line")
+
+
+def _members(source: Any) -> dict[str, Member]:
     members: dict[str, Member] = {name: source[name] for name in _MEMBERS}
     # Most tasks have few of these, and JSON is longer to write than to leave as it is.
     members["priority"] = Usual(source.priority, source.priority == Constant("none"), '"none"')
@@ -63,7 +75,7 @@ def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     members["position"] = Plain(position_of(source))
     members["tags"] = Usual(source.tags, source.tags == Constant("{}"), "[]")
     members["metadata"] = Usual(source.metadata, cast(source.metadata, Text) == Constant("{}"), "{}")
-    return source.id, source.version, json_object(members).label("task")
+    return members
 
 
 class _Sort(NamedTuple):
@@ -81,7 +93,7 @@ def _due(source: Any) -> ColumnElement[Any]:
 
 
 def _urgency(source: Any) -> ColumnElement[Any]:
-    return case({name: index for index, name in enumerate(PRIORITIES)}, value=source.priority)
+    return case(*((source.priority == Constant(name), Constant(rank)) for rank, name in enumerate(PRIORITIES)))
 
 
 _SORTS: dict[str, _Sort] = {
@@ -91,9 +103,13 @@ _SORTS: dict[str, _Sort] = {
     "due": _Sort(_due, datetime, _INSTANT, nullable=True),
     "priority": _Sort(_urgency, int, Integer()),
     # As much as a cursor can carry in a URL.
-    "title": _Sort(lambda source: func.pg_catalog.left(source.folded_title, 255), str, Text()),
+    "title": _Sort(lambda source: func.pg_catalog.left(source.folded_title, Constant(255)), str, Text()),
     "position": _Sort(position_of, str, Text()),
 }
+
+# How many rows a statement fetches, one of these, written into it: of a number that is sent PostgreSQL knows nothing,
+# and would plan the statement anew each time, which takes as long as to run it.
+_ROWS = (2, 11, 21, 51, 101, 201)
 
 # A cursor and an ETag hold for one listing, told apart by these. A limit and a cursor only choose a page of it.
 _SHAPE = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor", "count"})
@@ -109,7 +125,7 @@ class Listing:
             exist.
         counting: Yields the number of tasks on all pages, or None where nobody asks.
         parameters: The parameters of both.
-        limit: The most tasks of one page; the statement fetches one more, to know whether there is a next page.
+        limit: The most tasks of one page; the statement fetches more, so that one knows whether there is a next page.
         fingerprint: Says which listing this is, page included.
         depends_on_time: Whether it may change without a write.
     """
@@ -141,7 +157,7 @@ def listing(filters: TaskFilters, *, now: datetime | None = None) -> Listing:
     order = _ended(filters.sort)
     names = [name for name, _ in order[:-1]]
     shape = _shape(filters)
-    parameters: dict[str, Any] = {"rows": filters.limit + 1}
+    parameters: dict[str, Any] = {}
     nulls: tuple[bool, ...] | None = None
     if filters.cursor is not None:
         try:
@@ -154,7 +170,7 @@ def listing(filters: TaskFilters, *, now: datetime | None = None) -> Listing:
     if "due" in names:
         parameters |= {"up_to_its_end": _UP_TO_ITS_END, "tz": filters.tz}
     return Listing(
-        _list_statement(conditions, order, nulls),
+        _list_statement(conditions, order, nulls, next(rows for rows in _ROWS if rows > filters.limit)),
         _count_statement(conditions) if filters.count else None,
         parameters,
         filters.limit,
@@ -177,7 +193,7 @@ def _shape(filters: TaskFilters) -> str:
 
 # Who asks decides on the shapes, so only so many are kept; asyncpg keeps fewer.
 @lru_cache(maxsize=512)
-def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...] | None) -> Statement:
+def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...] | None, rows: int) -> Statement:
     keys = [(f"key_{index}", _SORTS[name], down) for index, (name, down) in enumerate(order[:-1])]
     _, id_down = order[-1]
     chosen = [_task[name] for name in _MEMBERS] + [sort.key(_task).label(label) for label, sort, _ in keys]
@@ -185,7 +201,7 @@ def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...
     if nulls is not None:
         page = page.where(_beyond([(sort, down) for _, sort, down in keys], nulls, id_down=id_down))
     ordered = [_ordered(sort.key(_task), down, nullable=sort.nullable) for _, sort, down in keys]
-    page = page.order_by(*ordered, _ordered(_task.id, id_down)).limit(bindparam("rows", type_=BigInteger()))
+    page = page.order_by(*ordered, _ordered(_task.id, id_down)).limit(Constant(rows))
     found = page.subquery("page")
     account = columns(Account)
     statement = (

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from taskward.errors import Cycle, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
 from taskward.tasks.filters import QueryBoolean, TaskFilters
 from taskward.tasks.members import TaskId
 from taskward.tasks.models import Completion, Move, TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.query import Listing, listing
 from taskward.tasks.store import TaskStore, Written
+from taskward.web import problems
 from taskward.web.answers import (
     IfMatch,
     IfNoneMatch,
     allowed_versions,
     collection_answer,
     collection_tag,
+    document_answer,
+    encode,
     entity_answer,
     public_path,
 )
 from taskward.web.dependencies import CurrentCaller, OwnerSession, UserLimits
+from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import ETAG, LINK, LOCATION, NEXT_OCCURRENCE, NOT_MODIFIED, TOTAL, answers, operation_id
+from taskward.web.reading import RequestBody
 from taskward.web.routing import SessionRoute
 
 PATH = f"{BASE_PATH}/tasks"
@@ -37,6 +45,8 @@ def task_store(session: OwnerSession, limits: UserLimits) -> TaskStore:
 
 
 Tasks = Annotated[TaskStore, Depends(task_store)]
+_WRITE_PROBLEMS = [TaskForbidden, TaskNotFound, StaleVersion]
+_CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]
 
 
 @router.get(
@@ -69,7 +79,7 @@ async def list_tasks(
     found = rows if rows and rows[0]["id"] is not None else []
     headers = {}
     if len(found) > wanted.limit:
-        found.pop()
+        found = found[: wanted.limit]
         headers["Link"] = f'<{_next_page(request, wanted, found[-1])}>; rel="next"'
     if wanted.counting is not None:
         headers["X-Total-Count"] = str(await tasks.count(wanted))
@@ -84,11 +94,29 @@ async def list_tasks(
     summary="Create a task",
     responses=answers(201, "The new task.", ETAG, LOCATION, problems=[TaskIdTaken]),
 )
+@idempotent
 async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Response:
     """Create a task. With an `id` of your own the request can be repeated safely: the second answers 409."""
     row = await tasks.add(task)
     location = public_path(request, f"{PATH}/{row['id']}")
     return entity_answer(row["task"], row["version"], status=201, headers={"Location": location})
+
+
+@router.post(
+    "/batch",
+    response_model=BatchResults,
+    summary="Change several tasks",
+    responses=answers(200, "What each operation did.", problems=[*_WRITE_PROBLEMS, TaskIdTaken, Cycle]),
+)
+@idempotent
+async def change_tasks(
+    request: Request, batch: Annotated[Batch, RequestBody(largest=LARGEST_BATCH)], tasks: Tasks
+) -> Response:
+    """Make up to 100 changes in one request, in their order. Unless `atomic` is false, all are written or none is: the
+    first that is refused is the answer, with its `index`.
+    """
+    outcomes, rows = await tasks.carry_out(batch)
+    return document_answer(f'{{"results":[{",".join([_result(request, one, rows) for one in outcomes])}]}}')
 
 
 @router.get(
@@ -101,10 +129,6 @@ async def get_task(task_id: TaskId, tasks: Tasks, if_none_match: IfNoneMatch = N
     """One of your live tasks."""
     row = await tasks.get(task_id)
     return entity_answer(row["task"], row["version"], if_none_match=if_none_match)
-
-
-_WRITE_PROBLEMS = [TaskForbidden, TaskNotFound, StaleVersion]
-_CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]
 
 
 @router.patch(
@@ -185,6 +209,7 @@ async def delete_task(
     summary="Restore a task",
     responses=answers(200, "The restored task.", ETAG, problems=_WRITE_PROBLEMS),
 )
+@idempotent
 async def restore_task(task_id: TaskId, tasks: Tasks, if_match: IfMatch = None) -> Response:
     """Take a task out of the trash, with the subtasks that went with it. One that is not in the trash is answered as
     it is.
@@ -199,6 +224,7 @@ async def restore_task(task_id: TaskId, tasks: Tasks, if_match: IfMatch = None) 
     summary="Move a task",
     responses=answers(200, "The moved task.", ETAG, problems=_CHANGE_PROBLEMS),
 )
+@idempotent
 async def move_task(task_id: TaskId, move: Move, tasks: Tasks, if_match: IfMatch = None) -> Response:
     """Put a task after another one, or first, in a list or under a task. Without `list_id` and `parent_id` it stays
     where it is, at another place.
@@ -212,6 +238,14 @@ def _written(request: Request, written: Written) -> Response:
     if written.next_id is not None:
         headers["Link"] = f'<{public_path(request, f"{PATH}/{written.next_id}")}>; rel="next-occurrence"'
     return entity_answer(written.row["task"], written.row["version"], headers=headers)
+
+
+def _result(request: Request, outcome: Outcome, rows: Mapping[UUID, Any]) -> str:
+    if outcome.problem is not None:
+        problem = encode(problems.document(request.scope, outcome.problem)).decode()
+        return f'{{"status":{outcome.status},"problem":{problem}}}'
+    row = None if outcome.is_gone else rows.get(outcome.task_id)
+    return f'{{"status":{outcome.status},"task":{"null" if row is None else row["task"]}}}'
 
 
 def _next_page(request: Request, wanted: Listing, last: Any) -> str:

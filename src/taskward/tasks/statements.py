@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     JSON,
+    BigInteger,
     Text,
     Uuid,
     any_,
@@ -23,7 +25,7 @@ from sqlmodel import select
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import StoredAnswer, columns, table_of
 from taskward.lists.table import TaskList
-from taskward.tasks.query import position_of, read_from
+from taskward.tasks.query import export_from, position_of, read_from
 from taskward.tasks.table import Task
 
 _task = columns(Task)
@@ -115,6 +117,21 @@ def read_rows() -> Statement:
 @cache
 def delete_rows() -> Statement:
     return compile_statement(delete(Task).where(*_MINE))
+
+
+@cache
+def export_page(level: int) -> Statement:
+    """A page of tasks, of those on one level of their trees, after the id `after`: parents come before their parts.
+
+    Args:
+        level: 0 for those that are part of no other.
+    """
+    tasks = [table_of(Task), *(table_of(Task).alias(f"above_{index}") for index in range(level))]
+    where = [tasks[-1].c.parent_id.is_(None), _task.id > bindparam("after", type_=Uuid())]
+    where += [one.c.user_id == OWNER for one in tasks]
+    where += [above.c.id == one.c.parent_id for one, above in pairwise(tasks)]
+    page = select(*export_from(_task)).where(*where).order_by(_task.id)
+    return compile_statement(page.limit(bindparam("rows", type_=BigInteger())))
 
 
 @cache

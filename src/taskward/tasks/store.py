@@ -6,6 +6,7 @@ statement did not find its task.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
@@ -20,6 +21,7 @@ from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, open_account, tick
 from taskward.errors import FieldError, Invalid, LimitReached, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.limits import Limits
+from taskward.tasks.batch import Batch, Outcome, carry_out
 from taskward.tasks.members import dump_metadata
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN, check_plan
@@ -213,6 +215,10 @@ class TaskStore:
         await work.load([task_id], parents=parents, lists=lists)
         await work.move(task_id, changes, after, versions)
         return (await work.flush([task_id]))[task_id]
+
+    async def carry_out(self, batch: Batch) -> tuple[Sequence[Outcome], Mapping[UUID, asyncpg.Record]]:
+        """Make the changes of a batch; see `batch.carry_out`."""
+        return await carry_out(await UnitOfWork.begin(self._session, self._limits), batch)
 
     async def _work_on(self, task_id: UUID) -> UnitOfWork:
         work = await UnitOfWork.begin(self._session, self._limits)

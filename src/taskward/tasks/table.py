@@ -5,7 +5,20 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, Column, Date, Text, Uuid, false, func, text
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    ForeignKeyConstraint,
+    Text,
+    Uuid,
+    false,
+    func,
+    text,
+)
 from sqlmodel import Field
 
 from taskward.database.tables import OwnedTable, owner_column, text_column, timestamp_column
@@ -22,6 +35,10 @@ class Task(OwnedTable, table=True):
     """
 
     __tablename__ = "task"
+    __table_args__ = (
+        ForeignKeyConstraint(["user_id", "list_id"], ["taskward.list.user_id", "taskward.list.id"], "task_list"),
+        ForeignKeyConstraint(["user_id", "parent_id"], ["taskward.task.user_id", "taskward.task.id"], "task_parent"),
+    )
 
     user_id: str = owner_column()
     id: UUID = Field(sa_column=Column(Uuid, primary_key=True))

@@ -70,12 +70,15 @@ class _Entry:
 class UnitOfWork:
     """Changes of one owner's tasks. First `load` what they name, then make them, then `flush`.
 
-    A change that raises has changed nothing.
+    A change that raises has changed nothing, except `move`.
+
+    Attributes:
+        turn: The owner's turn to write.
     """
 
     def __init__(self, session: Session, turn: Turn, limits: Limits) -> None:
         self._session = session
-        self._turn = turn
+        self.turn = turn
         self._limits = limits
         self._entries: dict[UUID, _Entry] = {}
         self._children: defaultdict[UUID | None, set[UUID]] = defaultdict(set)
@@ -117,7 +120,7 @@ class UnitOfWork:
         above = {entry.values["parent_id"] for entry in self._entries.values()} | set(parents)
         if wanted := [task_id for task_id in above if task_id is not None]:
             rows = await self._session.fetch(statements.load_ancestors(), ids=wanted)
-            self._parents = {row["id"]: row["parent_id"] for row in rows}
+            self._parents |= {row["id"]: row["parent_id"] for row in rows}
             self._trashed_parents = frozenset(row["id"] for row in rows if row["deleted_at"] is not None)
         if lists:
             rows = await self._session.fetch(statements.existing_lists(), ids=list(lists))
@@ -137,6 +140,7 @@ class UnitOfWork:
     def _put(self, entry: _Entry) -> None:
         task_id, parent_id = entry.values["id"], entry.values["parent_id"]
         self._entries[task_id] = entry
+        self._parents[task_id] = parent_id
         if parent_id is not None:
             self._children[parent_id].add(task_id)
 
@@ -152,13 +156,37 @@ class UnitOfWork:
             raise TaskIdTaken
         values = {name: getattr(task, name) for name in TaskCreate.model_fields}
         values["metadata"] = dump_metadata(task.metadata)
-        check_plan(values, now=self._turn.now)
+        check_plan(values, now=self.turn.now)
         self._check_list(task.list_id)
         if task.parent_id is not None:
             self._check_parent(task.parent_id, height=1)
         self._check_room(1)
         self._use_tags(task.tags)
-        self._insert({**values, "completed_at": self._turn.now if task.completed else None})
+        self._insert({**values, "completed_at": self.turn.now if task.completed else None})
+
+    def put_back(self, task: Values) -> bool:
+        """Make a task as it was exported, unless the owner has one with its id.
+
+        Args:
+            task: The members of a new task, and `completed_at`, `position`, `next_id`, `deleted_at`, `deleted_with`.
+
+        Returns:
+            Whether it was made.
+
+        Raises:
+            Invalid, LimitReached: As for `create`.
+            Cycle: It would become a part of itself.
+        """
+        if task["id"] in self._entries:
+            return False
+        check_plan(task, now=self.turn.now)
+        self._check_list(task["list_id"])
+        if task["parent_id"] is not None:
+            self._check_parent(task["parent_id"], height=1, of=task["id"], live=task["deleted_at"] is None)
+        self._check_room(1)
+        self._use_tags(task["tags"])
+        self._insert(task)
+        return True
 
     def update(self, task_id: UUID, changes: Values, versions: Versions, *, replaces: bool = False) -> UUID | None:
         """Change the members in `changes` of a live task.
@@ -178,21 +206,22 @@ class UnitOfWork:
         entry = self._live(task_id, versions)
         values = dict(changes)
         completed = values.pop("completed", None)
-        if completed and {**entry.values, **values}["recurrence"] is not None:
-            self._check_room(1)
         if "metadata" in values:
             values["metadata"] = self._merged(entry, values["metadata"], replaces=replaces)
         if values.keys() & set(PLAN):
-            check_plan({**entry.values, **values}, now=self._turn.now)
+            check_plan({**entry.values, **values}, now=self.turn.now)
         if "list_id" in values and values["list_id"] != entry.values["list_id"]:
             self._check_list(values["list_id"])
         if values.get("parent_id") is not None and values["parent_id"] != entry.values["parent_id"]:
             self._check_parent(values["parent_id"], height=self._height(task_id), of=task_id)
+        if completed and self._next({**entry.values, **values}) is not None:
+            self._check_room(1)
         if "tags" in values:
             self._use_tags(values["tags"])
         if values.keys() & {"list_id", "parent_id"} and self._changes_place(entry, values):
             values["position"] = None
-        self._set(entry, values)
+        if values:
+            self._set(entry, values)
         return None if completed is None else self._complete(entry, completed=completed)
 
     def complete(self, task_id: UUID, versions: Versions, *, completed: bool | None = None) -> UUID | None:
@@ -205,7 +234,7 @@ class UnitOfWork:
         self._live(task_id, versions)
         for entry in [self._entries[task_id], *self._below(task_id)]:
             if entry.is_live:
-                self._set(entry, {"deleted_at": self._turn.now, "deleted_with": task_id})
+                self._set(entry, {"deleted_at": self.turn.now, "deleted_with": task_id})
 
     def restore(self, task_id: UUID, versions: Versions) -> None:
         """Take a task out of the trash, with those below it that went there with it; a live one is left as it is.
@@ -262,7 +291,7 @@ class UnitOfWork:
         """
         written = [entry for entry in self._entries.values() if entry.is_changed and not entry.is_erased]
         for entry in written:
-            entry.values["version"] = self._turn.next_version()
+            entry.values["version"] = self.turn.next_version()
         new = [entry for entry in written if entry.version is None]
         old = [entry for entry in written if entry.version is not None]
         rows: list[asyncpg.Record] = []
@@ -274,14 +303,14 @@ class UnitOfWork:
         found = {row["id"]: row for row in rows}
         if unchanged := [task_id for task_id in wanted if task_id not in found]:
             found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
-        await self._turn.end()
+        await self.turn.end()
         return found
 
     async def _bury(self) -> None:
         erased = [i for i, entry in self._entries.items() if entry.is_erased and entry.version is not None]
         if erased:
             await self._session.fetch(statements.delete_rows(), ids=erased)
-            await self._turn.bury("task", {task_id: self._turn.next_version() for task_id in erased})
+            await self.turn.bury("task", {task_id: self.turn.next_version() for task_id in erased})
             await self._session.fetch(statements.forget_answers(), patterns=[f"%{task_id}%" for task_id in erased])
 
     def _mine(self, task_id: UUID, versions: Versions) -> _Entry:
@@ -289,7 +318,7 @@ class UnitOfWork:
         if entry is None or entry.is_erased:
             raise TaskForbidden if task_id in self._strangers else TaskNotFound
         if versions is not None and entry.version not in versions:
-            raise StaleVersion(entry.version or self._turn.version)
+            raise StaleVersion(entry.version or self.turn.version)
         return entry
 
     def _live(self, task_id: UUID, versions: Versions) -> _Entry:
@@ -303,8 +332,7 @@ class UnitOfWork:
         whole["folded_title"] = searchable(whole["title"])
         whole["folded_description"] = None if whole["description"] is None else searchable(whole["description"])
         self._put(_Entry(whole, None, is_changed=True))
-        self._parents[values["id"]] = whole["parent_id"]
-        self._turn.tasks += 1
+        self.turn.tasks += 1
 
     def _set(self, entry: _Entry, values: Values) -> None:
         for name in ("title", "description"):
@@ -323,25 +351,34 @@ class UnitOfWork:
         if not entry.is_erased:
             entry.is_erased = True
             self._children[entry.values["parent_id"]].discard(entry.values["id"])
-            self._turn.tasks -= 1
+            self.turn.tasks -= 1
 
     def _complete(self, entry: _Entry, *, completed: bool) -> UUID | None:
         values = entry.values
         recurs = values["recurrence"] is not None and completed != values["completed"]
-        successor = self._entries.get(values["next_id"]) if recurs and values["next_id"] is not None else None
-        if successor is not None and successor.is_erased:
-            successor = None
-        occurrence = following(values, now=self._turn.now) if recurs and completed and successor is None else None
+        occurrence = self._next(values) if completed else None
         if occurrence is not None:
             self._check_room(1)
+        successor = self._successor(values) if recurs else None
         self._set(entry, {"completed": completed})
-        values["completed_at"] = (values["completed_at"] or self._turn.now) if completed else None
+        values["completed_at"] = (values["completed_at"] or self.turn.now) if completed else None
         if successor is not None and not completed and self._is_untouched(successor):
             self._erase(successor)
             values["next_id"] = None
-        if occurrence is not None:
-            values["next_id"] = self._continue(entry, occurrence)
+        if recurs and successor is None:
+            values["next_id"] = None if occurrence is None else self._continue(entry, occurrence)
         return values["next_id"] if completed and recurs else None
+
+    def _next(self, values: Values) -> Occurrence | None:
+        """What is to be made when a task with these values is completed."""
+        if values["completed"] or values["recurrence"] is None or self._successor(values) is not None:
+            return None
+        return following(values, now=self.turn.now)
+
+    def _successor(self, values: Values) -> _Entry | None:
+        """The task that was made when this one was completed before, if it is there."""
+        found = None if values["next_id"] is None else self._entries.get(values["next_id"])
+        return None if found is None or found.is_erased else found
 
     def _continue(self, entry: _Entry, occurrence: Occurrence) -> UUID:
         """Make the next task of a series."""
@@ -368,9 +405,15 @@ class UnitOfWork:
         if list_id is not None and list_id not in self._lists:
             raise Invalid([FieldError("body", "/list_id", "You have no such list.")])
 
-    def _check_parent(self, parent_id: UUID, *, height: int, of: UUID | None = None) -> None:
-        """Check that a tree of so many levels can be put below a task."""
-        if not self._is_live_parent(parent_id):
+    def _check_parent(self, parent_id: UUID, *, height: int, of: UUID | None = None, live: bool = True) -> None:
+        """Check that a tree of so many levels can be put below a task.
+
+        Args:
+            of: The task at its top, if it is there already.
+            live: Whether it takes a live task.
+        """
+        is_there = self._is_live_parent(parent_id) if live else parent_id in self._parents
+        if not is_there:
             raise Invalid([FieldError("body", "/parent_id", "You have no such task.")])
         depth = 0
         above: UUID | None = parent_id
@@ -403,7 +446,7 @@ class UnitOfWork:
         return any(name in values and values[name] != entry.values[name] for name in ("list_id", "parent_id"))
 
     def _check_room(self, count: int) -> None:
-        if self._turn.tasks + count > self._limits.tasks:
+        if self.turn.tasks + count > self._limits.tasks:
             raise LimitReached("tasks", self._limits.tasks)
 
     def _use_tags(self, tags: list[str]) -> None:

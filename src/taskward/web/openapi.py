@@ -69,6 +69,11 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         "instance": {"type": "string", "description": "The path of the request."},
         "request_id": {"type": "string", "description": "As in X-Request-Id and in the server's log."},
         "version": {"type": "integer", "description": "On 412: the current version."},
+        "index": {
+            "type": "integer",
+            "description": "Which operation of a batch was refused, from 0, or which line of an import, from 1.",
+        },
+        "limit": {"type": "string", "description": "On 422 for a limit: which."},
         "scope": {"type": "string", "description": "On 403 for want of a scope: that scope."},
         "errors": {
             "type": "array",

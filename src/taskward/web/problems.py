@@ -46,6 +46,7 @@ def document(scope: Scope, problem: Problem) -> dict[str, Any]:
         "detail": problem.detail,
         "instance": quote(shown, errors="replace"),
         "request_id": request_id(scope),
+        **({} if problem.index is None else {"index": problem.index}),
         **problem.members,
     }
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
-from fastapi.params import Form
+from fastapi.params import Body, Form
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.types import Scope
 
@@ -28,13 +28,27 @@ from taskward.errors import (
 from taskward.web.validation import field_errors
 
 LARGEST_BODY = 256 * 1024
-"""Bytes that a body may have."""
+"""Bytes that a body may have, where its route does not say otherwise."""
 
 Arguments = dict[str, Any]
 _JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 _LONGEST_INTEGER = 1000
 _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
+
+
+class RequestBody(Body):  # type: ignore[misc] # as every Body of the framework
+    """Declares a body that is not as most are.
+
+    Args:
+        largest: Bytes that it may have.
+        media_types: Those that it may have in place of JSON's. Then it is not parsed, and its annotation is `bytes`.
+    """
+
+    def __init__(self, *, largest: int, media_types: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(**options)
+        self.largest = largest
+        self.media_types = frozenset(name.encode() for name in media_types)
 
 
 class _Parameter:
@@ -66,9 +80,11 @@ class RequestReader:
 
     Args:
         dependants: FastAPI's description of each step, in the order of the plan.
+        produced: The media type of the answer, which `Accept` must not rule out.
     """
 
-    def __init__(self, dependants: Sequence[Dependant]) -> None:
+    def __init__(self, dependants: Sequence[Dependant], produced: str) -> None:
+        self._precision = {b"*/*": 0, b"application/*": 1, produced.encode(): 2, b"application/problem+json": 1}
         self._steps = len(dependants)
         self._path = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.path_params]
         self._query = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.query_params]
@@ -80,12 +96,15 @@ class RequestReader:
         if len(bodies) > 1 or any(d.cookie_params for d in dependants):
             raise TypeError("one body at most, and no cookies, can be read")
         self._body: _Parameter | None = None
+        self._largest, self._media_types = LARGEST_BODY, frozenset[bytes]()
         if bodies:
             info = bodies[0][1].field_info
             if isinstance(info, Form) or getattr(info, "embed", None):
                 raise TypeError("a body is one JSON document, neither a form nor a member of one")
             self._body = _Parameter(*bodies[0])
-            self._body.adapter = TypeAdapter(cast("Any", bodies[0][1].field_info.annotation))
+            self._body.adapter = TypeAdapter(cast("Any", info.annotation))
+            if isinstance(info, RequestBody):
+                self._largest, self._media_types = info.largest, info.media_types
 
     async def read(self, request: Request, deadlines: Deadlines) -> list[Arguments]:
         """The arguments of each step.
@@ -97,7 +116,7 @@ class RequestReader:
             Problem: The request cannot be understood or breaks a rule; see the module `errors`.
         """
         headers = request.scope["headers"]
-        _check_accept(headers)
+        _check_accept(headers, self._precision)
         arguments: list[Arguments] = [{} for _ in range(self._steps)]
         errors: list[FieldError] = []
         if self._body is not None:
@@ -129,7 +148,7 @@ class RequestReader:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         deadline = deadlines.start(task.cancel)
         try:
-            body = await _receive(request)
+            body = await _receive(request, self._largest)
         except asyncio.CancelledError:
             if deadline.expired:
                 task.uncancel()
@@ -140,7 +159,12 @@ class RequestReader:
         if not body and not parameter.required:
             arguments[parameter.step][parameter.name] = parameter.default
             return
-        _check_media_type(request)
+        request._body = body  # noqa: SLF001 - as the framework keeps it, for whoever asks for it later
+        if self._media_types:
+            _check_media_type(request, self._media_types)
+            arguments[parameter.step][parameter.name] = body
+            return
+        _check_media_type(request, _JSON_TYPES)
         try:
             arguments[parameter.step][parameter.name] = _validate_body(parameter.adapter, body)
         except ValidationError as error:
@@ -207,17 +231,17 @@ def _custom(name: str, sentence: str) -> dict[str, Any]:
     return {"type": "value_error", "loc": (name,), "ctx": {"error": sentence}}
 
 
-async def _receive(request: Request) -> bytes:
+async def _receive(request: Request, largest: int) -> bytes:
     if not _may_have_body(request.scope):
         return b""
     if hasattr(request, "_body"):
         # A dependency has read it.
         body = await request.body()
-        if len(body) > LARGEST_BODY:
+        if len(body) > largest:
             raise BodyTooLarge
         return body
     length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
-    if length.isdigit() and int(length) > LARGEST_BODY:
+    if length.isdigit() and int(length) > largest:
         raise BodyTooLarge
     chunks: list[bytes] = []
     size = 0
@@ -229,7 +253,7 @@ async def _receive(request: Request) -> bytes:
         chunk = message.get("body", b"")
         more = message.get("more_body", False)
         size += len(chunk)
-        if size > LARGEST_BODY:
+        if size > largest:
             raise BodyTooLarge
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -243,26 +267,25 @@ def _may_have_body(scope: Scope) -> bool:
     return any(name in _BODY_HEADERS for name, _ in scope["headers"])
 
 
-def _check_media_type(request: Request) -> None:
+def _check_media_type(request: Request, allowed: frozenset[bytes]) -> None:
     headers = request.scope["headers"]
     types = [value for name, value in headers if name == b"content-type"]
     if len(types) != 1 or any(name == b"content-encoding" and value != b"identity" for name, value in headers):
         raise UnsupportedMediaType
     media_type, *parameters = (part.strip().lower() for part in types[0].split(b";"))
-    if media_type not in _JSON_TYPES or any(p and p not in _UTF8 for p in parameters):
+    if media_type not in allowed or any(p and p not in _UTF8 for p in parameters):
         raise UnsupportedMediaType
-    if media_type != b"application/json" and request.method != "PATCH":
+    if media_type == b"application/merge-patch+json" and request.method != "PATCH":
         raise UnsupportedMediaType
 
 
-def _check_accept(headers: Any) -> None:
+def _check_accept(headers: Any, precision: Mapping[bytes, int]) -> None:
     values = [value for name, value in headers if name == b"accept"]
     if not values:
         return
     best: tuple[int, float] = (-1, 0.0)
     for entry in b",".join(values).lower().split(b","):
         media_range, *parameters = (part.strip() for part in entry.split(b";"))
-        precision = {b"*/*": 0, b"application/*": 1, b"application/json": 2, b"application/problem+json": 1}
         if media_range in precision:
             best = max(best, (precision[media_range], _quality(parameters)))
     if best[1] <= 0:

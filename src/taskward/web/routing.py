@@ -59,11 +59,13 @@ class SessionRoute(APIRoute):
         route = self if included is None or included.original_route is not self else included
         dependant = route.dependant
         path = route.path_format
-        plan = _Plan(dependant)
+        response_class: Any = route.response_class
+        produced = getattr(response_class, "value", response_class).media_type or "application/json"
+        plan = _Plan(dependant, produced)
 
         async def handle(request: Request) -> Response:
             overrides = request.app.dependency_overrides
-            chosen = _Plan(_overridden(dependant, overrides, path)) if overrides else plan
+            chosen = _Plan(_overridden(dependant, overrides, path), produced) if overrides else plan
             return await chosen.run(request)
 
         return handle
@@ -148,16 +150,20 @@ class _Step:
 
 
 class _Plan:
-    """A signature, read once."""
+    """A signature, read once.
 
-    def __init__(self, endpoint: Dependant) -> None:
+    Args:
+        produced: The media type of the answer.
+    """
+
+    def __init__(self, endpoint: Dependant, produced: str) -> None:
         if not inspect.iscoroutinefunction(endpoint.call):
             raise TypeError(f"{endpoint.call} is not a coroutine function")
         self._steps: list[_Step] = []
         self._dependants: list[Dependant] = []
         self._index: dict[Any, int] = {}
         self._add(endpoint)
-        self._reader = RequestReader(self._dependants)
+        self._reader = RequestReader(self._dependants, produced)
         ready: set[int] = set()
         for step in self._steps:
             if not (step.parameters or step.is_generator) and all(i in ready for _, i in step.earlier):

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from taskward.errors import FieldError
+from taskward.members import UNION_TAG
 
 Location = Literal["body", "query", "path", "header"]
 
@@ -38,6 +39,12 @@ _SENTENCES = {
     "model_type": "This must be a JSON object.",
     "model_attributes_type": "This must be a JSON object.",
     "dict_type": "This must be a JSON object.",
+    "list_type": "This must be a JSON array.",
+    "too_short": "This must have at least {min_length} item(s).",
+    "too_long": "This must have at most {max_length} items.",
+    "export_line": "This must have a type: list, task or end.",
+    "json_invalid": "This is not JSON.",
+    "operation": "This must have an op: create, update, complete, delete or restore.",
 }
 
 
@@ -55,7 +62,8 @@ def field_errors(location: Location, errors: Iterable[Mapping[str, Any]], prefix
 
 def pointer(path: Iterable[str | int]) -> str:
     """A JSON pointer (RFC 6901). Names are the client's own, so they are cut and freed of what UTF-8 cannot carry."""
-    return "".join(f"/{_clean(str(part)).replace('~', '~0').replace('/', '~1')}" for part in path)
+    named = (part for part in path if not str(part).startswith(UNION_TAG))
+    return "".join(f"/{_clean(str(part)).replace('~', '~0').replace('/', '~1')}" for part in named)
 
 
 def _clean(name: str) -> str:

@@ -1,0 +1,107 @@
+"""Stored answers: what a request with an Idempotency-Key was answered, kept with what it wrote."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+
+import asyncpg
+from sqlalchemy import JSON, Interval, LargeBinary, SmallInteger, Text, bindparam, delete, func, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import select
+
+from taskward.database.session import Session
+from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.tables import StoredAnswer, columns
+from taskward.errors import KeyReused, RequestRunning
+
+KEPT = 24 * 3600.0
+"""Seconds for which an answer is kept."""
+PATIENCE = 10.0
+"""Seconds for which a request waits for an earlier one with its key."""
+
+_answer = columns(StoredAnswer)
+_KEY = bindparam("key", type_=Text())
+_MINE = (_answer.user_id == OWNER, _answer.key == _KEY)
+
+
+class AnswerStore:
+    """The stored answers of the session's owner."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def claim(self, key: str, request: bytes) -> asyncpg.Record | None:
+        """Take a key for a request, waiting for an earlier one that has it. Those that have expired are removed.
+
+        Args:
+            request: A digest of it.
+
+        Returns:
+            The answer that was stored, with `status`, `headers` and `body`, or None where this request is the first.
+
+        Raises:
+            KeyReused: The key stands for another request.
+            RequestRunning: The earlier one has not ended in time.
+        """
+        await self._session.fetch(_expire(), kept=timedelta(seconds=KEPT))
+        try:
+            async with self._session.waiting_at_most(PATIENCE):
+                for _ in range(2):
+                    if await self._session.fetch_one(_claim(), key=key, request=request):
+                        return None
+                    row = await self._session.fetch_one(_get(), key=key)
+                    if row is not None:
+                        break
+        except asyncpg.LockNotAvailableError:
+            raise RequestRunning from None
+        if row is None:
+            raise RequestRunning
+        if row["request"] != request:
+            raise KeyReused
+        return row
+
+    async def store(self, key: str, status: int, headers: str, body: str) -> None:
+        """Keep the answer to the request that has claimed the key.
+
+        Args:
+            headers: A JSON object.
+        """
+        await self._session.fetch(_store(), key=key, status=status, headers=headers, body=body)
+
+    async def give_up(self, key: str) -> None:
+        """Free a key that was claimed."""
+        await self._session.fetch(_give_up(), key=key)
+
+
+@cache
+def _expire() -> Statement:
+    earliest = func.now() - bindparam("kept", type_=Interval())
+    return compile_statement(delete(StoredAnswer).where(_answer.user_id == OWNER, _answer.created_at < earliest))
+
+
+@cache
+def _claim() -> Statement:
+    request = bindparam("request", type_=LargeBinary())
+    row = upsert(StoredAnswer).values(user_id=OWNER, key=_KEY, request=request)
+    return compile_statement(row.on_conflict_do_nothing().returning(_answer.key))
+
+
+@cache
+def _get() -> Statement:
+    return compile_statement(select(_answer.request, _answer.status, _answer.headers, _answer.body).where(*_MINE))
+
+
+@cache
+def _store() -> Statement:
+    values = {
+        "status": bindparam("status", type_=SmallInteger()),
+        "headers": bindparam("headers", type_=JSON()),
+        "body": bindparam("body", type_=Text()),
+    }
+    return compile_statement(update(StoredAnswer).where(*_MINE).values(**values))
+
+
+@cache
+def _give_up() -> Statement:
+    return compile_statement(delete(StoredAnswer).where(*_MINE))

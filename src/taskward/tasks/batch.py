@@ -1,0 +1,227 @@
+"""Several changes of tasks in one request: what clients send and are sent, and how it is carried out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import asyncpg
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic.json_schema import WithJsonSchema
+
+from taskward.errors import FieldError, Invalid, Problem
+from taskward.members import UNION_TAG, NewId, Reference
+from taskward.tasks.models import Completion, TaskCreate, TaskRead, TaskUpdate
+from taskward.tasks.work import UnitOfWork
+
+MOST_OPERATIONS = 100
+LARGEST_BATCH = 1024 * 1024
+"""Bytes that the body of a batch may have."""
+
+_ENTITY_TAG = re.compile('"([1-9][0-9]{0,18})"', re.ASCII)
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_ID = "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"
+
+
+def _version(value: object) -> object:
+    if isinstance(value, str) and (found := _ENTITY_TAG.fullmatch(value)):
+        return int(found[1])
+    return value
+
+
+_IfMatch = Annotated[
+    Annotated[int, Field(ge=1, le=2**63 - 1)],
+    BeforeValidator(_version),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": '^"[1-9][0-9]*"$'}]}),
+]
+
+
+class Create(BaseModel):
+    """As `POST /tasks`."""
+
+    model_config = _STRICT
+
+    op: Literal["create"]
+    id: NewId | None = Field(default=None, description="The new task's, as its own `id` may be.")
+    task: TaskCreate
+
+    @model_validator(mode="after")
+    def _one_id(self) -> Create:
+        if self.id is not None:
+            if "id" in self.task.model_fields_set and self.task.id != self.id:
+                raise ValueError("This must have one id: its own, or the task's.")
+            self.task.id = self.id
+        return self
+
+
+class _OfTask(BaseModel):
+    model_config = _STRICT
+
+    id: Reference
+    if_match: _IfMatch | None = Field(default=None, description="The version or ETag that the task must still have.")
+
+    @property
+    def versions(self) -> list[int] | None:
+        return None if self.if_match is None else [self.if_match]
+
+
+class Update(_OfTask):
+    """As `PATCH /tasks/{id}`."""
+
+    op: Literal["update"]
+    task: TaskUpdate
+
+
+class Complete(_OfTask):
+    """As `PATCH /tasks/{id}/complete`; without `task`, toggle."""
+
+    op: Literal["complete"]
+    task: Completion = Field(default_factory=Completion)
+
+
+class Delete(_OfTask):
+    """As `DELETE /tasks/{id}`: to the trash."""
+
+    op: Literal["delete"]
+
+
+class Restore(_OfTask):
+    """As `POST /tasks/{id}/restore`."""
+
+    op: Literal["restore"]
+
+
+def _kind(value: Any) -> str | None:
+    op = value.get("op") if isinstance(value, dict) else None
+    return f"{UNION_TAG}{op}" if isinstance(op, str) else None
+
+
+Operation = Annotated[
+    Annotated[Create, Tag(f"{UNION_TAG}create")]
+    | Annotated[Update, Tag(f"{UNION_TAG}update")]
+    | Annotated[Complete, Tag(f"{UNION_TAG}complete")]
+    | Annotated[Delete, Tag(f"{UNION_TAG}delete")]
+    | Annotated[Restore, Tag(f"{UNION_TAG}restore")],
+    Discriminator(
+        _kind,
+        custom_error_type="operation",
+        custom_error_message="This must have an op: create, update, complete, delete or restore.",
+    ),
+]
+
+
+class Batch(BaseModel):
+    """Changes, which are made in their order."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "operations": [
+                        {"op": "create", "task": {"title": "Buy milk"}},
+                        {"op": "update", "id": _ID, "task": {"priority": "high"}, "if_match": 42},
+                        {"op": "complete", "id": _ID, "task": {"completed": True}},
+                    ],
+                    "atomic": False,
+                }
+            ]
+        },
+    )
+
+    operations: list[Operation] = Field(min_length=1, max_length=MOST_OPERATIONS)
+    atomic: bool = Field(default=True, description="Whether all of it is written, or nothing.")
+
+
+class BatchResult(BaseModel):
+    """What one operation did."""
+
+    status: int = Field(description="The status that the request by itself would have had.")
+    task: TaskRead | None = Field(default=None, description="The task as it is after the whole batch.")
+    problem: dict[str, Any] | None = Field(default=None, description="Why it was not carried out.")
+
+
+class BatchResults(BaseModel):
+    """What each operation did, in their order."""
+
+    results: list[BatchResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation did: the task that it is about, or why not.
+
+    Attributes:
+        is_gone: Whether the task is no longer live, so that there is nothing to show.
+    """
+
+    status: int
+    task_id: UUID
+    problem: Problem | None = None
+    is_gone: bool = False
+
+
+async def carry_out(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapping[UUID, asyncpg.Record]]:
+    """Make the changes of a batch.
+
+    Returns:
+        What each did, and the tasks as they are then.
+
+    Raises:
+        Problem: The batch is atomic, and one of them was refused: the problem has its `index`.
+    """
+    operations = batch.operations
+    tasks = [operation.task for operation in operations if isinstance(operation, Create | Update)]
+    await work.load(
+        {_task_id(operation) for operation in operations},
+        parents={task.parent_id for task in tasks if task.parent_id is not None},
+        lists={task.list_id for task in tasks if task.list_id is not None},
+        tags=any(task.tags for task in tasks),
+    )
+    outcomes = []
+    for index, operation in enumerate(operations):
+        try:
+            outcomes.append(_carry_out(work, operation))
+        except Problem as problem:
+            _place(problem, index)
+            if batch.atomic:
+                raise
+            outcomes.append(Outcome(problem.status, _task_id(operation), problem))
+    shown = {outcome.task_id for outcome in outcomes if outcome.problem is None and not outcome.is_gone}
+    return outcomes, await work.flush(shown)
+
+
+def _task_id(operation: Operation) -> UUID:
+    return operation.task.id if isinstance(operation, Create) else operation.id
+
+
+def _carry_out(work: UnitOfWork, operation: Operation) -> Outcome:
+    task_id = _task_id(operation)
+    match operation:
+        case Create():
+            work.create(operation.task)
+            return Outcome(HTTPStatus.CREATED, task_id)
+        case Update():
+            work.update(task_id, operation.task.changes(), operation.versions)
+        case Complete():
+            sent = "completed" in operation.task.model_fields_set
+            work.complete(task_id, operation.versions, completed=operation.task.completed if sent else None)
+        case Delete():
+            work.trash(task_id, operation.versions)
+            return Outcome(HTTPStatus.NO_CONTENT, task_id, is_gone=True)
+        case Restore():
+            work.restore(task_id, operation.versions)
+    return Outcome(HTTPStatus.OK, task_id)
+
+
+def _place(problem: Problem, index: int) -> None:
+    """Say of which operation a problem is; its pointers are into the batch then."""
+    problem.index = index
+    if isinstance(problem, Invalid):
+        prefix = f"/operations/{index}/task"
+        problem.errors = [FieldError(e.location, f"{prefix}{e.pointer}", e.detail) for e in problem.errors]

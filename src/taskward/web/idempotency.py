@@ -1,0 +1,97 @@
+"""Requests that may be sent twice and are carried out once (`Idempotency-Key`).
+
+The answer is stored in the transaction of what was written: either both are there or neither is, whenever a process
+may end.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Header, Request, Response
+from pydantic import StringConstraints
+
+from taskward.database.answers import AnswerStore
+from taskward.web.dependencies import OwnerSession
+
+Endpoint = Callable[..., Awaitable[Response]]
+
+_PARAMETER = "taskward_once"
+# What is sent with an answer of its own, or made anew for each.
+_NOT_KEPT = frozenset({"content-length", "x-request-id", "vary"})
+
+IdempotencyKey = Annotated[
+    Annotated[str, StringConstraints(min_length=1, max_length=255, pattern="^[!-~]*$")] | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Your own name for this request, such as a UUID: sent again within 24 hours, it is answered as the "
+        "first time and carried out once.",
+    ),
+]
+
+
+class Once:
+    """Carries a request out, unless one with its key was."""
+
+    def __init__(self, request: Request, answers: AnswerStore, key: str | None) -> None:
+        self._request = request
+        self._answers = answers
+        self._key = key
+
+    async def run(self, endpoint: Callable[[], Awaitable[Response]]) -> Response:
+        """The endpoint's answer, or the one that was stored.
+
+        Raises:
+            KeyReused, RequestRunning: See `AnswerStore.claim`.
+        """
+        key = self._key
+        if key is None:
+            return await endpoint()
+        stored = await self._answers.claim(key, await _digest(self._request))
+        if stored is not None:
+            headers = {**orjson.loads(stored["headers"]), "Idempotency-Replayed": "true"}
+            return Response(stored["body"], stored["status"], headers)
+        response = await endpoint()
+        if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+            await self._answers.give_up(key)
+            return response
+        headers = {name: value for name, value in response.headers.items() if name not in _NOT_KEPT}
+        await self._answers.store(
+            key, response.status_code, orjson.dumps(headers).decode(), bytes(response.body).decode()
+        )
+        return response
+
+
+def once(request: Request, session: OwnerSession, key: IdempotencyKey = None) -> Once:
+    return Once(request, AnswerStore(session), key)
+
+
+def idempotent(endpoint: Endpoint) -> Endpoint:
+    """Let clients send a request to an endpoint twice, with a key, and have it carried out once."""
+
+    @functools.wraps(endpoint)
+    async def run(**arguments: Any) -> Response:
+        runs: Once = arguments.pop(_PARAMETER)
+        return await runs.run(lambda: endpoint(**arguments))
+
+    signature = inspect.signature(endpoint)
+    parameter = inspect.Parameter(_PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Once, Depends(once)])
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), parameter])  # type: ignore[attr-defined]
+    return run
+
+
+async def _digest(request: Request) -> bytes:
+    query = request.scope["query_string"]
+    head = f"{request.method} {request.scope['path']}?".encode("utf-8", "surrogateescape") + query
+    return blake2b(head + b"\n" + await _body(request), digest_size=32).digest()
+
+
+async def _body(request: Request) -> bytes:
+    # Where the route takes none, none was read.
+    return await request.body() if hasattr(request, "_body") else b""

@@ -1,0 +1,141 @@
+"""What the writes of a task must answer and change: its members, its completion and what follows it."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from tests.oracle_series import PLAN, broken, following, instant, merged
+from tests.oracle_trees import children, put, refused
+from tests.oracle_world import TASKS, Ask, Row, User
+
+# What a member of a new task is that is not sent.
+DEFAULTS: dict[str, Any] = {
+    "description": None,
+    "completed": False,
+    "priority": "none",
+    "due_date": None,
+    "due_at": None,
+    "time_zone": None,
+    "recurrence": None,
+    "recurs_from": "due",
+    "list_id": None,
+    "parent_id": None,
+    "tags": [],
+    "metadata": {},
+}
+WRITABLE = ("title", *DEFAULTS)
+_COPIED = [name for name in WRITABLE if name != "completed"]
+_NO_CHANGE: Row = {"completed_at": None, "deleted_at": None, "_next": None, "_root": None}
+
+
+def understood(body: Row) -> Row:
+    """The members that a body sets, as they are kept."""
+    kept = {name: body[name] for name in ("id", *WRITABLE) if name in body}
+    for name, value in kept.items():
+        if isinstance(value, str):
+            kept[name] = _KEPT.get(name, str)(value)
+        elif name == "tags":
+            kept[name] = [tag.strip() for tag in value]
+    return kept
+
+
+_KEPT: dict[str, Any] = {
+    **dict.fromkeys(("id", "list_id", "parent_id"), str.lower),
+    "title": str.strip,
+    "recurrence": str.upper,
+    "due_at": lambda text: instant(datetime.fromisoformat(text)),
+}
+
+
+def create(user: User, ask: Ask, answer: httpx.Response) -> None:
+    sent = understood(ask.body)
+    wrong = broken({**DEFAULTS, **sent})
+    if sent.get("id") in user.tasks:
+        # What is wrong without a look at what there is may be told first.
+        user.problem(ask, answer, 409, *[422] * bool(wrong))
+    elif wrong:
+        user.invalid(ask, answer, *wrong)
+    elif not refused(user, ask, answer, {**DEFAULTS, "id": sent.get("id", "")}, sent):
+        assert answer.status_code == 201, answer.text
+        at = user.change()
+        task = user.new({**DEFAULTS, **_NO_CHANGE, "id": answer.json()["id"], **sent})
+        if task["completed"]:
+            task["completed_at"] = at
+        user.tasks.add(task)
+        user.entity(answer, task, status=201)
+        assert answer.headers["location"] == f"{TASKS}/{task['id']}"
+
+
+def update(user: User, ask: Ask, answer: httpx.Response) -> None:
+    task = user.find(ask, answer)
+    if task is None:
+        return
+    changes = understood(ask.body)
+    changes.pop("id", None)
+    if "metadata" in changes and ask.method == "PATCH":
+        changes["metadata"] = merged(task["metadata"], changes["metadata"])
+    wrong = broken({**task, **changes}) if changes.keys() & set(PLAN) else []
+    if wrong:
+        user.invalid(ask, answer, *wrong)
+    elif not refused(user, ask, answer, task, changes):
+        _change(user, ask, answer, task, changes)
+
+
+def complete(user: User, ask: Ask, answer: httpx.Response) -> None:
+    task = user.find(ask, answer)
+    if task is not None:
+        _change(user, ask, answer, task, {"completed": not task["completed"], **(ask.body or {})})
+
+
+def _change(user: User, ask: Ask, answer: httpx.Response, task: Row, changes: Row) -> None:
+    assert answer.status_code == 200, answer.text
+    completed = changes.pop("completed", None)
+    follows = False
+    if changes or completed is not None:
+        user.change(task)
+        put(task, changes)
+        if completed is not None:
+            follows = _completed(user, ask, answer, task, completed=completed)
+    user.entity(answer, task)
+    # A series may go on with one that was made before.
+    link = f'<{TASKS}/{task["_next"]}>; rel="next-occurrence"'
+    assert answer.headers.get("link") == (link if follows else None)
+
+
+def _completed(user: User, ask: Ask, answer: httpx.Response, task: Row, *, completed: bool) -> bool:
+    """Note that a task was completed or reopened, and what this does to its series.
+
+    Returns:
+        Whether there is one that follows it.
+    """
+    turns = task["recurrence"] is not None and completed != task["completed"]
+    task["completed"] = completed
+    task["completed_at"] = (task["completed_at"] or user.changes) if completed else None
+    successor = user.tasks.get(task["_next"]) if turns else None
+    if turns and completed and successor is None:
+        due = following(task, answer.json()["updated_at"])
+        task["_next"] = None
+        if due is not None:
+            found = re.fullmatch(rf'<{TASKS}/([-0-9a-f]+)>; rel="next-occurrence"', answer.headers["link"])
+            assert found is not None
+            copy = {name: task[name] for name in _COPIED}
+            user.tasks.add(user.new({**_NO_CHANGE, "completed": False, **copy, **due, "id": found[1]}))
+            task["_next"] = found[1]
+            user.note(ask, "next made")
+        else:
+            user.note(ask, "series ended")
+    elif successor is not None and not completed and _is_untouched(user, successor):
+        del user.tasks[successor["id"]]
+        task["_next"] = None
+        user.note(ask, "next removed")
+    elif successor is not None:
+        user.note(ask, "next kept")
+    return turns and completed and task["_next"] is not None
+
+
+def _is_untouched(user: User, task: Row) -> bool:
+    return task["_at"] == task["created_at"] and not children(user, task["id"])

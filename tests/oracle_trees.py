@@ -1,0 +1,161 @@
+"""Tasks below and beside others: where one may be put, and what goes to the trash, comes back and is erased with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import httpx
+
+from tests.oracle_world import Ask, Row, Spacing, User
+
+DEEPEST = 8
+
+
+def children(user: User, task_id: str) -> list[Row]:
+    return [task for task in user.tasks.values() if task["parent_id"] == task_id]
+
+
+def below(user: User, task_id: str) -> Iterator[Row]:
+    """All that is below a task, in any state."""
+    for child in children(user, task_id):
+        yield child
+        yield from below(user, child["id"])
+
+
+def above(user: User, task_id: str | None) -> Iterator[str]:
+    """A task and all that it is a part of."""
+    while task_id is not None:
+        yield task_id
+        task_id = user.tasks[task_id]["parent_id"]
+
+
+def height(user: User, task_id: str) -> int:
+    return 1 + max((height(user, child["id"]) for child in children(user, task_id)), default=0)
+
+
+def is_live(user: User, task_id: str) -> bool:
+    return task_id in user.tasks and user.tasks[task_id]["deleted_at"] is None
+
+
+def siblings(user: User, task: Row) -> list[Row]:
+    """The other live tasks where a task is, in their order."""
+    parent_id, list_id = task["parent_id"], task["list_id"]
+    found = [
+        other
+        for other in user.tasks.values()
+        if other["deleted_at"] is None
+        and other["id"] != task["id"]
+        and other["parent_id"] == parent_id
+        and (parent_id is not None or other["list_id"] == list_id)
+    ]
+    return sorted(found, key=lambda other: (other["position"], other["id"]))
+
+
+def refused(user: User, ask: Ask, answer: httpx.Response, task: Row, changes: Row) -> bool:
+    """Whether a task cannot be put where it shall be, which the answer must tell then.
+
+    What is not the caller's is told of in the same words as what is not there.
+
+    Args:
+        task: As it is, or of a new one what no member says.
+    """
+    list_id, parent_id = changes.get("list_id"), changes.get("parent_id")
+    if list_id not in {None, task["list_id"]} and list_id not in user.lists:
+        user.unknown(ask, answer, "/list_id")
+    elif parent_id in {None, task["parent_id"]}:
+        return False
+    elif not is_live(user, parent_id):
+        user.unknown(ask, answer, "/parent_id")
+    elif task["id"] in above(user, parent_id):
+        user.problem(ask, answer, 409, slug="cycle")
+        user.note(ask, "cycle")
+    elif len([*above(user, parent_id)]) + height(user, task["id"]) > DEEPEST:
+        user.invalid(ask, answer, "/parent_id")
+        user.note(ask, "too deep")
+    else:
+        return False
+    return True
+
+
+def put(task: Row, changes: Row) -> None:
+    """Change members; in another place, a task stands where it was made."""
+    if any(name in changes and changes[name] != task[name] for name in ("list_id", "parent_id")):
+        task["position"] = task["id"]
+    task.update(changes)
+
+
+def move(user: User, ask: Ask, answer: httpx.Response) -> None:
+    task = user.find(ask, answer)
+    changes = {name: ask.body[name] and ask.body[name].lower() for name in ("list_id", "parent_id") if name in ask.body}
+    if task is None or refused(user, ask, answer, task, changes):
+        return
+    beside = siblings(user, {**task, **changes})
+    order = [other["id"] for other in beside]
+    after = ask.body["after"] and ask.body["after"].lower()
+    if after is not None and after not in order:
+        user.unknown(ask, answer, "/after")
+        return
+    place = 0 if after is None else order.index(after) + 1
+    before, beyond = beside[place - 1 : place], beside[place : place + 1]
+    user.change(task)
+    put(task, changes)
+    if before and beyond and before[0]["position"] == beyond[0]["position"]:
+        # There is no room between two that came to the same place, so all are spaced anew.
+        user.touch(*beside)
+        order.insert(place, task["id"])
+        spacing = Spacing(order)
+        for one in (task, *beside):
+            one["position"] = spacing
+        user.note(ask, "spaced")
+    else:
+        task["position"] = found = answer.json()["position"]
+        assert re.fullmatch("[-0-9a-z]{1,48}", found)
+        assert all(other["position"] < found for other in before)
+        assert all(other["position"] > found for other in beyond)
+    if before and beyond:
+        user.note(ask, "between")
+    user.entity(answer, task)
+
+
+def delete(user: User, ask: Ask, answer: httpx.Response) -> None:
+    permanent = ask.params.get("permanent") == "true"
+    task = user.find(ask, answer, trashed=permanent)
+    if task is None:
+        return
+    assert (answer.status_code, answer.content) == (204, b"")
+    tree = [*below(user, task["id"]), task]
+    if permanent:
+        user.change()
+        for one in tree:
+            del user.tasks[one["id"]]
+    else:
+        trash(user, [(one, task["id"]) for one in tree if one["deleted_at"] is None])
+    if len(tree) > 1:
+        user.note(ask, "tree erased" if permanent else "tree trashed")
+
+
+def trash(user: User, tasks: list[tuple[Row, str]]) -> None:
+    """Move tasks to the trash, each with the one that it shall come back with."""
+    at = user.change()
+    for task, root in tasks:
+        user.touch(task)
+        task.update(deleted_at=at, _root=root)
+
+
+def restore(user: User, ask: Ask, answer: httpx.Response) -> None:
+    task = user.find(ask, answer, trashed=True)
+    if task is None:
+        return
+    if task["deleted_at"] is not None:
+        root = task["_root"]
+        tree = [one for one in (task, *below(user, task["id"])) if one["_root"] == root]
+        user.change(*tree)
+        for one in tree:
+            one.update(deleted_at=None, _root=None)
+        if task["parent_id"] is not None and not is_live(user, task["parent_id"]):
+            task["parent_id"] = None
+            user.note(ask, "without its parent")
+        if len(tree) > 1:
+            user.note(ask, "tree restored")
+    user.entity(answer, task)

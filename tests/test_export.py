@@ -1,0 +1,327 @@
+"""An export has everything and an import puts it back; a file of another service is carried over once."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from uuid_utils.compat import uuid7
+
+from taskward.account.exporting import export
+from taskward.database.database import Database
+from taskward.identity import Owner
+from tests.conftest import NewUser, Superuser, User
+from tests.sizes import sized
+
+TASKS = "/api/v1/tasks"
+ME = "/api/v1/me"
+VARYING = {"version", "created_at", "updated_at", "user_id"}
+LINES = {"Content-Type": "application/x-ndjson"}
+
+
+async def exported(user: User) -> bytes:
+    response = await user.http.get(f"{ME}/export")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/x-ndjson"
+    return response.content
+
+
+def lines(export: bytes) -> list[Any]:
+    return [json.loads(line) for line in export.splitlines()]
+
+
+def lasting(export: bytes) -> list[Any]:
+    return [{name: value for name, value in line.items() if name not in VARYING} for line in lines(export)]
+
+
+async def put_back(user: User, export: bytes) -> httpx.Response:
+    return await user.http.post(f"{ME}/import", content=export, headers=LINES)
+
+
+async def fill(user: User) -> None:
+    """All that there is: lists, trees, both kinds of due, a series, the trash, moved tasks and odd texts."""
+    http = user.http
+    lists = [(await http.post("/api/v1/lists", json={"name": n, "color": "#123abc"})).json() for n in ("B", "Ä🙂")]
+    await http.post(f"/api/v1/lists/{lists[1]['id']}/move", json={"after": None})
+    below = await user.create("Below", description="two\nlines \\u0000 \"'")
+    top = await user.create("Top", list_id=lists[0]["id"], tags=["x", 'y"'], metadata={"": [1.5, {"n": 10**30}]})
+    await http.patch(f"{TASKS}/{below['id']}", json={"parent_id": top["id"]})
+    lowest = await user.create("Lowest", parent_id=below["id"], due_date="2028-02-29", priority="urgent")
+    await http.post(f"{TASKS}/{top['id']}/move", json={"after": None})
+    series = await user.create(
+        "Series", due_at="2026-01-10T09:00:00Z", time_zone="Asia/Tokyo", recurrence="FREQ=DAILY;COUNT=5",
+        recurs_from="completion",
+    )  # fmt: skip
+    assert "link" in (await http.patch(f"{TASKS}/{series['id']}/complete")).headers
+    trashed = await user.create("Trashed")
+    await user.create("Trashed with it", parent_id=trashed["id"])
+    await user.trash(trashed["id"])
+    await user.trash(lowest["id"])
+
+
+async def test_an_export_put_back_into_an_empty_account_gives_the_same_export(alice: User):
+    await fill(alice)
+    before = await exported(alice)
+    assert (await alice.http.delete(ME, params={"confirm": alice.id})).status_code == 204
+    assert lines(await exported(alice)) == [{"type": "end", "lists": 0, "tasks": 0}]
+    report = (await put_back(alice, before)).json()
+    assert report == {"lists": 2, "tasks": 7, "unchanged": 0, "losses": [], "losses_left_out": 0}
+    after = await exported(alice)
+    assert lasting(after) == lasting(before)
+    assert {line["user_id"] for line in lines(after)[:-1]} == {alice.id}
+
+
+async def test_to_put_it_back_twice_changes_nothing(alice: User):
+    await fill(alice)
+    before = await exported(alice)
+    tag = (await alice.http.get(TASKS)).headers["etag"]
+    report = (await put_back(alice, before)).json()
+    assert report == {"lists": 0, "tasks": 0, "unchanged": 9, "losses": [], "losses_left_out": 0}
+    assert await exported(alice) == before
+    assert (await alice.http.get(TASKS)).headers["etag"] == tag
+
+
+async def test_what_was_changed_since_stays_changed(alice: User):
+    task = await alice.create("Before")
+    before = await exported(alice)
+    await alice.http.patch(f"{TASKS}/{task['id']}", json={"title": "After"})
+    await put_back(alice, before)
+    assert (await alice.http.get(f"{TASKS}/{task['id']}")).json()["title"] == "After"
+
+
+async def test_the_trash_is_restored_from_what_was_put_back(alice: User):
+    await fill(alice)
+    before = await exported(alice)
+    await alice.http.delete(ME, params={"confirm": alice.id})
+    await put_back(alice, before)
+    (root,) = [line for line in lines(before) if line.get("title") == "Trashed"]
+    assert (await alice.http.post(f"{TASKS}/{root['id']}/restore")).status_code == 200
+    live = {task["title"] for task in (await alice.http.get(TASKS)).json()}
+    assert {"Trashed", "Trashed with it"} <= live
+    assert "Lowest" not in live
+
+
+async def test_an_export_is_ones_own_and_so_is_an_import(alice: User, bob: User):
+    await fill(alice)
+    hers = await exported(alice)
+    assert lines(await exported(bob)) == [{"type": "end", "lists": 0, "tasks": 0}]
+    # Whoever has the file has copies of his own, under the same ids.
+    assert (await put_back(bob, hers)).status_code == 200
+    assert {line["user_id"] for line in lines(await exported(bob))[:-1]} == {bob.id}
+    assert lasting(await exported(bob)) == lasting(hers)
+    await bob.http.delete(ME, params={"confirm": bob.id})
+    assert await exported(alice) == hers
+
+
+async def test_parents_come_first_and_lines_may_be_sent_in_parts(alice: User, new_user: NewUser):
+    await fill(alice)
+    whole = await exported(alice)
+    seen: set[str] = set()
+    for line in lines(whole)[:-1]:
+        assert line.get("parent_id") in {None, *seen}
+        seen.add(line["id"])
+    carol = await new_user("carol")
+    for line in whole.splitlines():
+        assert (await put_back(carol, line)).status_code == 200
+    assert lasting(await exported(carol)) == lasting(whole)
+
+
+async def test_lines_may_come_in_any_order(alice: User, new_user: NewUser):
+    await fill(alice)
+    whole = await exported(alice)
+    carol = await new_user("carol")
+    assert (await put_back(carol, b"\n\n".join(reversed(whole.splitlines())))).status_code == 200
+    assert lasting(await exported(carol)) == lasting(whole)
+
+
+def task_line(**members: Any) -> dict[str, Any]:
+    return {"type": "task", "id": str(uuid7()), "title": "x", **members}
+
+
+def as_lines(*records: Any) -> bytes:
+    return b"\n".join(json.dumps(record).encode() for record in records)
+
+
+A, B = "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c", "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8d"
+TRASHED = {"deleted_at": "2026-01-10T09:30:00Z", "deleted_with": A}
+
+
+@pytest.mark.parametrize(
+    ("records", "pointer"),
+    [
+        (b"{", "/1"),
+        (b'{"type":"end","lists":0,"tasks":0}\nnonsense', "/2"),
+        (b"\xff\xfe", "/1"),
+        (as_lines(5), "/1"),
+        (as_lines({"title": "x"}), "/1"),
+        (as_lines({"type": "zap"}), "/1"),
+        (as_lines(task_line(), task_line(title="")), "/2/title"),
+        (as_lines(task_line(), task_line(id="x")), "/2/id"),
+        (as_lines(task_line(owner="bob")), "/1/owner"),
+        (as_lines(task_line(position="A!")), "/1/position"),
+        (as_lines(task_line(deleted_at="x")), "/1/deleted_at"),
+        (as_lines(task_line(due_at="2026-01-10T09:30:00Z")), "/1/time_zone"),
+        (as_lines(task_line(), task_line(list_id=A)), "/2/list_id"),
+        (as_lines(task_line(), task_line(parent_id=A)), "/2/parent_id"),
+        (as_lines(task_line(id=A, **TRASHED), task_line(parent_id=A)), "/2/parent_id"),
+        (as_lines({"type": "list", "id": A, "name": ""}), "/1/name"),
+        (as_lines({"type": "list", "id": A, "name": "x", "color": "red"}), "/1/color"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_line_that_cannot_be_put_back_is_named_and_nothing_is(alice: User, records: bytes, pointer: str):
+    good = as_lines({"type": "list", "id": str(uuid7()), "name": "Good"}, task_line())
+    response = await put_back(alice, records + b"\n" + good)
+    assert response.status_code == 422, response.text
+    assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
+    assert lines(await exported(alice)) == [{"type": "end", "lists": 0, "tasks": 0}]
+
+
+async def test_tasks_that_are_parts_of_each_other_are_refused(alice: User):
+    response = await put_back(alice, as_lines(task_line(id=A, parent_id=B), task_line(id=B, parent_id=A)))
+    assert (response.status_code, response.json()["type"]) == (409, "/problems/cycle")
+    response = await put_back(alice, as_lines(task_line(id=A, parent_id=A)))
+    assert response.status_code == 409
+    ids = [str(uuid7()) for _ in range(9)]
+    chain = [task_line(id=one, parent_id=above) for one, above in zip(ids, [None, *ids[:-1]], strict=True)]
+    deep = await put_back(alice, as_lines(*chain))
+    assert [error["pointer"] for error in deep.json()["errors"]] == ["/9/parent_id"]
+    assert (await alice.http.get(TASKS)).json() == []
+    assert (await put_back(alice, as_lines(*chain[:8]))).json()["tasks"] == 8
+
+
+async def test_a_strangers_row_cannot_be_named(alice: User, bob: User):
+    his = await bob.create("His")
+    his_list = (await bob.http.post("/api/v1/lists", json={"name": "His"})).json()
+    for member, known in (("parent_id", his["id"]), ("list_id", his_list["id"])):
+        refusals = [await put_back(alice, as_lines(task_line(**{member: one}))) for one in (known, str(uuid7()))]
+        bodies = [{k: v for k, v in refusal.json().items() if k != "request_id"} for refusal in refusals]
+        assert refusals[0].status_code == 422
+        assert bodies[0] == bodies[1]
+
+
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/json", "text/csv", "text/csv; charset=utf-8"])
+async def test_a_file_is_declared_as_what_it_may_be(alice: User, kind: str):
+    response = await alice.http.post(f"{ME}/import", content=as_lines(task_line()), headers={"Content-Type": kind})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/x-www-form-urlencoded", "text/csv; charset=latin-1", ""])
+async def test_a_file_of_another_type_is_415(alice: User, kind: str):
+    response = await alice.http.post(f"{ME}/import", content=as_lines(task_line()), headers={"Content-Type": kind})
+    assert response.status_code == 415
+
+
+async def test_a_file_may_have_a_mebibyte(alice: User):
+    record = task_line(description="x" * 10_000)
+    many = as_lines(*({**record, "id": str(uuid7())} for _ in range(100)))
+    assert (await put_back(alice, many)).json()["tasks"] == 100
+    assert (await put_back(alice, many + b"\n" * (1024 * 1024 - len(many) + 1))).status_code == 413
+
+
+async def test_an_export_says_what_it_speaks(alice: User):
+    for accept, status in {"application/x-ndjson": 200, "*/*": 200, "application/json": 406, "text/csv": 406}.items():
+        response = await alice.http.get(f"{ME}/export", headers={"Accept": accept})
+        assert response.status_code == status, accept
+    head = await alice.http.head(f"{ME}/export")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_an_export_takes_no_more_memory_for_more_tasks(database: Database, superuser: Superuser, alice: User):
+    await alice.create()
+
+    async def peak() -> tuple[int, int]:
+        tracemalloc.start()
+        size = 0
+        async for page in export(partial(database.session, Owner(alice.id), read_only=True)):
+            size += len(page)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest, size
+
+    async def add(count: int) -> None:
+        rows = [(alice.id, uuid7(), f"Task {n}", f" task {n} ", n + 10) for n in range(count)]
+        names = ["user_id", "id", "title", "folded_title", "version"]
+        await superuser.execute("DELETE FROM taskward.task WHERE user_id = $1", alice.id)
+        await superuser.copy_records_to_table("task", schema_name="taskward", records=rows, columns=names)
+
+    few, many = 2_000, sized(20_000, 100_000)
+    await add(few)
+    small, small_size = await peak()
+    await add(many)
+    large, large_size = await peak()
+    assert large_size > small_size * many / few * 0.9
+    assert large < small * 1.5
+    assert large < 5_000_000
+
+
+TODOIST = b"""TYPE,CONTENT,DESCRIPTION,PRIORITY,INDENT,AUTHOR,RESPONSIBLE,DATE,DATE_LANG,TIMEZONE
+section,Shop,,,,,,,,
+task,Buy milk @food,The blue one,1,1,Ann (1),Bob (2),2026-12-24,en,Europe/Berlin
+task,Which one?,,4,2,,,,,
+note,Ask Ann,,,,,,,,
+"""
+VIKUNJA = json.dumps(
+    [
+        {
+            "id": 3, "title": "Garden", "hex_color": "00ff00",
+            "tasks": [
+                {"id": 7, "title": "Dig", "description": "<p>deep</p>", "priority": 3, "labels": [{"title": "out"}],
+                 "due_date": "2026-12-24T10:00:00Z", "repeat_after": 86_400, "related_tasks": {"subtask": [{"id": 8}]}},
+                {"id": 8, "title": "Find a spade", "done": True, "reminders": [{"reminder": "2026-12-24T09:00:00Z"}]},
+            ],
+        }
+    ]
+).encode()  # fmt: skip
+
+
+@pytest.mark.parametrize(("format_", "file"), [("todoist", TODOIST), ("vikunja", VIKUNJA)])
+async def test_another_services_file_is_carried_over_once(alice: User, bob: User, format_: str, file: bytes):
+    params = {"format": format_, "tz": "Europe/Berlin"}
+    headers = {"Content-Type": "application/octet-stream"}
+    headers["Content-Type"] = "text/csv" if format_ == "todoist" else "application/json"
+    report = (await alice.http.post(f"{ME}/import", params=params, content=file, headers=headers)).json()
+    assert (report["lists"], report["tasks"], report["unchanged"]) == (1, 2, 0)
+    assert report["losses"]
+    assert all(set(loss) == {"line", "item", "what", "detail"} for loss in report["losses"])
+    (made,) = (await alice.http.get("/api/v1/lists")).json()
+    child, parent = (await alice.http.get(TASKS)).json()
+    assert child["parent_id"] == parent["id"]
+    assert {child["list_id"], parent["list_id"]} == {made["id"]}
+    if format_ == "todoist":
+        assert (parent["title"], parent["priority"], parent["due_date"]) == ("Buy milk", "urgent", "2026-12-24")
+        assert "food" in parent["tags"]
+        assert "Ask Ann" in child["description"]
+    else:
+        assert (made["name"], made["color"]) == ("Garden", "#00ff00")
+        assert (parent["title"], parent["description"], parent["priority"]) == ("Dig", "deep", "high")
+        assert (parent["due_at"], parent["time_zone"]) == ("2026-12-24T10:00:00.000000Z", "Europe/Berlin")
+        assert parent["recurrence"].startswith("FREQ=DAILY")
+        assert child["completed"] is True
+    again = await alice.http.post(f"{ME}/import", params=params, content=file, headers=headers)
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/already-imported")
+    assert len((await alice.http.get(TASKS)).json()) == 2
+    assert (await bob.http.post(f"{ME}/import", params=params, content=file, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("format_", "file"),
+    [("todoist", b""), ("todoist", b"a,b\n1,2\n"), ("todoist", b"\xff"), ("vikunja", b"{}"), ("vikunja", b"[["),
+     ("vikunja", TODOIST), ("todoist", VIKUNJA)],
+)  # fmt: skip
+async def test_a_file_that_is_no_such_export_is_refused(alice: User, format_: str, file: bytes):
+    params, headers = {"format": format_}, {"Content-Type": "application/json"}
+    response = await alice.http.post(f"{ME}/import", params=params, content=file, headers=headers)
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == [""]
+    assert (await alice.http.get(ME)).json()["counts"]["lists"] == 0
+
+
+async def test_what_an_import_is_asked_for_is_checked(alice: User):
+    for params, name in [({"format": "csv"}, "/format"), ({"tz": "Mars/Base"}, "/tz"), ({"user_id": "x"}, "/user_id")]:
+        response = await alice.http.post(f"{ME}/import", params=params, content=b"", headers=LINES)
+        assert [error["pointer"] for error in response.json()["errors"]] == [name]

@@ -1,0 +1,222 @@
+"""A request with an Idempotency-Key is carried out once, however often and however fast it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from taskward.database import answers
+from taskward.database.answers import AnswerStore
+from taskward.database.database import Database
+from taskward.identity import Owner
+from tests.conftest import Superuser, User
+
+TASKS = "/api/v1/tasks"
+KEY = {"Idempotency-Key": "a-key"}
+
+
+async def post(user: User, path: str = TASKS, key: str = "a-key", **options: Any) -> httpx.Response:
+    options.setdefault("json", {"title": "Once"})
+    return await user.http.post(path, headers={"Idempotency-Key": key}, **options)
+
+
+async def titles(user: User) -> list[str]:
+    return [task["title"] for task in (await user.http.get(TASKS)).json()]
+
+
+def kept(answer: httpx.Response) -> Any:
+    names = ("content-type", "location", "etag", "cache-control", "link")
+    return answer.status_code, answer.content, {name: answer.headers.get(name) for name in names}
+
+
+async def test_a_second_request_is_answered_as_the_first_and_writes_nothing(alice: User):
+    first = await post(alice)
+    assert first.status_code == 201
+    assert "idempotency-replayed" not in first.headers
+    again = await post(alice)
+    assert kept(again) == kept(first)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["x-request-id"] != first.headers["x-request-id"]
+    assert await titles(alice) == ["Once"]
+    # Even after the task has changed, the answer is what was answered then.
+    await alice.http.patch(first.headers["location"], json={"title": "Changed"})
+    assert kept(await post(alice)) == kept(first)
+
+
+async def test_fifty_at_once_make_one_task_and_get_one_answer(alice: User):
+    found = await asyncio.gather(*(post(alice) for _ in range(50)))
+    assert {answer.status_code for answer in found} == {201}
+    assert len({answer.content for answer in found}) == 1
+    assert sum("idempotency-replayed" in answer.headers for answer in found) == 49
+    assert await titles(alice) == ["Once"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        (TASKS, {"json": {"title": "Twice"}}),
+        (TASKS, {"content": b'{"title": "Once" }', "headers": {"Content-Type": "application/json", **KEY}}),
+        ("/api/v1/lists", {"json": {"name": "Once"}}),
+        (f"{TASKS}/batch", {"json": {"operations": [{"op": "create", "task": {"title": "Once"}}]}}),
+    ],
+    ids=["body", "spelling", "route", "batch"],
+)
+async def test_a_key_stands_for_one_request(alice: User, path: str, options: dict[str, Any]):
+    await post(alice)
+    response = await alice.http.post(path, **{"headers": KEY, **options})
+    assert (response.status_code, response.json()["type"]) == (422, "/problems/key-reused")
+    assert [(e["in"], e["pointer"]) for e in response.json()["errors"]] == [("header", "/Idempotency-Key")]
+    assert await titles(alice) == ["Once"]
+    assert (await alice.http.get("/api/v1/lists")).json() == []
+
+
+async def test_a_key_is_its_users_own(alice: User, bob: User):
+    hers, his = await post(alice), await post(bob)
+    assert hers.json()["id"] != his.json()["id"]
+    assert "idempotency-replayed" not in his.headers
+    other = await post(bob, json={"title": "Else"})
+    assert other.json()["type"] == "/problems/key-reused"
+    assert alice.id not in other.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (TASKS, {"title": ""}),
+        (TASKS, {"title": "x", "parent_id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"}),
+        (f"{TASKS}/01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c/restore", None),
+        (f"{TASKS}/batch", {"operations": [{"op": "delete", "id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"}]}),
+    ],
+    ids=["schema", "state", "missing", "batch"],
+)
+async def test_a_refusal_is_not_kept(alice: User, superuser: Superuser, path: str, body: Any):
+    response = await alice.http.post(path, json=body, headers=KEY)
+    assert response.status_code >= 400
+    rows = await superuser.fetchval("SELECT count(*) FROM taskward.stored_answer WHERE user_id = $1", alice.id)
+    assert rows == 0
+    assert (await post(alice)).status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "\u00e9", "a\tb", "\x7f"])
+async def test_a_key_is_visible_ascii(alice: User, key: str):
+    response = await alice.http.post(TASKS, json={"title": "x"}, headers=[(b"Idempotency-Key", key.encode("latin-1"))])
+    assert response.status_code == 422
+    assert [(e["in"], e["pointer"]) for e in response.json()["errors"]] == [("header", "/Idempotency-Key")]
+    assert await titles(alice) == []
+
+
+async def test_any_visible_ascii_is_a_key(alice: User):
+    for key in ("!", "~" * 255, "'; DROP TABLE task; --".replace(" ", "_"), '"quoted"', "%00", "a,b"):
+        assert (await post(alice, key=key)).status_code == 201, key
+        assert "idempotency-replayed" in (await post(alice, key=key)).headers, key
+
+
+async def test_the_answer_is_written_in_the_transaction_of_the_task(alice: User, superuser: Superuser):
+    task = (await post(alice)).json()
+    of_task = await superuser.fetchval("SELECT xmin FROM taskward.task WHERE id = $1", task["id"])
+    row = await superuser.fetchrow("SELECT xmin, status, body FROM taskward.stored_answer WHERE user_id = $1", alice.id)
+    assert row is not None
+    assert (row["xmin"], row["status"]) == (of_task, 201)
+    assert task["id"] in row["body"]
+
+
+async def test_a_key_holds_for_a_day_and_goes_with_the_next_one(alice: User, bob: User, superuser: Superuser):
+    await post(alice, key="old")
+    await post(bob, key="old")
+    age = "UPDATE taskward.stored_answer SET created_at = now() - $2::interval WHERE user_id = $1"
+    for hours, is_replayed in ((23, True), (25, False)):
+        for user in (alice, bob):
+            await superuser.execute(age.replace("$2", f"'{hours} hours'"), user.id)
+        assert ("idempotency-replayed" in (await post(alice, key="old")).headers) == is_replayed
+    assert await titles(alice) == ["Once", "Once"]
+    await superuser.execute(age.replace("$2", "'25 hours'"), alice.id)
+    await post(alice, key="new")
+    keys = "SELECT user_id, key FROM taskward.stored_answer WHERE user_id = ANY ($1)"
+    left = {tuple(row) for row in await superuser.fetch(keys, [alice.id, bob.id])}
+    assert left == {(alice.id, "new"), (bob.id, "old")}
+
+
+async def test_one_waits_for_the_first_but_not_for_ever(
+    alice: User, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    assert answers.PATIENCE == 10
+    monkeypatch.setattr(answers, "PATIENCE", 0.3)
+    async with database.session(Owner(alice.id)) as session:
+        assert await AnswerStore(session).claim("a-key", b"other") is None
+        response = await post(alice)
+        assert (response.status_code, response.json()["type"]) == (409, "/problems/request-running")
+        assert await titles(alice) == []
+    # What held the key has committed without an answer of this request's.
+    assert (await post(alice)).json()["type"] == "/problems/key-reused"
+
+
+async def test_one_that_waited_for_a_request_that_failed_is_carried_out(alice: User, database: Database):
+    waiting: list[asyncio.Task[httpx.Response]] = []
+
+    async def fail() -> None:
+        async with database.session(Owner(alice.id)) as session:
+            await AnswerStore(session).claim("a-key", b"other")
+            waiting.append(asyncio.create_task(post(alice)))
+            await asyncio.sleep(0.2)
+            assert not waiting[0].done()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    assert (await waiting[0]).status_code == 201
+    assert await titles(alice) == ["Once"]
+
+
+async def test_what_waits_for_one_key_is_not_in_the_way_of_others(alice: User, database: Database):
+    async with database.session(Owner(alice.id)) as session:
+        await AnswerStore(session).claim("a-key", b"other")
+        waiting = asyncio.create_task(post(alice))
+        assert (await post(alice, key="other")).status_code == 201
+        assert (await alice.create("Without a key"))["title"] == "Without a key"
+        waiting.cancel()
+
+
+async def test_every_post_takes_a_key(app: FastAPI, alice: User):
+    posts = [r for r in app.routes if isinstance(r, APIRoute) and "POST" in (r.methods or ()) and "/api/" in r.path]
+    assert len(posts) >= 6
+    document = (await alice.http.get("/openapi.json")).json()["paths"]
+    for route in posts:
+        names = {parameter["name"] for parameter in document[route.path]["post"]["parameters"]}
+        assert "Idempotency-Key" in names, route.path
+
+
+async def test_each_kind_of_post_is_carried_out_once(alice: User):
+    task = (await post(alice, key="1")).json()
+    others: list[tuple[str, str, dict[str, Any]]] = [
+        ("2", "/api/v1/lists", {"json": {"name": "Home"}}),
+        ("3", f"{TASKS}/{task['id']}/move", {"json": {"after": None}}),
+        ("4", f"{TASKS}/batch", {"json": {"operations": [{"op": "create", "task": {"title": "Other"}}]}}),
+        ("5", f"{TASKS}/{task['id']}/restore", {"json": None}),
+        ("6", "/api/v1/me/import", {"json": None, "content": b""}),
+    ]
+    for key, path, options in others:
+        if "content" in options:
+            headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": key}
+            line = b'{"type":"list","id":"01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c","name":"Back"}'
+            first, again = [await alice.http.post(path, content=line, headers=headers) for _ in range(2)]
+        else:
+            first, again = [await post(alice, path, key, **options) for _ in range(2)]
+        assert first.status_code < 300, first.text
+        assert kept(again) == kept(first), path
+        assert "idempotency-replayed" in again.headers, path
+    assert sorted(await titles(alice)) == ["Once", "Other"]
+    assert len((await alice.http.get("/api/v1/lists")).json()) == 2
+
+
+async def test_what_is_erased_is_in_no_stored_answer(alice: User, superuser: Superuser):
+    secret, other = (await post(alice, json={"title": "Secret"})).json(), (await post(alice, key="other")).json()
+    await post(alice, f"{TASKS}/batch", "both", json={"operations": [{"op": "complete", "id": secret["id"]}]})
+    assert (await alice.http.delete(f"{TASKS}/{secret['id']}", params={"permanent": "true"})).status_code == 204
+    rows = await superuser.fetch("SELECT key, body FROM taskward.stored_answer WHERE user_id = $1", alice.id)
+    assert [row["key"] for row in rows] == ["other"]
+    assert other["id"] in rows[0]["body"]
