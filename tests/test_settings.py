@@ -30,6 +30,9 @@ VALUES: dict[str, tuple[str, Any]] = {
     "migrate": ("off", "off"),
     "pooled": ("on", "on"),
     "pool_size": ("20", 20),
+    "max_tasks": ("1000", 1000),
+    "max_lists": ("1", 1),
+    "max_tags": ("50", 50),
     "jwt_secret": (SECRET, SecretStr(SECRET)),
     "better_auth_secret": (SECRET, SecretStr(SECRET)),
     "public_key": ("/run/secrets/key.pem", "/run/secrets/key.pem"),
@@ -280,6 +283,8 @@ def test_an_owner_without_a_database_is_refused(monkeypatch: pytest.MonkeyPatch)
         ("TASKWARD_PORT", "0"), ("TASKWARD_PORT", "65536"), ("TASKWARD_PORT", "confidential"),
         ("TASKWARD_PORT", "80.5"),
         ("TASKWARD_WORKERS", "0"), ("TASKWARD_WORKERS", "257"), ("TASKWARD_POOL_SIZE", "0"), ("TASKWARD_LEEWAY", "-1"),
+        *((f"TASKWARD_MAX_{name}", value) for name in ("TASKS", "LISTS", "TAGS")
+          for value in ("0", "-1", "1.5", "confidential", "inf")),
         ("TASKWARD_LEEWAY", "61"), ("TASKWARD_REQUEST_TIMEOUT", "0"), ("TASKWARD_REQUEST_TIMEOUT", "nan"),
         ("TASKWARD_REQUEST_TIMEOUT", "inf"), ("TASKWARD_MIGRATE", "confidential"), ("TASKWARD_POOLED", "confidential"),
         ("TASKWARD_AUDIENCE", "confidential,"), ("TASKWARD_AUDIENCE", ","), ("TASKWARD_AUDIENCE", " "),
