@@ -101,7 +101,7 @@ async def test_every_member_is_itself_whatever_the_database_is_set_to(new_databa
     assert list(json.loads(written[0])) == list(table.c.keys())
 
 
-@pytest.mark.parametrize("kind", [LargeBinary(), ARRAY(Text()), DateTime(), JSON(), Float()])
+@pytest.mark.parametrize("kind", [LargeBinary(), ARRAY(Integer()), DateTime(), Float()])
 def test_a_type_without_a_form_is_refused(kind: Any):
     with pytest.raises(TypeError, match="member"):
         json_object({"member": Column("member", kind)})

@@ -23,6 +23,7 @@ from sqlalchemy.types import UserDefinedType
 from sqlmodel import select as select_model
 
 import taskward
+from taskward.account.store import erased_tables
 from taskward.database import statements
 from taskward.database.statements import OWNER, Statement, UnscopedStatementError, compile_statement
 from taskward.database.tables import Account, Tombstone, columns, table_of, tick
@@ -382,6 +383,20 @@ _NONE = _ALL._replace(completed=False, deleted=False, list_id=False, parent_id=F
 _EVERY_SORT = tuple((name, name in {"due", "title"}) for name in (*query._SORTS, "id"))
 _MEMBERS = ("completed", "description", "priority", "title")
 BUILDERS: dict[str, list[tuple[Any, ...]]] = {
+    "account.store._count_lists": [()],
+    "account.store._count_tags": [()],
+    "account.store._count_tasks": [()],
+    "account.store._erase": [(table,) for table in erased_tables()],
+    "account.store._lock": [()],
+    "account.store._remember": [()],
+    "database.answers._claim": [()],
+    "database.answers._expire": [()],
+    "database.answers._get": [()],
+    "database.answers._give_up": [()],
+    "database.answers._store": [()],
+    "database.turns._close_account": [()],
+    "lists.store.export_lists": [()],
+    "tasks.statements.export_page": [(0,), (1,), (7,)],
     "database.turns._advance": [()],
     "database.turns._bury": [()],
     "database.turns._lock": [()],
@@ -402,10 +417,10 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tags.store._rename": [()],
     "tasks.query._count_statement": [(_NO,), (_NONE,), (_ALL,)],
     "tasks.query._list_statement": [
-        (_NO, (("id", True),), None),
-        (_NO, (("id", False),), ()),
-        (_NONE, _EVERY_SORT, (False,) * len(query._SORTS)),
-        (_ALL, _EVERY_SORT, tuple(sort.nullable for sort in query._SORTS.values())),
+        (_NO, (("id", True),), None, 51),
+        (_NO, (("id", False),), (), 2),
+        (_NONE, _EVERY_SORT, (False,) * len(query._SORTS), 51),
+        (_ALL, _EVERY_SORT, tuple(sort.nullable for sort in query._SORTS.values()), 201),
     ],
     "tasks.statements.delete_rows": [()],
     "tasks.statements.existing_lists": [()],
@@ -512,7 +527,7 @@ USES_OF_GROUPS = [
 
 def test_the_groups_of_conditions_are_those_that_are_known_here():
     assert {f"{module.__name__}.{name}" for module, name, _ in _groups()} == {
-        "taskward.lists.store._MINE", "taskward.tags.store._TAGGED", "taskward.tasks.statements._MINE",
+        "taskward.database.answers._MINE", "taskward.lists.store._MINE", "taskward.tags.store._TAGGED", "taskward.tasks.statements._MINE",
         "taskward.tasks.store._MINE",
     }  # fmt: skip
 

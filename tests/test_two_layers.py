@@ -259,10 +259,14 @@ async def test_reading_never_scans_the_table_with_a_generic_plan(cluster: Cluste
                 assert [scan["Node Type"] for scan in scans if "Seq" in scan["Node Type"]] == [], name
                 if name in {"get", "list", "next page"}:
                     (scan,) = scans
-                    assert scan["Node Type"] == "Index Scan", name
+                    assert scan["Node Type"] in (
+                        {"Index Scan"} if name == "get" else {"Index Scan", "Bitmap Heap Scan"}
+                    )
+                    assert "user_id" in scan.get("Index Cond", scan.get("Recheck Cond", "")), name
                     # One task is found by either of the indexes that its id is in; a page only by its owner.
                     allowed = {"task_pkey", "task_id"} if name == "get" else {"task_pkey"}
-                    assert scan["Index Name"] in allowed, name
+                    by_index = scan if "Index Name" in scan else scan["Plans"][0]
+                    assert by_index["Index Name"] in allowed, name
 
 
 def _literal(value: Any) -> str:
