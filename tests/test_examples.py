@@ -17,6 +17,9 @@ from tests.conftest import User
 from tests.test_docs import slug
 
 DOCS = Path(__file__).parents[1] / "docs"
+# Sections whose examples cannot run yet, as `page.md` or `page.md#heading`, and why. They must fail: what has come to
+# work is to be taken out.
+PENDING: dict[str, str] = {}
 ANYTHING = "…"
 _LINE = re.compile(r"^(?:#+ (?P<heading>[^\n]*)|```(?P<language>\w*)\n(?P<body>.*?)^```)$", re.MULTILINE | re.DOTALL)
 _DECODER = json.JSONDecoder()
@@ -137,7 +140,20 @@ async def test_the_examples_print_what_the_page_says(alice: User, base_url: str,
         status, printed, complaints = await shell.run(example.script)
         printed = printed.replace(alice.id, "alice")
         works = status == 0 and is_printed(printed, example)
+        if name in PENDING or f"{name}#{example.section}" in PENDING:
+            assert not works, f"this works now; take it out of PENDING:\n{example.script}"
+            continue
         assert works, f"{example.script}\n{complaints}\nexit status {status}\n{printed}"
+
+
+def test_what_is_pending_is_there():
+    places = {
+        place
+        for name in pages()
+        for example in examples((DOCS / name).read_text(encoding="utf-8"))
+        for place in (name, f"{name}#{example.section}")
+    }
+    assert PENDING.keys() <= places
 
 
 def test_the_variables_of_the_examples_are_set_in_the_index():
