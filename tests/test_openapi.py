@@ -11,11 +11,13 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from taskward.account.models import Me
+from taskward.account.models import Counts, ImportReport, LimitsRead, Lost, Me
 from taskward.errors import every_problem
 from taskward.lists.models import ListCreate, ListMove, ListRead, ListUpdate
 from taskward.tags.models import TagRead, TagRename
 from taskward.tasks.filters import SORTS, TaskFilters
+from taskward.tasks import batch
+from taskward.tasks.batch import Batch, BatchResult, BatchResults
 from taskward.tasks.models import Completion, Move, TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.web.health import Health
 from tests.conftest import User
@@ -42,7 +44,11 @@ OPERATIONS = {
     "list_tags": ("get", "/api/v1/tags", "200 304"),
     "rename_tag": ("patch", "/api/v1/tags/{tag}", f"200 404 {BODY}"),
     "remove_tag": ("delete", "/api/v1/tags/{tag}", "204 404"),
+    "change_tasks": ("post", "/api/v1/tasks/batch", f"200 403 404 409 412 {BODY}"),
     "get_me": ("get", "/api/v1/me", "200"),
+    "delete_me": ("delete", "/api/v1/me", "204"),
+    "export_me": ("get", "/api/v1/me/export", "200"),
+    "import_me": ("post", "/api/v1/me/import", f"200 409 {BODY}"),
     "healthz": ("get", "/healthz", "200"),
     "readyz": ("get", "/readyz", "200 503"),
 }
@@ -62,6 +68,7 @@ HEADERS = {
     "move_list": {"200": {"ETag"}},
     "list_tags": {"200": {"ETag"}, "304": {"ETag"}},
 }
+_KEY = "Idempotency-Key"
 _WRITE = frozenset({"task_id", "If-Match"})
 _WRITE_LIST = frozenset({"list_id", "If-Match"})
 PARAMETERS: dict[str, Any] = {
@@ -71,11 +78,16 @@ PARAMETERS: dict[str, Any] = {
     },
     "get_task": {"task_id", "If-None-Match"},
     "delete_task": {"task_id", "permanent", "If-Match"},
-    **dict.fromkeys(("update_task", "replace_task", "complete_task", "restore_task", "move_task"), _WRITE),
+    **dict.fromkeys(("update_task", "replace_task", "complete_task"), _WRITE),
+    **dict.fromkeys(("restore_task", "move_task"), _WRITE | {_KEY}),
+    **dict.fromkeys(("create_task", "change_tasks", "create_list"), frozenset({_KEY})),
+    "delete_me": {"confirm"},
+    "import_me": {"format", "tz", _KEY},
     "list_lists": {"If-None-Match"},
     "get_list": {"list_id", "If-None-Match"},
     "delete_list": {"list_id", "tasks", "If-Match"},
-    **dict.fromkeys(("update_list", "move_list"), _WRITE_LIST),
+    "update_list": _WRITE_LIST,
+    "move_list": _WRITE_LIST | {_KEY},
     "list_tags": {"If-None-Match"},
     **dict.fromkeys(("rename_tag", "remove_tag"), frozenset({"tag"})),
 }  # fmt: skip
@@ -92,7 +104,19 @@ MODELS: dict[str, Any] = {
     "ListMove": ListMove,
     "TagRead": TagRead,
     "TagRename": TagRename,
+    "Batch": Batch,
+    "BatchResult": BatchResult,
+    "BatchResults": BatchResults,
+    "Create": batch.Create,
+    "Update": batch.Update,
+    "Complete": batch.Complete,
+    "Delete": batch.Delete,
+    "Restore": batch.Restore,
     "Me": Me,
+    "Counts": Counts,
+    "LimitsRead": LimitsRead,
+    "ImportReport": ImportReport,
+    "Lost": Lost,
     "Health": Health,
 }
 
@@ -230,7 +254,7 @@ async def test_bodies_are_described_with_their_media_types(document: dict[str, A
         "update_task": (patch, "TaskUpdate", True), "complete_task": (patch, "Completion", False),
         "move_task": (json, "Move", True), "create_list": (json, "ListCreate", True),
         "update_list": (patch, "ListUpdate", True), "move_list": (json, "ListMove", True),
-        "rename_tag": (patch, "TagRename", True),
+        "rename_tag": (patch, "TagRename", True), "change_tasks": (json, "Batch", True),
     }.items():  # fmt: skip
         body = found[name][2]["requestBody"]
         assert set(body["content"]) == media_types, name
@@ -239,7 +263,7 @@ async def test_bodies_are_described_with_their_media_types(document: dict[str, A
         assert body.get("required", False) == required
     assert not [name for name, (_, _, o) in found.items() if "requestBody" in o and name not in {
         "create_task", "replace_task", "update_task", "complete_task", "move_task", "create_list", "update_list",
-        "move_list", "rename_tag"}]  # fmt: skip
+        "move_list", "rename_tag", "change_tasks", "import_me"}]  # fmt: skip
 
 
 async def test_a_member_of_a_patch_has_no_default_and_limits_are_told(document: dict[str, Any], alice: User):

@@ -124,7 +124,7 @@ async def test_the_page_of_every_problem_exists_and_is_html(nobody: httpx.AsyncC
     ("path", "allow"),
     [
         (TASKS, "GET, HEAD, POST"), (f"{TASKS}/x", "DELETE, GET, HEAD, PATCH, PUT"), (f"{TASKS}/x/complete", "PATCH"),
-        (f"{TASKS}/x/restore", "POST"), ("/api/v1/me", "GET, HEAD"), ("/healthz", "GET, HEAD"),
+        (f"{TASKS}/x/restore", "POST"), ("/api/v1/me", "DELETE, GET, HEAD"), ("/healthz", "GET, HEAD"),
         ("/readyz", "GET, HEAD"), ("/docs", "GET, HEAD"), ("/openapi.json", "GET, HEAD"),
         ("/problems/invalid", "GET, HEAD"),
         ("/docs/assets/swagger-ui.css", "GET, HEAD"),

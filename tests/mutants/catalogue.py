@@ -52,7 +52,7 @@ _NO_GUARD = (
 _NOTHING_PUT_BACK = Edit(_MIGRATE, "            await protect(raw, names)\n", "")
 _STARTS_ANYHOW = Edit(_ROLES, "if tables := await unprotected(connection, names):", "if tables := []:")
 _NO_POLICIES = (
-    Edit(_CORE, '"".join(_POLICY.format(table=table) for table in ("account", "task", "tombstone"))', '""'),
+    Edit(_CORE, '"".join(_POLICY.format(table=table) for table in owned)', '""'),
     _NOTHING_PUT_BACK,
     _STARTS_ANYHOW,
 )
@@ -141,9 +141,12 @@ def _policies() -> Iterator[Mutant]:
         ("WITH CHECK (true)", check, "    WITH CHECK (true);"),
         ("an owner who is not named is ''", "nullif(current_setting('taskward.user_id', true), ''))\n", "current_setting('taskward.user_id', true))\n"),
         ("reads only", "ON taskward.{table}\n" + using + check, "ON taskward.{table} FOR SELECT\n" + using[:-1] + ";"),
-        ("no policy on account", 'in ("account", "task", "tombstone")', 'in ("task", "tombstone")'),
-        ("no policy on task", 'in ("account", "task", "tombstone")', 'in ("account", "tombstone")'),
-        ("no policy on tombstone", 'in ("account", "task", "tombstone")', 'in ("account", "task")'),
+        ("no policy on account", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("list", "task", "tombstone", "stored_answer", "imported_file")'),
+        ("no policy on list", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "task", "tombstone", "stored_answer", "imported_file")'),
+        ("no policy on task", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "list", "tombstone", "stored_answer", "imported_file")'),
+        ("no policy on tombstone", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "list", "task", "stored_answer", "imported_file")'),
+        ("no policy on stored_answer", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "list", "task", "tombstone", "imported_file")'),
+        ("no policy on imported_file", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "list", "task", "tombstone", "stored_answer")'),
     ):  # fmt: skip
         edit = Edit(_CORE, old, new)
         yield Mutant(f"policy, declared: {name}", (edit, _NOTHING_PUT_BACK), declared)

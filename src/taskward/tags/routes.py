@@ -38,7 +38,7 @@ async def list_tags(caller: CurrentCaller, tags: Tags, if_none_match: IfNoneMatc
     rows = await tags.list()
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
     tag = collection_tag(caller.owner.user_id, known, "tags")
-    return collection_answer([row["tag"] for row in rows if row["name"] is not None], tag, if_none_match=if_none_match)
+    return collection_answer([row["tag"] for row in rows if row["tag"] is not None], tag, if_none_match=if_none_match)
 
 
 @router.patch(

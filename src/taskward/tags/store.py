@@ -82,12 +82,11 @@ def _all() -> Statement:
     used = each.where(_task.user_id == OWNER, _task.deleted_at.is_(None)).subquery("used")
     number = func.count(used.c.tag).label("tasks")
     counted = select(used.c.user_id, used.c.tag, number).group_by(used.c.user_id, used.c.tag).subquery("counted")
-    statement = select(
-        cast(account.epoch, Text).label("epoch"),
-        account.clock,
-        counted.c.tag.label("name"),
-        _json(counted.c.tag, counted.c.tasks).label("tag"),
-    ).select_from(table_of(Account).outerjoin(counted, counted.c.user_id == account.user_id))
+    # Where there is none, this would be JSON of nulls.
+    found = case((counted.c.tag.is_not(None), _json(counted.c.tag, counted.c.tasks))).label("tag")
+    statement = select(cast(account.epoch, Text).label("epoch"), account.clock, found).select_from(
+        table_of(Account).outerjoin(counted, counted.c.user_id == account.user_id)
+    )
     return compile_statement(statement.where(account.user_id == OWNER).order_by(counted.c.tag))
 
 
