@@ -114,7 +114,7 @@ def exercise(url: str, canaries: Canaries, *statuses: int) -> None:
                 try:
                     for chunk in begun.iter_bytes():
                         content += chunk
-                except httpx.RemoteProtocolError:
+                except (httpx.RemoteProtocolError, httpx.ReadError):
                     # An export that has begun when something goes wrong is cut, so that it is not taken for a whole.
                     assert path == f"{ME}/export"
                     assert not {500, 503}.isdisjoint(statuses)

@@ -119,7 +119,7 @@ async def test_statements_alone_keep_users_apart_without_policies(
             counted = listing(TaskFilters.model_validate({"count": "true", "sort": "due"}))
             assert await TaskStore(session).count(counted) == 1
             assert [row["id"] for row in await ListStore(session).list()] == [my_list]
-            assert [row["name"] for row in await TagStore(session).list()] == [None]
+            assert [row["tag"] for row in await TagStore(session).list()] == [None]
             for task in (theirs, their_part):
                 for problem, attempt in attempts(task, their_list, "secret"):
                     with pytest.raises(problem):
