@@ -10,7 +10,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import (
     ARRAY,
-    JSON,
     Boolean,
     Column,
     DateTime,

@@ -15,9 +15,9 @@ from taskward.account.models import Counts, ImportReport, LimitsRead, Lost, Me
 from taskward.errors import every_problem
 from taskward.lists.models import ListCreate, ListMove, ListRead, ListUpdate
 from taskward.tags.models import TagRead, TagRename
-from taskward.tasks.filters import SORTS, TaskFilters
 from taskward.tasks import batch
 from taskward.tasks.batch import Batch, BatchResult, BatchResults
+from taskward.tasks.filters import SORTS, TaskFilters
 from taskward.tasks.models import Completion, Move, TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.web.health import Health
 from tests.conftest import User

@@ -527,8 +527,8 @@ USES_OF_GROUPS = [
 
 def test_the_groups_of_conditions_are_those_that_are_known_here():
     assert {f"{module.__name__}.{name}" for module, name, _ in _groups()} == {
-        "taskward.database.answers._MINE", "taskward.lists.store._MINE", "taskward.tags.store._TAGGED", "taskward.tasks.statements._MINE",
-        "taskward.tasks.store._MINE",
+        "taskward.database.answers._MINE", "taskward.lists.store._MINE", "taskward.tags.store._TAGGED",
+        "taskward.tasks.statements._MINE", "taskward.tasks.store._MINE",
     }  # fmt: skip
 
 
