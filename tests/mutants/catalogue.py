@@ -207,9 +207,9 @@ def _rights() -> Iterator[Mutant]:
         for test in (
             "test_the_requests_role_has_exactly_its_grants_in_the_whole_database",
             "test_nobodys_row_can_be_made_anothers_and_no_table_can_be_emptied",
-            "test_the_probe_role_may_read_ids_and_run_its_function_only",
+            "test_the_probe_role_may_read_ids_and_run_its_functions_only",
             "test_nobody_else_has_anything_in_the_schema",
-            "test_the_only_function_is_the_probes_which_is_fixed_and_belongs_to_the_probe_role",
+            "test_the_only_functions_are_the_probes_which_are_fixed_and_belong_to_the_probe_role",
             "test_both_roles_have_no_attribute_own_nothing_more_and_are_member_of_nothing",
             "test_what_must_not_change_cannot_be_changed",
             "test_the_requests_role_may_not",
@@ -222,15 +222,15 @@ def _rights() -> Iterator[Mutant]:
         ("the owner of a task may be changed", _TASK_UPDATES, f'{_TASK_UPDATES} "user_id",'),
         ("the id of a task may be changed", _TASK_UPDATES, f'{_TASK_UPDATES} "id",'),
         ("when a task was made may be changed", _TASK_UPDATES, f'{_TASK_UPDATES} "created_at",'),
-        ("the owner of an account may be changed", '"UPDATE": ("clock",)', '"UPDATE": ("clock", "user_id")'),
+        ("the owner of an account may be changed", '"UPDATE": ("clock", "tasks", "lists")', '"UPDATE": ("clock", "tasks", "lists", "user_id")'),
+        ("the owner of a list may be changed", '"UPDATE": ("name", "color",', '"UPDATE": ("user_id", "name", "color",'),
         ("the owner of a tombstone may be changed", '"UPDATE": ("version",)', '"UPDATE": ("version", "user_id")'),
-        ("accounts may be deleted", '"UPDATE": ("clock",),', '"UPDATE": ("clock",), "DELETE": (),'),
-        ("tombstones may be deleted", '"UPDATE": ("version",),', '"UPDATE": ("version",), "DELETE": (),'),
+        ("the owner of a stored answer may be changed", '"UPDATE": ("status", "headers", "body")', '"UPDATE": ("status", "headers", "body", "user_id")'),
         ("versions of the schema may be written", '{"SELECT": ("version_num",)}', '{"SELECT": ("version_num",), "UPDATE": ()}'),
         ("everything on a table", "listed = \", \".join(f\"{verb} ({', '.join(cols)})\" if cols else verb for verb, cols in privileges.items())", 'listed = "ALL"'),
-        ("the probe role reads whole tasks", "GRANT SELECT (id) ON {SCHEMA}.task TO {probe}", "GRANT SELECT ON {SCHEMA}.task TO {probe}"),
-        ("the function stays the owner's", '        f"ALTER FUNCTION {_PROBE_FUNCTION} OWNER TO {probe}",\n        f"SET LOCAL ROLE {probe}",\n', ""),
-        ("anybody may run the function", '        f"REVOKE ALL ON FUNCTION {_PROBE_FUNCTION} FROM PUBLIC",\n', ""),
+        ("the probe role reads whole tasks", "GRANT SELECT (id) ON {SCHEMA}.{table} TO {probe}", "GRANT SELECT ON {SCHEMA}.{table} TO {probe}"),
+        ("the function stays the owner's", '        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in _PROBE_FUNCTIONS),\n        f"SET LOCAL ROLE {probe}",\n', ""),
+        ("anybody may run the function", '        f"REVOKE ALL ON FUNCTION {functions} FROM PUBLIC",\n', ""),
         ("the probe role may make tables", '        f"REVOKE CREATE ON SCHEMA {SCHEMA} FROM {probe}",\n', ""),
         ("the login role stays in the probe role", '        f"REVOKE {probe} FROM CURRENT_USER",\n', ""),
         ("the requests role inherits", 'f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT', 'f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE'),
@@ -244,7 +244,7 @@ def _rights() -> Iterator[Mutant]:
     ):  # fmt: skip
         yield Mutant(f"rights {name} that somebody gave stay", (Edit(_ROLES, old, ""),), (_drifted(drift),))
     everybody = Edit(
-        _ROLES, "ON {SCHEMA}.task FOR SELECT TO {probe} USING (true)", "ON {SCHEMA}.task FOR SELECT USING (true)"
+        _ROLES, "ON {SCHEMA}.{table} FOR SELECT TO {probe} USING (true)", "ON {SCHEMA}.{table} FOR SELECT USING (true)"
     )
     seen = (_CATALOG + "test_without_an_owner_no_row_is_seen",)
     starts = ("tests/test_two_layers.py::test_a_policy_that_only_takes_away_is_fine",)
