@@ -176,27 +176,29 @@ async def test_listings_go_by_their_index_to_the_callers_rows(session: Session, 
 async def test_one_task_is_read_and_written_by_its_key(session: Session, data: Data, mode: str):
     task_id = data.ids[7]
     change = {"id": task_id, "new_title": "x", "new_folded_title": " x ", "versions": [8]}
-    for statement, parameters, most in [
+    asked: list[tuple[Statement, dict[str, Any], int]] = [
         (store._get(), {"id": task_id}, 1),
         (store._update(("title",), False), change, 1),
         (store._update(("title",), True), change, 1),
         (store._toggle(False), {"id": task_id}, 1),
         (statements.read_rows(), {"ids": data.ids[:3]}, 3),
         (statements.delete_rows(), {"ids": [uuid7()]}, 1),
-    ]:
+    ]
+    for statement, parameters, most in asked:
         plan = await explain(session, statement, data.user_id, parameters, mode=mode)
         assert_only(plan, "task_pkey", most)
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_trees_and_siblings_are_read_without_a_look_at_others(session: Session, data: Data, mode: str):
-    for statement, parameters, most in [
+    asked: list[tuple[Statement, dict[str, Any], int]] = [
         (statements.load_with_subtasks(), {"ids": [data.parent_id]}, MINE),
         (statements.load_ancestors(), {"ids": [data.ids[BELOW]]}, MINE),
         (statements.load_siblings(True, False), {"ids": [], "list_id": data.list_id}, IN_LIST + 1),
         (statements.load_siblings(False, True), {"ids": [], "parent_id": data.parent_id}, BELOW),
         (statements.tags_in_use(), {}, MINE),
-    ]:
+    ]
+    for statement, parameters, most in asked:
         plan = await explain(session, statement, data.user_id, parameters, mode=mode)
         for node in nodes(plan):
             if node.get("Relation Name") == "task" and "Scan" in node["Node Type"]:

@@ -343,7 +343,7 @@ def _answers() -> Iterator[Mutant]:
         ("a body is read before the token", routing, "if not (step.parameters or step.is_generator) and all(", "if False and all(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
-        ("my trash is a stranger's", _STORE, "            raise TaskNotFound\n", "            raise TaskForbidden\n", ("tests/test_tasks.py",)),
+        ("my trash is a stranger's", _STORE, "            raise TaskNotFound\n", "            raise TaskForbidden\n", ("tests/test_trash.py",)),
         ("a listing's tag is the same for all", _ROUTES, 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
         ("a listing's tag has no epoch", _ROUTES, '(rows[0]["epoch"], rows[0]["clock"])', '(None, rows[0]["clock"])', ("tests/test_preconditions.py",)),
         ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),
