@@ -42,6 +42,7 @@ _MIGRATE = "src/taskward/database/migrate.py"
 _STATEMENTS = "src/taskward/database/statements.py"
 _CORE = "src/taskward/database/migrations/versions/0001_core.py"
 _STORE = "src/taskward/tasks/store.py"
+_WORK = "src/taskward/tasks/work.py"
 _ROUTES = "src/taskward/tasks/routes.py"
 
 # The beginning of the columns of `task` that may be changed.
@@ -254,7 +255,7 @@ def _rights() -> Iterator[Mutant]:
     for name, old, new in (
         ("runs as whoever calls it", "STABLE SECURITY DEFINER PARALLEL", "STABLE PARALLEL"),
         ("has the caller's search path", "    SET search_path = pg_catalog, pg_temp\n", ""),
-        ("says yes to everything", "WHERE t.id = $1)", ")"),
+        ("says yes to everything", "WHERE t.id::text = $1::text)", ")"),
     ):
         yield Mutant(f"probe function: {name}", (Edit(_CORE, old, new),), function)
     unsafe = "AND (r.rolsuper OR r.rolbypassrls OR r.rolreplication OR r.rolcreaterole\n"
@@ -334,7 +335,8 @@ def _answers() -> Iterator[Mutant]:
     claims = "src/taskward/identity/claims.py"
     hidden = ("tests/test_claims.py::test_a_rejected_claim_is_found_wherever_its_name_may_lead",)
     mallory = '__import__("taskward").identity.Owner("mallory")'
-    why = 'raise TaskForbidden if row["exists"] else TaskNotFound'
+    why = 'raise TaskForbidden if row["exists"] and row["mine"] is None else TaskNotFound'
+    of_work = "raise TaskForbidden if task_id in self._strangers else TaskNotFound"
     walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
     for name, file, old, new, tests in (
         ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", WITHDRAWN),
@@ -349,8 +351,10 @@ def _answers() -> Iterator[Mutant]:
         ("a body is read before the token", routing, "if not (step.parameters or step.is_generator) and all(", "if False and all(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
-        ("my trash is a stranger's", _STORE, "            raise TaskNotFound\n", "            raise TaskForbidden\n", ("tests/test_tasks.py",)),
-        ("a listing's tag is the same for all", _ROUTES, 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
+        ("a stranger's task is not there to be written", _WORK, of_work, "raise TaskNotFound", walk),
+        ("an unknown task is a stranger's to be written", _WORK, of_work, "raise TaskForbidden", walk),
+        ("my trash is a stranger's", _STORE, "            raise TaskNotFound\n", "            raise TaskForbidden\n", ("tests/test_trash.py",)),
+        ("a listing's tag is the same for all", "src/taskward/web/answers.py", 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
         ("a listing's tag has no epoch", _ROUTES, '(rows[0]["epoch"], rows[0]["clock"])', '(None, rows[0]["clock"])', ("tests/test_preconditions.py",)),
         ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),
         ("a cache may keep it", middleware, 'headers.append((b"cache-control", b"private, no-cache" if b"etag" in names else b"no-store"))', "pass", ("tests/test_problems.py",)),
