@@ -12,21 +12,26 @@ from sqlalchemy import (
     ARRAY,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     Integer,
+    Interval,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    Time,
     Uuid,
+    cast,
     select,
 )
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from taskward.database.connections import connect
-from taskward.database.documents import json_object
+from taskward.database.documents import Plain, Usual, json_object
 from taskward.database.dsn import parse_address
+from taskward.database.statements import Constant
 from tests.conftest import execute, name_of
 
 # How a database may be set that is shared with an older app. All of these change what PostgreSQL writes as text.
@@ -42,6 +47,14 @@ TEXTS = [
     '2026-01-10T09:30:00+00:00"', '","user_id":"mallory', "\\u0022",
 ]  # fmt: skip
 
+INSTANTS = [
+    dt.datetime(2026, 1, 10, 9, 30, tzinfo=dt.UTC),
+    dt.datetime(2026, 7, 1, 23, 59, 59, 999_999, tzinfo=dt.timezone(dt.timedelta(hours=-3))),
+    dt.datetime(2, 1, 1, tzinfo=dt.UTC),
+    dt.datetime(9999, 12, 31, 23, 59, 59, 120_000, tzinfo=dt.UTC),
+]
+WORDS = [[], [""], ["a", "b"], ["NULL", "null", "{", "}", ",", "a,b", " "], TEXTS]
+
 table = Table(
     "sample",
     MetaData(),
@@ -55,55 +68,182 @@ table = Table(
     Column("count", Integer(), nullable=False),
     Column("done", Boolean(), nullable=False),
     Column("made", DateTime(timezone=True), nullable=False),
+    Column("day", Date()),
+    Column("words", ARRAY(Text())),
+    Column("own_words", ARRAY(Text()), nullable=False),
+    Column("data", JSON()),
+    Column("own_data", JSON(), nullable=False),
 )
-NEVER_NULL: dict[str, Any] = {"own_key": ID, "count": -1, "done": True, "made": dt.datetime(2026, 1, 10, tzinfo=dt.UTC)}
-SQL = str(select(json_object(dict(table.c.items()))).compile(dialect=dialect()))
+NEVER_NULL: dict[str, Any] = {
+    "own_key": ID, "count": -1, "done": True, "made": dt.datetime(2026, 1, 10, tzinfo=dt.UTC), "own_words": [],
+    "own_data": "{}",
+}  # fmt: skip
+# JSON as it is stored, byte by byte: its spaces, its numbers and the order of its members are somebody's own.
+DATA = (
+    "{}", "[]", "null", '""', " { } ", '{"b":1,"a":2}', '{"a":[1,{"b":null}]}', "1.50", "1e400", "-0", '"\\u0041"',
+    '{"a":1,"a":2}', "[" * 40 + "]" * 40, json.dumps(TEXTS), json.dumps(TEXTS, ensure_ascii=False),
+)  # fmt: skip
+# The first and the last day of the calendar stand for infinity to asyncpg, and are refused before.
+DAYS = [dt.date(1, 1, 2), dt.date(1999, 12, 31), dt.date(2024, 2, 29), dt.date(9999, 12, 30)]
+ODD_OR_NOT = pytest.mark.parametrize("settings", [{}, SETTINGS], ids=["plain", "odd"])
 
 
-async def read(url: str, values: list[dict[str, Any]]) -> list[str]:
+def sql_of(members: dict[str, Any]) -> str:
+    return str(select(json_object(members)).compile(dialect=dialect()))
+
+
+SQL = sql_of(dict(table.c.items()))
+
+
+async def read(url: str, values: list[dict[str, Any]], sql: str = SQL) -> list[str]:
     connection = await connect(parse_address(url))
     try:
         await connection.execute(
             "CREATE TEMP TABLE sample (n serial, key uuid, text text, note text, number int, flag bool,"
-            " instant timestamptz, own_key uuid, count int, done bool, made timestamptz)"
+            " instant timestamptz, own_key uuid, count int, done bool, made timestamptz, day date, words text[],"
+            " own_words text[], data json, own_data json)"
         )
         rows = [tuple(value.get(name) for name in table.c.keys()) for value in values]  # noqa: SIM118 - not a dict
         await connection.copy_records_to_table("sample", records=rows, columns=list(table.c.keys()))
-        return [row[0] for row in await connection.fetch(f"{SQL} ORDER BY n")]
+        return [row[0] for row in await connection.fetch(f"{sql} ORDER BY n")]
     finally:
         await connection.close()
 
 
-@pytest.mark.parametrize("settings", [{}, SETTINGS], ids=["plain", "odd"])
+def json_of(value: dict[str, Any]) -> dict[str, Any]:
+    """A row as the JSON must have it."""
+    return {
+        **{name: value.get(name) for name in table.c.keys()},  # noqa: SIM118 - not a dict
+        "key": value.get("key") and str(value["key"]), "own_key": str(value["own_key"]),
+        "made": _rfc3339(value["made"]), "instant": value.get("instant") and _rfc3339(value["instant"]),
+        "day": value.get("day") and value["day"].isoformat(),
+        "data": None if value.get("data") is None else json.loads(value["data"]),
+        "own_data": json.loads(value["own_data"]),
+    }  # fmt: skip
+
+
+async def set_up(url: str, settings: dict[str, str]) -> None:
+    name = name_of(url)
+    await execute(url, *(f"ALTER DATABASE {name} SET {key} = {value}" for key, value in settings.items()))
+
+
+@ODD_OR_NOT
 async def test_every_member_is_itself_whatever_the_database_is_set_to(new_database: str, settings: dict[str, str]):
-    name = name_of(new_database)
-    await execute(new_database, *(f"ALTER DATABASE {name} SET {key} = {value}" for key, value in settings.items()))
-    instants = [
-        dt.datetime(2026, 1, 10, 9, 30, tzinfo=dt.UTC),
-        dt.datetime(2026, 7, 1, 23, 59, 59, 999_999, tzinfo=dt.timezone(dt.timedelta(hours=-3))),
-        dt.datetime(2, 1, 1, tzinfo=dt.UTC),
-        dt.datetime(9999, 12, 31, 23, 59, 59, 120_000, tzinfo=dt.UTC),
-    ]
+    await set_up(new_database, settings)
     values: list[dict[str, Any]] = [{"text": text} for text in TEXTS]
     values += [{"text": "x", "key": ID, "note": text, "number": -7, "flag": False} for text in TEXTS]
-    values += [{"text": "x", "flag": True, "number": 2**31 - 1, "instant": instant} for instant in instants]
-    values += [{"text": "x", "made": instant, "done": False, "count": 0} for instant in instants]
+    values += [{"text": "x", "flag": True, "number": 2**31 - 1, "instant": instant} for instant in INSTANTS]
+    values += [{"text": "x", "made": instant, "done": False, "count": 0} for instant in INSTANTS]
+    values += [{"text": "x", "day": day} for day in DAYS]
+    values += [{"text": "x", "words": words, "own_words": words} for words in WORDS]
+    values += [{"text": "x", "data": data, "own_data": data} for data in DATA]
     values = [NEVER_NULL | value for value in values]
     written = await read(new_database, values)
-    expected = [
-        {name: value.get(name) for name in table.c.keys()}  # noqa: SIM118 - not a dict
-        | {"key": value.get("key") and str(value["key"]), "own_key": str(ID), "made": _rfc3339(value["made"])}
-        | {"instant": value.get("instant") and _rfc3339(value["instant"])}
-        for value in values
-    ]
-    assert [json.loads(document) for document in written] == expected
+    assert [json.loads(document) for document in written] == [json_of(value) for value in values]
     assert list(json.loads(written[0])) == list(table.c.keys())
 
 
-@pytest.mark.parametrize("kind", [LargeBinary(), ARRAY(Integer()), DateTime(), Float()])
+@ODD_OR_NOT
+async def test_json_is_written_as_it_is_stored(new_database: str, settings: dict[str, str]):
+    await set_up(new_database, settings)
+    values = [NEVER_NULL | {"text": "x", "own_data": data} for data in DATA]
+    written = await read(new_database, values, sql_of({"data": table.c.own_data}))
+    assert written == [f'{{"data":{data}}}' for data in DATA]
+
+
+def usual(name: str, json: str) -> Usual:
+    """A member that mostly is what it is in JSON."""
+    column = table.c[name]
+    if json == "null":
+        return Usual(column, column.is_(None), json)
+    is_json = isinstance(column.type, JSON)
+    value = {"[]": "{}"}.get(json, json.strip('"')) if not is_json else json
+    return Usual(column, (cast(column, Text) if is_json else column) == Constant(value), json)
+
+
+# With something before, between and after them, and nothing; a group is as long as nothing else comes between.
+USUAL: dict[str, dict[str, Any]] = {
+    "alone": {"note": usual("note", "null")},
+    "first": {"note": usual("note", "null"), "text": table.c.text},
+    "last": {"text": table.c.text, "note": usual("note", "null")},
+    "neighbours alone": {"note": usual("note", "null"), "day": usual("day", "null")},
+    "every kind": {
+        name: usual(name, "null") for name in ("key", "note", "number", "flag", "instant", "day", "words", "data")
+    },
+    "of values": {
+        "before": table.c.own_key, "text": usual("text", '"none"'), "own_words": usual("own_words", "[]"),
+        "own_data": usual("own_data", "{}"), "after": table.c.count,
+    },
+    "two groups": {
+        "note": usual("note", "null"), "day": usual("day", "null"), "text": table.c.text,
+        "words": usual("words", "null"), "data": usual("data", "null"),
+    },
+    "beside what is plain": {
+        "note": usual("note", "null"), "plain": Plain(table.c.own_key.cast(Text)), "day": usual("day", "null"),
+    },
+}  # fmt: skip
+
+
+@ODD_OR_NOT
+async def test_what_is_usual_is_written_as_what_is_not(new_database: str, settings: dict[str, str]):
+    await set_up(new_database, settings)
+    values: list[dict[str, Any]] = [
+        {"text": "none"}, {"text": "none", "own_words": [""]}, {"text": "none", "own_data": '{"a":1}'},
+        {"text": "none", "data": "null"}, {"text": "none", "data": "{}", "words": []}, {"text": "None"},
+        {"text": "x", "key": ID, "number": 0, "flag": False}, {"text": "x", "number": -1, "flag": True},
+    ]  # fmt: skip
+    values += [{"text": "x", "note": text} for text in TEXTS]
+    values += [{"text": text, "words": [text], "own_words": [text]} for text in TEXTS]
+    values += [{"text": "none", "day": day, "note": "x"} for day in DAYS]
+    values += [{"text": "none", "instant": instant} for instant in INSTANTS]
+    values += [{"text": "none", "words": words, "own_words": words} for words in WORDS]
+    values += [{"text": "none", "data": data, "own_data": data} for data in DATA]
+    values = [NEVER_NULL | value for value in values]
+    for shape, members in USUAL.items():
+        as_they_are = {name: member.column if isinstance(member, Usual) else member for name, member in members.items()}
+        written = await read(new_database, values, sql_of(members))
+        plainly = await read(new_database, values, sql_of(as_they_are))
+        assert [json.loads(one) for one in written] == [json.loads(one) for one in plainly], shape
+        assert [list(json.loads(one)) for one in written] == [list(members)] * len(values), shape
+        whole = [json_of(value) for value in values]
+        for one, row in zip(written, whole, strict=True):
+            assert {n: v for n, v in json.loads(one).items() if n in row} == {n: row[n] for n in members if n in row}
+        # The first row has nothing but what is usual, and that is written as it is said to be.
+        assert written[0] == plainly[0], shape
+
+
+def test_neighbours_that_are_usual_are_asked_about_at_once():
+    sql = sql_of(USUAL["two groups"])
+    assert sql.count("CASE WHEN") == 2
+    assert sql.count("json_build_object") == 2
+    assert '\'"note":null,"day":null\'' in sql
+
+
+async def test_what_is_plain_is_written_between_quotes_without_a_look_at_it(new_database: str):
+    values = [NEVER_NULL | {"text": "x"}]
+    plain = sql_of({"own_key": Plain(cast(table.c.own_key, Text)), "kind": Plain(Constant("task"))})
+    assert await read(new_database, values, plain) == [f'{{"own_key":"{ID}","kind":"task"}}']
+    assert "json" not in plain
+
+
+async def test_where_what_is_never_null_is_missing_so_is_the_whole(new_database: str):
+    row = {name: value for name, value in NEVER_NULL.items() if name != "own_key"}
+    for members in (
+        {"own_key": table.c.own_key, "note": table.c.note},
+        {"own_key": Plain(cast(table.c.own_key, Text)), "note": usual("note", "null")},
+    ):
+        assert await read(new_database, [row | {"text": "x"}], sql_of(members)) == [None]
+
+
+UNKNOWN = [LargeBinary(), ARRAY(Integer()), ARRAY(DateTime(timezone=True)), DateTime(), Float(), Interval(), Time()]
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
 def test_a_type_without_a_form_is_refused(kind: Any):
-    with pytest.raises(TypeError, match="member"):
-        json_object({"member": Column("member", kind)})
+    column = Column("member", kind)
+    for member in (column, Usual(column, column.is_(None), "null")):
+        with pytest.raises(TypeError, match="member"):
+            json_object({"member": member})
 
 
 def _rfc3339(instant: dt.datetime) -> str:

@@ -3,61 +3,141 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from pydantic import BaseModel
 from sqlalchemy.dialects import postgresql
+from sqlmodel import SQLModel
 
 from taskward.database.connections import Connection
 from taskward.database.roles import GRANTS
-from taskward.database.tables import OwnedTable, columns
-from taskward.tasks.filters import TaskFilters
-from taskward.tasks.models import EXAMPLE, TaskCreate, TaskRead, TaskReplace, TaskUpdate
+from taskward.database.tables import OwnedTable, columns, table_of
+from taskward.lists import models as list_models
+from taskward.lists.models import ListCreate, ListRead, ListUpdate
+from taskward.lists.table import TaskList
+from taskward.tasks import models as task_models
+from taskward.tasks import query
+from taskward.tasks.filters import SORTS, TaskFilters
+from taskward.tasks.models import TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.query import listing
 from taskward.tasks.table import Task
-from tests import asks, oracle
+from tests import asks_values, oracle_listing, oracle_tasks
 from tests.conftest import User
 
-READABLE = list(TaskRead.model_fields)
-CHANGEABLE = set(TaskUpdate.model_fields)
-SET_BY_THE_SERVER = {"completed_at", "position", "version"}
+PAGES = Path(__file__).parents[1] / "docs"
+# What a table has besides what clients read of it: what the server finds tasks by, and what it remembers of them.
+OF_THE_SERVER = {"folded_title", "folded_description", "next_id", "deleted_with"}
+MADE_BY_THE_DATABASE = {"created_at", "updated_at"}
 # For each filter of a listing a value that is not its default.
 FILTERS: dict[str, Any] = {
-    "completed": "true", "priority": "high", "tag": ["home"], "list_id": "none", "parent_id": "none",
-    "due_before": "2026-01-10", "due_after": "2026-01-10", "updated_since": "2026-01-10", "created_since": "2026-01-10",
-    "overdue": "true", "tz": "Asia/Tokyo", "q": "milk", "deleted": "true", "sort": "title",
+    "completed": "true", "priority": "high,urgent", "tag": "home", "list_id": str(uuid4()), "parent_id": str(uuid4()),
+    "due_before": "2026-01-10", "due_after": "2026-01-10T09:30:00Z", "updated_since": "2026-01-10",
+    "created_since": "2026-01-10", "overdue": "true", "tz": "Europe/Berlin", "q": "milk", "deleted": "true",
+    "sort": "due,-title",
 }  # fmt: skip
-# Columns that no client sees, and what is written of them.
-HIDDEN = {"next_id", "folded_title", "folded_description", "deleted_with"}
+# A zone says what the others mean, and by itself nothing; what is counted is the same listing.
+ALONE_THE_SAME = {"tz", "count"}
 TABLES = OwnedTable.metadata.tables.values()
 
 
-async def test_every_column_of_a_task_can_be_read_and_is_in_the_example(alice: User):
-    assert set(columns(Task).keys()) == set(READABLE) | HIDDEN
-    assert list(await alice.create("milk")) == READABLE
-    assert list(EXAMPLE) == READABLE
+@dataclass(frozen=True)
+class Resource:
+    """A resource of the API, and where its members must be named.
+
+    Attributes:
+        table: Its columns.
+        of_the_server: Columns that no client reads.
+        written_by_the_server: Columns that the server writes besides what clients send, when a row is made and changed.
+    """
+
+    table: type[SQLModel]
+    create: type[BaseModel]
+    update: type[BaseModel]
+    read: type[BaseModel]
+    example: dict[str, Any]
+    of_the_server: set[str]
+    written_by_the_server: set[str]
+
+    @property
+    def name(self) -> str:
+        return table_of(self.table).name
+
+    @property
+    def readable(self) -> list[str]:
+        return list(self.read.model_fields)
+
+    @property
+    def changeable(self) -> set[str]:
+        return set(self.update.model_fields)
 
 
-def test_what_can_be_changed_can_be_set_at_creation_and_put_back():
-    assert set(TaskCreate.model_fields) == CHANGEABLE | {"id"}
-    assert set(TaskReplace.model_fields) == set(READABLE)
+TASK = Resource(
+    Task, TaskCreate, TaskUpdate, TaskRead, task_models.EXAMPLE, OF_THE_SERVER,
+    OF_THE_SERVER | {"completed_at", "position", "version", "deleted_at"},
+)  # fmt: skip
+LIST = Resource(
+    TaskList, ListCreate, ListUpdate, ListRead, list_models.EXAMPLE, set(), {"position", "version"}
+)  # fmt: skip
+RESOURCES = pytest.mark.parametrize("resource", [TASK, LIST], ids=lambda resource: resource.name)
 
 
-def test_the_rights_on_a_task_are_those_that_its_members_need():
-    rights = {verb: set(names) for verb, names in GRANTS["task"].items()}
+@RESOURCES
+async def test_every_column_can_be_read_but_those_of_the_server_and_is_in_the_example(alice: User, resource: Resource):
+    assert set(columns(resource.table).keys()) == {*resource.readable, *resource.of_the_server}
+    path, body = ("lists", {"name": "x"}) if resource is LIST else ("tasks", {"title": "x"})
+    made = await alice.http.post(f"/api/v1/{path}", json=body)
+    assert list(made.json()) == resource.readable
+    assert list(resource.example) == resource.readable
+
+
+@RESOURCES
+def test_what_can_be_changed_can_be_set_at_creation(resource: Resource):
+    assert set(resource.create.model_fields) == resource.changeable | {"id"}
+
+
+def test_a_task_can_be_put_back_as_it_was_read():
+    assert set(TaskReplace.model_fields) == set(TASK.readable)
+
+
+@RESOURCES
+def test_the_rights_on_a_table_are_those_that_its_members_need(resource: Resource):
+    rights = {verb: set(names) for verb, names in GRANTS[resource.name].items()}
+    written = resource.changeable | resource.written_by_the_server
     assert rights == {
-        "SELECT": set(READABLE) | HIDDEN,
-        "INSERT": CHANGEABLE | HIDDEN | {"user_id", "id", "deleted_at"} | SET_BY_THE_SERVER,
-        "UPDATE": CHANGEABLE | HIDDEN | {"updated_at", "deleted_at"} | SET_BY_THE_SERVER,
+        "SELECT": {*resource.readable, *resource.of_the_server},
+        "INSERT": written | {"user_id", "id"},
+        "UPDATE": written | {"updated_at"},
         "DELETE": set(),
     }
 
 
+@pytest.mark.parametrize("table", TABLES, ids=str)
+def test_no_right_is_given_to_what_is_not_there_and_none_to_change_a_key(table: Any):
+    names = set(table.columns.keys())
+    rights = GRANTS[table.name]
+    assert {"SELECT", "INSERT", "DELETE"} <= rights.keys() <= {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    assert set(rights["SELECT"]) == names
+    assert set(rights["INSERT"]) <= names - MADE_BY_THE_DATABASE - {"epoch"}
+    assert "user_id" in rights["INSERT"]
+    keys = {column.name for column in table.primary_key}
+    assert not set(rights.get("UPDATE", ())) & (keys | {"user_id", "id", "created_at", "epoch"})
+    assert rights["DELETE"] == ()  # a whole row, and of no column
+
+
 def test_the_state_machine_sends_every_member_and_every_filter_and_judges_them():
-    assert set(asks.VALUES) == set(oracle.WRITABLE) == CHANGEABLE
-    assert set(asks.FILTERED) == set(oracle.FILTERS) == set(FILTERS)
+    assert set(asks_values.VALUES) == set(oracle_tasks.WRITABLE) == TASK.changeable
+    assert set(asks_values.FILTERED) | {"sort", "tz"} >= set(FILTERS)
+    assert set(oracle_listing.FILTERS) | {"sort", "tz"} >= set(FILTERS)
+    assert set(oracle_listing.SORTS) >= set(SORTS) - {"id"}
+
+
+def test_every_filter_and_every_sort_is_tried_here():
+    assert FILTERS.keys() == TaskFilters.model_fields.keys() - {"limit", "cursor", "count"}
+    assert set(query._SORTS) == set(SORTS) - {"id"}
 
 
 _COLUMNS = """
@@ -83,24 +163,51 @@ async def test_the_migrations_make_no_other_tables(superuser: Connection):
     assert GRANTS.keys() == {row["tablename"] for row in made}
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in TaskFilters.model_fields if name not in {"limit", "cursor", "count"}]
-)
+@pytest.mark.parametrize("name", FILTERS)
 async def test_a_filter_makes_another_listing_with_a_tag_and_cursors_of_its_own(alice: User, name: str):
-    plain, filtered = listing(TaskFilters()), listing(TaskFilters.model_validate({name: FILTERS[name]}))
-    # A zone alone says only what a day is.
-    assert (filtered.statement.sql != plain.statement.sql) == (name != "tz")
+    given = {name: [FILTERS[name]] if name == "tag" else FILTERS[name]}
+    plain, filtered = listing(TaskFilters()), listing(TaskFilters.model_validate(given))
+    assert (filtered.statement.sql != plain.statement.sql) is (name not in ALONE_THE_SAME)
     assert filtered.fingerprint != plain.fingerprint
-    last = {"id": UUID((await alice.create())["id"]), "key_0": "milk"}
+    last = {"id": UUID((await alice.create())["id"]), "key_0": None, "key_1": None}
     assert filtered.next_cursor(last) != plain.next_cursor(last)
     response = await alice.http.get("/api/v1/tasks", params={name: FILTERS[name]})
     assert response.status_code == 200
 
 
+@pytest.mark.parametrize("name", FILTERS)
+def test_another_value_of_a_filter_is_another_listing_by_the_same_statement(name: str):
+    other = {
+        "completed": "false", "deleted": "false", "overdue": "false", "list_id": str(uuid4()),
+        "parent_id": str(uuid4()), "tz": "Asia/Kathmandu", "sort": "-due,title", "priority": "low", "q": "bread",
+        "tag": "garden",
+    }  # fmt: skip
+    pair = [
+        listing(TaskFilters.model_validate({name: [value] if name == "tag" else value}))
+        for value in (FILTERS[name], other.get(name, "2027-01-10"))
+    ]
+    assert pair[0].fingerprint != pair[1].fingerprint
+    # Their statement is compiled for whether they are asked, and for those that have but two values, for which.
+    of_its_own = {"completed", "deleted", "overdue", "sort"}
+    assert (pair[0].statement is pair[1].statement) is (name not in of_its_own)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_every_sort_makes_another_listing_up_and_down(sort: str):
+    found = [listing(TaskFilters.model_validate({"sort": f"{down}{sort}"})) for down in ("", "-")]
+    assert len({one.statement.sql for one in found}) == len({one.fingerprint for one in found}) == 2
+
+
 @pytest.mark.parametrize(
-    ("page", "names"), [("docs/api.md", READABLE), ("docs/listing.md", list(TaskFilters.model_fields))]
+    ("page", "names"),
+    [
+        ("api.md", TASK.readable),
+        ("lists.md", LIST.readable),
+        ("listing.md", list(TaskFilters.model_fields)),
+        ("listing.md", list(SORTS)),
+    ],
 )
-def test_every_member_and_every_filter_is_documented(page: str, names: list[str]):
-    text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
+def test_every_member_every_filter_and_every_sort_is_documented(page: str, names: list[str]):
+    text = (PAGES / page).read_text(encoding="utf-8")
     cells = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
     assert set(names) <= set(re.findall(r"`(\w+)`", cells))

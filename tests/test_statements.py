@@ -29,6 +29,7 @@ from taskward.database.statements import OWNER, Statement, UnscopedStatementErro
 from taskward.database.tables import Account, Tombstone, columns, table_of, tick
 from taskward.tasks import query, store
 from taskward.tasks.conditions import Conditions
+from taskward.tasks.work import DEEPEST
 from taskward.tasks.table import Task
 
 task, account, tombstone = columns(Task), columns(Account), columns(Tombstone)
@@ -394,11 +395,9 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "database.answers._get": [()],
     "database.answers._give_up": [()],
     "database.answers._store": [()],
-    "database.turns._close_account": [()],
-    "lists.store.export_lists": [()],
-    "tasks.statements.export_page": [(0,), (1,), (7,)],
     "database.turns._advance": [()],
     "database.turns._bury": [()],
+    "database.turns._close_account": [()],
     "database.turns._lock": [()],
     "database.turns._open_account": [()],
     "lists.store._add": [()],
@@ -410,6 +409,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "lists.store._probe": [()],
     "lists.store._release_tasks": [()],
     "lists.store._trash_tasks": [()],
+    "lists.store.export_lists": [()],
     "lists.store._update": [(("color", "name"),), (("position",),)],
     "tags.store._all": [()],
     "tags.store._get": [()],
@@ -419,11 +419,12 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.query._list_statement": [
         (_NO, (("id", True),), None, 51),
         (_NO, (("id", False),), (), 2),
-        (_NONE, _EVERY_SORT, (False,) * len(query._SORTS), 51),
+        (_NONE, _EVERY_SORT, (False,) * len(query._SORTS), 201),
         (_ALL, _EVERY_SORT, tuple(sort.nullable for sort in query._SORTS.values()), 201),
     ],
     "tasks.statements.delete_rows": [()],
     "tasks.statements.existing_lists": [()],
+    "tasks.statements.export_page": [(level,) for level in range(DEEPEST)],
     "tasks.statements.forget_answers": [()],
     "tasks.statements.insert_rows": [()],
     "tasks.statements.load_ancestors": [()],
@@ -517,6 +518,7 @@ def test_a_statement_of_the_store_for_anybody_is_refused(
 
 
 USES_OF_GROUPS = [
+    "database.answers._get", "database.answers._give_up", "database.answers._store",
     "lists.store._delete", "lists.store._get", "lists.store._probe", "lists.store._update",
     "tags.store._get", "tags.store._remove", "tags.store._rename",
     "tasks.statements.delete_rows", "tasks.statements.load_ancestors", "tasks.statements.load_with_subtasks",
@@ -527,9 +529,12 @@ USES_OF_GROUPS = [
 
 def test_the_groups_of_conditions_are_those_that_are_known_here():
     assert {f"{module.__name__}.{name}" for module, name, _ in _groups()} == {
-        "taskward.database.answers._MINE", "taskward.lists.store._MINE", "taskward.tags.store._TAGGED",
-        "taskward.tasks.statements._MINE", "taskward.tasks.store._MINE",
-    }  # fmt: skip
+        "taskward.database.answers._MINE",
+        "taskward.lists.store._MINE",
+        "taskward.tags.store._TAGGED",
+        "taskward.tasks.statements._MINE",
+        "taskward.tasks.store._MINE",
+    }
 
 
 @pytest.mark.parametrize("name", USES_OF_GROUPS)

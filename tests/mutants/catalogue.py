@@ -353,7 +353,7 @@ def _answers() -> Iterator[Mutant]:
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
         ("a stranger's task is not there to be written", _WORK, of_work, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's to be written", _WORK, of_work, "raise TaskForbidden", walk),
-        ("my trash is a stranger's", _STORE, "            raise TaskNotFound\n", "            raise TaskForbidden\n", ("tests/test_trash.py",)),
+        ("my trash is a stranger's", _WORK, "        if not entry.is_live:\n            raise TaskNotFound\n", "        if not entry.is_live:\n            raise TaskForbidden\n", ("tests/test_trash.py", "tests/test_tasks.py")),
         ("a listing's tag is the same for all", "src/taskward/web/answers.py", 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
         ("a listing's tag has no epoch", _ROUTES, '(rows[0]["epoch"], rows[0]["clock"])', '(None, rows[0]["clock"])', ("tests/test_preconditions.py",)),
         ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),

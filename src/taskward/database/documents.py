@@ -82,13 +82,13 @@ def json_object(members: Mapping[str, Member]) -> ColumnElement[str]:
 
 
 def _usual(members: Mapping[str, Any]) -> list[ColumnElement[Any] | str]:
-    usual = "".join(f'"{name}":{member.json},' for name, member in members.items())
+    usual = ",".join(f'"{name}":{member.json}' for name, member in members.items())
     condition = and_(*(member.condition for member in members.values()))
     # PostgreSQL prepares both ways for every statement, so the other one is a single call. It writes spaces.
     named = [part for name, member in members.items() for part in (Constant(name), _built(member.column))]
     written = cast(func.pg_catalog.json_build_object(*named), Text)
     inner = func.pg_catalog.left(func.pg_catalog.substr(written, Constant(2)), Constant(-1))
-    return ["", case((condition, Constant(usual)), else_=inner.concat(Constant(","))), ""]
+    return ["", case((condition, Constant(usual)), else_=inner), ","]
 
 
 def _each(members: Mapping[str, Any]) -> list[ColumnElement[Any] | str]:
@@ -126,10 +126,7 @@ def _value(member: ColumnElement[Any] | Plain) -> tuple[str, ColumnElement[Any],
     """An expression for text that is not NULL, and what stands before and after it."""
     if isinstance(member, Plain):
         return '"', member.text, '"'
-    kind = member.type
-    is_known = isinstance(kind, _KINDS) or (isinstance(kind, ARRAY) and isinstance(kind.item_type, Text))
-    if not is_known or (isinstance(kind, DateTime) and not kind.timezone):
-        raise TypeError(f"{member}: {kind!r} has no form as JSON here")
+    kind = _kind(member)
     if getattr(member, "nullable", True):
         text = _instant(member, _QUOTED_INSTANT) if isinstance(kind, DateTime) else _json(member)
         return "", func.coalesce(text, Constant("null")), ""
@@ -141,7 +138,15 @@ def _value(member: ColumnElement[Any] | Plain) -> tuple[str, ColumnElement[Any],
 
 
 def _built(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return _instant(column, _INSTANT) if isinstance(column.type, DateTime) else column
+    return _instant(column, _INSTANT) if isinstance(_kind(column), DateTime) else column
+
+
+def _kind(column: ColumnElement[Any]) -> Any:
+    kind = column.type
+    is_known = isinstance(kind, _KINDS) or (isinstance(kind, ARRAY) and isinstance(kind.item_type, Text))
+    if not is_known or (isinstance(kind, DateTime) and not kind.timezone):
+        raise TypeError(f"{column}: {kind!r} has no form as JSON here")
+    return kind
 
 
 def _instant(column: ColumnElement[Any], form: str) -> ColumnElement[Any]:
