@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import (
     ARRAY,
+    JSON,
     Boolean,
     Column,
     Date,
