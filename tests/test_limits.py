@@ -158,6 +158,19 @@ async def test_what_is_completed_already_can_be_completed_again_at_the_limit(sam
     assert await counts(superuser, sam) == (MOST_TASKS, 0)
 
 
+async def test_a_repeated_completion_needs_no_room_where_the_next_was_erased(sam: User, superuser: Superuser):
+    rule = {"due_date": str(datetime.now(UTC).date()), "time_zone": "UTC", "recurrence": "FREQ=DAILY"}
+    task = await sam.create(**rule)
+    path = f"{TASKS}/{task['id']}/complete"
+    link = (await sam.http.patch(path)).headers["link"]
+    assert (await sam.http.delete(f"{link[1 : link.index('>')]}?permanent=true")).status_code == 204
+    for _ in range(MOST_TASKS - 1):
+        await sam.create()
+    again = await sam.http.patch(path, json={"completed": True})
+    assert (again.status_code, again.headers.get("link")) == (200, None)
+    assert await counts(superuser, sam) == (MOST_TASKS, 0)
+
+
 async def test_one_list_too_many_is_refused_until_one_is_deleted(sam: User, superuser: Superuser):
     made = [(await sam.http.post(LISTS, json={"name": f"{n}"})).json() for n in range(MOST_LISTS)]
     assert_reached(await sam.http.post(LISTS, json={"name": "x"}), "lists", MOST_LISTS)

@@ -158,7 +158,7 @@ async def test_many_moves_to_one_place_keep_positions_short_unique_and_in_order(
     made = await asyncio.gather(*(alice.create("x") for _ in range(tasks + 2)))
     anchor, beyond, *others = sorted(task["id"] for task in made)
     order = [anchor, beyond, *others]
-    last = anchor
+    last, version = anchor, len(order)
     for number in range(moves):
         task_id = others[number % len(others)]
         order.remove(task_id)
@@ -168,7 +168,9 @@ async def test_many_moves_to_one_place_keep_positions_short_unique_and_in_order(
         moved = await move(alice, task_id, after)
         order.insert(0 if after is None else order.index(after) + 1, task_id)
         assert len(moved["position"]) <= 48
-        last = task_id
+        # There is room for it: no other task was written.
+        assert moved["version"] == version + 1
+        last, version = task_id, version + 1
         if number % 100 == 0:
             assert [task["id"] for task in await siblings(alice)] == order
     assert [task["id"] for task in await siblings(alice)] == order

@@ -40,14 +40,22 @@ def pointers(response: Any) -> list[str]:
     return [error["pointer"] for error in response.json()["errors"]]
 
 
+def _ink(text: str, at: int) -> int:
+    """Where the white space at a place of JSON ends."""
+    while text[at].isspace():
+        at += 1
+    return at
+
+
 def members_of(text: str) -> dict[str, str]:
     """The members of a JSON object, each as it is written there."""
     decoder = json.JSONDecoder()
     found, at = {}, 1
     while at < len(text):
-        name, at = decoder.raw_decode(text, at)
-        _, end = decoder.raw_decode(text, at + 1)
-        found[name], at = text[at + 1 : end], end + 1
+        name, at = decoder.raw_decode(text, _ink(text, at))
+        at = _ink(text, _ink(text, at) + 1)
+        _, end = decoder.raw_decode(text, at)
+        found[name], at = text[at:end], end + 1
     return found
 
 

@@ -33,8 +33,8 @@ async def refused_everywhere(user: User, member: str, value: object, pointer: st
 async def test_a_priority_is_one_of_five(alice: User):
     for priority in PRIORITIES:
         assert (await alice.create(priority=priority))["priority"] == priority
-    values: tuple[Any, ...] = ("High", "", "none ", "critical", 0, 1, None, True, [], {})
-    for value in values:
+    wrong: tuple[object, ...] = ("High", "", "none ", "critical", 0, 1, None, True, [], {})
+    for value in wrong:
         await refused_everywhere(alice, "priority", value)
 
 
@@ -163,11 +163,11 @@ async def test_a_list_or_parent_that_is_not_the_callers_is_refused_in_the_same_w
     for member, theirs in places.items():
         said = set()
         for value in (theirs, str(uuid7())):
-            asks: list[tuple[str, str, dict[str, Any]]] = [
+            writes: list[tuple[str, str, dict[str, Any]]] = [
                 ("POST", TASKS, {"title": "x"}), ("PATCH", path, {}), ("PUT", path, {}),
                 ("POST", f"{path}/move", {"after": None}),
             ]  # fmt: skip
-            for verb, url, extra in asks:
+            for verb, url, extra in writes:
                 response = await alice.http.request(verb, url, json={**extra, member: value})
                 assert pointers(response) == [f"/{member}"], (verb, url)
                 said.add(json.dumps(response.json()["errors"]))

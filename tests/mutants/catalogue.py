@@ -8,7 +8,10 @@ from tests.mutants.nearest import IDENTITY, ISOLATION, KEY_SETS, REFUSING, WITHD
 from tests.mutants.source import Edit, Module, Mutant, MutantError, Source, Span
 
 # Where `OWNER` stands in a statement.
-OWNED = ("tasks/store.py", "tasks/query.py", "database/tables.py")
+OWNED = (
+    "tasks/store.py", "tasks/query.py", "tasks/conditions.py", "tasks/statements.py", "lists/store.py", "tags/store.py",
+    "account/store.py", "database/tables.py", "database/turns.py", "database/answers.py",
+)  # fmt: skip
 
 _TABLES = "a table that has no owner to bind is refused as not bound, one of another schema as not understood"
 EQUIVALENT: dict[str, str] = {
@@ -39,6 +42,7 @@ _MIGRATE = "src/taskward/database/migrate.py"
 _STATEMENTS = "src/taskward/database/statements.py"
 _CORE = "src/taskward/database/migrations/versions/0001_core.py"
 _STORE = "src/taskward/tasks/store.py"
+_WORK = "src/taskward/tasks/work.py"
 _ROUTES = "src/taskward/tasks/routes.py"
 
 # The beginning of the columns of `task` that may be changed.
@@ -158,7 +162,7 @@ def _policies() -> Iterator[Mutant]:
         declared,
     )
     for name, old, new in (
-        ("user_id is not first in a key of task", "deleted_at timestamptz,\n    PRIMARY KEY (user_id, id)", "deleted_at timestamptz,\n    PRIMARY KEY (id, user_id)"),
+        ("user_id is not first in a key of task", "deleted_with uuid,\n    PRIMARY KEY (user_id, id)", "deleted_with uuid,\n    PRIMARY KEY (id, user_id)"),
         ("versions are unique across users", "task_version ON taskward.task (user_id, version)", "task_version ON taskward.task (version)"),
         ("user ids are compared as a language does", '    user_id text COLLATE "C" PRIMARY KEY', "    user_id text PRIMARY KEY"),
     ):  # fmt: skip
@@ -203,10 +207,10 @@ def _rights() -> Iterator[Mutant]:
         _CATALOG + test
         for test in (
             "test_the_requests_role_has_exactly_its_grants_in_the_whole_database",
-            "test_nobodys_row_can_be_made_anothers_and_only_tasks_can_be_deleted",
-            "test_the_probe_role_may_read_ids_and_run_its_function_only",
+            "test_nobodys_row_can_be_made_anothers_and_no_table_can_be_emptied",
+            "test_the_probe_role_may_read_ids_and_run_its_functions_only",
             "test_nobody_else_has_anything_in_the_schema",
-            "test_the_only_function_is_the_probes_which_is_fixed_and_belongs_to_the_probe_role",
+            "test_the_only_functions_are_the_probes_which_are_fixed_and_belong_to_the_probe_role",
             "test_both_roles_have_no_attribute_own_nothing_more_and_are_member_of_nothing",
             "test_what_must_not_change_cannot_be_changed",
             "test_the_requests_role_may_not",
@@ -219,15 +223,15 @@ def _rights() -> Iterator[Mutant]:
         ("the owner of a task may be changed", _TASK_UPDATES, f'{_TASK_UPDATES} "user_id",'),
         ("the id of a task may be changed", _TASK_UPDATES, f'{_TASK_UPDATES} "id",'),
         ("when a task was made may be changed", _TASK_UPDATES, f'{_TASK_UPDATES} "created_at",'),
-        ("the owner of an account may be changed", '"UPDATE": ("clock",)', '"UPDATE": ("clock", "user_id")'),
+        ("the owner of an account may be changed", '"UPDATE": ("clock", "tasks", "lists")', '"UPDATE": ("clock", "tasks", "lists", "user_id")'),
+        ("the owner of a list may be changed", '"UPDATE": ("name", "color",', '"UPDATE": ("user_id", "name", "color",'),
         ("the owner of a tombstone may be changed", '"UPDATE": ("version",)', '"UPDATE": ("version", "user_id")'),
-        ("accounts may be deleted", '"UPDATE": ("clock",),', '"UPDATE": ("clock",), "DELETE": (),'),
-        ("tombstones may be deleted", '"UPDATE": ("version",),', '"UPDATE": ("version",), "DELETE": (),'),
+        ("the owner of a stored answer may be changed", '"UPDATE": ("status", "headers", "body")', '"UPDATE": ("status", "headers", "body", "user_id")'),
         ("versions of the schema may be written", '{"SELECT": ("version_num",)}', '{"SELECT": ("version_num",), "UPDATE": ()}'),
         ("everything on a table", "listed = \", \".join(f\"{verb} ({', '.join(cols)})\" if cols else verb for verb, cols in privileges.items())", 'listed = "ALL"'),
-        ("the probe role reads whole tasks", "GRANT SELECT (id) ON {SCHEMA}.task TO {probe}", "GRANT SELECT ON {SCHEMA}.task TO {probe}"),
-        ("the function stays the owner's", '        f"ALTER FUNCTION {_PROBE_FUNCTION} OWNER TO {probe}",\n        f"SET LOCAL ROLE {probe}",\n', ""),
-        ("anybody may run the function", '        f"REVOKE ALL ON FUNCTION {_PROBE_FUNCTION} FROM PUBLIC",\n', ""),
+        ("the probe role reads whole tasks", "GRANT SELECT (id) ON {SCHEMA}.{table} TO {probe}", "GRANT SELECT ON {SCHEMA}.{table} TO {probe}"),
+        ("the function stays the owner's", '        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in _PROBE_FUNCTIONS),\n        f"SET LOCAL ROLE {probe}",\n', ""),
+        ("anybody may run the function", '        f"REVOKE ALL ON FUNCTION {functions} FROM PUBLIC",\n', ""),
         ("the probe role may make tables", '        f"REVOKE CREATE ON SCHEMA {SCHEMA} FROM {probe}",\n', ""),
         ("the login role stays in the probe role", '        f"REVOKE {probe} FROM CURRENT_USER",\n', ""),
         ("the requests role inherits", 'f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT', 'f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE'),
@@ -241,7 +245,7 @@ def _rights() -> Iterator[Mutant]:
     ):  # fmt: skip
         yield Mutant(f"rights {name} that somebody gave stay", (Edit(_ROLES, old, ""),), (_drifted(drift),))
     everybody = Edit(
-        _ROLES, "ON {SCHEMA}.task FOR SELECT TO {probe} USING (true)", "ON {SCHEMA}.task FOR SELECT USING (true)"
+        _ROLES, "ON {SCHEMA}.{table} FOR SELECT TO {probe} USING (true)", "ON {SCHEMA}.{table} FOR SELECT USING (true)"
     )
     seen = (_CATALOG + "test_without_an_owner_no_row_is_seen",)
     starts = ("tests/test_two_layers.py::test_a_policy_that_only_takes_away_is_fine",)
@@ -251,7 +255,7 @@ def _rights() -> Iterator[Mutant]:
     for name, old, new in (
         ("runs as whoever calls it", "STABLE SECURITY DEFINER PARALLEL", "STABLE PARALLEL"),
         ("has the caller's search path", "    SET search_path = pg_catalog, pg_temp\n", ""),
-        ("says yes to everything", "WHERE t.id = $1)", ")"),
+        ("says yes to everything", "WHERE t.id::text = $1::text)", ")"),
     ):
         yield Mutant(f"probe function: {name}", (Edit(_CORE, old, new),), function)
     unsafe = "AND (r.rolsuper OR r.rolbypassrls OR r.rolreplication OR r.rolcreaterole\n"
@@ -331,7 +335,8 @@ def _answers() -> Iterator[Mutant]:
     claims = "src/taskward/identity/claims.py"
     hidden = ("tests/test_claims.py::test_a_rejected_claim_is_found_wherever_its_name_may_lead",)
     mallory = '__import__("taskward").identity.Owner("mallory")'
-    why = 'raise TaskForbidden if row["exists"] else TaskNotFound'
+    why = 'raise TaskForbidden if row["exists"] and row["mine"] is None else TaskNotFound'
+    of_work = "raise TaskForbidden if task_id in self._strangers else TaskNotFound"
     walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
     for name, file, old, new, tests in (
         ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", WITHDRAWN),
@@ -346,8 +351,10 @@ def _answers() -> Iterator[Mutant]:
         ("a body is read before the token", routing, "if not (step.parameters or step.is_generator) and all(", "if False and all(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
-        ("my trash is a stranger's", _STORE, "            raise TaskNotFound\n", "            raise TaskForbidden\n", ("tests/test_tasks.py",)),
-        ("a listing's tag is the same for all", _ROUTES, 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
+        ("a stranger's task is not there to be written", _WORK, of_work, "raise TaskNotFound", walk),
+        ("an unknown task is a stranger's to be written", _WORK, of_work, "raise TaskForbidden", walk),
+        ("my trash is a stranger's", _WORK, "        if not entry.is_live:\n            raise TaskNotFound\n", "        if not entry.is_live:\n            raise TaskForbidden\n", ("tests/test_trash.py", "tests/test_tasks.py")),
+        ("a listing's tag is the same for all", "src/taskward/web/answers.py", 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
         ("a listing's tag has no epoch", _ROUTES, '(rows[0]["epoch"], rows[0]["clock"])', '(None, rows[0]["clock"])', ("tests/test_preconditions.py",)),
         ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),
         ("a cache may keep it", middleware, 'headers.append((b"cache-control", b"private, no-cache" if b"etag" in names else b"no-store"))', "pass", ("tests/test_problems.py",)),

@@ -25,17 +25,18 @@ async def export(begin: Callable[[], Transaction]) -> AsyncIterator[bytes]:
     """
     async with begin() as session:
         lists = [row["line"] for row in await session.fetch(export_lists())]
-    yield _text(lists)
-    tasks = 0
+    # The first answer has both kinds, so that a database that cannot give them is told of by a status.
+    lines, tasks = lists, 0
     for level in range(DEEPEST):
         after, is_last = _BEFORE_ALL, False
         while not is_last:
             async with begin() as session:
-                lines, after = await _page(session, level, after)
-            is_last = len(lines) < _PAGE
-            tasks += len(lines)
-            if lines:
+                found, after = await _page(session, level, after)
+            is_last = len(found) < _PAGE
+            tasks += len(found)
+            if lines := [*lines, *found]:
                 yield _text(lines)
+            lines = []
     yield f'{{"type":"end","lists":{len(lists)},"tasks":{tasks}}}\n'.encode()
 
 
