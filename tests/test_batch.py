@@ -248,3 +248,9 @@ async def test_a_batch_of_which_nothing_is_carried_out_leaves_nothing_at_all(ali
     found = results(await send(alice, {"op": "complete", "id": str(uuid7())}, atomic=False))
     assert [result["status"] for result in found] == [404]
     assert await superuser.fetchval("SELECT count(*) FROM taskward.account WHERE user_id = $1", alice.id) == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+async def test_the_batchs_path_is_no_tasks_id(alice: User, method: str):
+    response = await alice.http.request(method, f"{TASKS}/batch", json={"title": "x"})
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")

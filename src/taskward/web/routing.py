@@ -29,7 +29,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward.deadlines import Deadline, Deadlines
-from taskward.errors import Unavailable
+from taskward.errors import MethodNotAllowed, Unavailable
 from taskward.web.reading import RequestReader
 
 Arguments = dict[str, Any]
@@ -86,6 +86,9 @@ class RouteIndex:
         self._app = app
         self._fixed: dict[tuple[str, str], SessionRoute] = {}
         self._patterns: dict[str, list[SessionRoute]] = {}
+        # By fixed path, its methods, and the patterns after it that it is not a value for.
+        self._methods: dict[str, set[str]] = {}
+        self._hidden: dict[str, set[int]] = {}
         for route in routes:
             if not isinstance(route, SessionRoute):
                 break
@@ -93,8 +96,12 @@ class RouteIndex:
                 earlier = self._patterns.setdefault(method, [])
                 if route.param_convertors:
                     earlier.append(route)
+                    for path in self._methods:
+                        if route.path_regex.match(path):
+                            self._hidden.setdefault(path, set()).add(id(route))
                 elif not any(one.path_regex.match(route.path) for one in earlier):
                     self._fixed.setdefault((method, route.path), route)
+                    self._methods.setdefault(route.path, set()).add(method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,6 +113,9 @@ class RouteIndex:
         if route is None:
             for candidate in self._patterns.get(method, ()):
                 if match := candidate.path_regex.match(path):
+                    if id(candidate) in self._hidden.get(path, ()):
+                        # What has a path of its own is no value of a parameter.
+                        raise MethodNotAllowed(", ".join(sorted(self._methods[path])))
                     route, parameters = candidate, match.groupdict()
                     break
             else:
