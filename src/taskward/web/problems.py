@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
-from starlette._utils import is_async_callable
+from starlette._utils import get_route_path, is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -82,8 +82,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """Every method that some route answers at this path; the framework knows only those of the first route."""
-    methods: set[str] = set()
-    for route in request.app.routes:
+    path = get_route_path(request.scope)
+    # What has a path of its own is no value of a parameter.
+    methods = {m for route in request.app.routes if getattr(route, "path", "") == path for m in route.methods or ()}
+    for route in [] if methods else request.app.routes:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if route.matches({**request.scope, "method": method})[0] is Match.FULL:
                 methods.add(method)
