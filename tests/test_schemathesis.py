@@ -27,6 +27,14 @@ from tests.sizes import sized
 
 EXAMPLES = sized(8, 600)
 FEWEST_REQUESTS = sized(200, 5000)
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _lines(_context: object, value: object) -> bytes:
+    """A body of lines, which the document describes as a string."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+
+
 WITH_IF_MATCH = {
     "update_task", "replace_task", "complete_task", "delete_task", "restore_task", "move_task",
     "update_list", "delete_list", "move_list",
