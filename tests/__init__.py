@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
 # Modules beside the tests whose assertions shall say what they compared.
-_ORACLE = ("oracle", *(f"oracle_{part}" for part in ("listing", "lists", "series", "tags", "tasks", "trees", "world")))
-for _module in ("asks", "commands", *_ORACLE, "raw", "services"):
+_ORACLE = (path.stem for pattern in ("asks*.py", "oracle*.py") for path in Path(__file__).parent.glob(pattern))
+for _module in ("commands", *_ORACLE, "raw", "services"):
     pytest.register_assert_rewrite(f"tests.{_module}")

@@ -1,4 +1,4 @@
-"""Requests for each route, good and bad ones alike, made out of choices.
+"""Requests for each route, good and bad ones alike, made out of choices: `_ASKS` has for each route how.
 
 Where the choices come from is left to the tests.
 """
@@ -7,192 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from tests.asks_values import BAD, BAD_FILTERS, FILTERED, VALUES, Values
-from tests.asks_values import TAGS as KNOWN_TAGS
+from tests import asks_lists, asks_tasks
+from tests.asks_bad import BAD, BAD_FILTERS
+from tests.asks_tasks import next_page
+from tests.asks_values import FILTERED, VALUES, Chooser
 from tests.conftest import make_token
 from tests.oracle import BATCH, CHECKS, LIST, LISTS, ME, TAG, TAGS, TASK, TASKS, Ask, Route
 from tests.oracle_account import NOTHING, as_batch
-from tests.oracle_listing import can_tell, unplaced
 
 __all__ = ["BAD", "FILTERED", "MAKERS", "ROUTES", "VALUES", "Chooser"]
-
-
-class Chooser(Values):
-    """Makes requests out of choices."""
-
-    def ask(self, route: Route) -> Ask:
-        return _ASKS[route](self)
-
-    def new_id(self, row_id: str) -> tuple[dict[str, str], int]:
-        """A member `id` for what is new, and the status of its fault."""
-        row_id = row_id.lower()
-        return {"id": row_id}, 0 if re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-7.*", row_id) else 422
-
-    def target(self, path: str) -> str:
-        """What may stand in a path for its parameter."""
-        if path.startswith(TAGS):
-            return str(self.tag())
-        return self.list_id() if path.startswith(LISTS) else self.task_id()
-
-    def tag(self) -> str:
-        kind = self.one("own", "own", "own", "known", "foreign", "none")
-        users = [self.user] if kind == "own" else self.world.others(self.user)
-        used = [tag for user in users for task in user.tasks.values() for tag in task["tags"]]
-        if kind == "none" or (kind != "known" and not used):
-            return str(self.one("nobody's", "x" * 51, "a\0b", "\n"))
-        return str(self.one(*KNOWN_TAGS) if kind == "known" else self.one(*used))
-
-
-def _list(of: Chooser) -> Ask:
-    params = of.filters()
-    params |= {
-        name: value for name, value in (("limit", of.one(None, "1", "2")), ("count", of.one(None, "true"))) if value
-    }
-    cursors = [cursor for cursor in of.world.cursors if can_tell(of.user, cursor)]
-    if cursors and of.one(False, False, True):
-        params["cursor"] = of.one(*cursors)
-    return Ask(of.one("GET", "GET", "HEAD"), TASKS, params=params, headers=of.if_changed())
-
-
-def next_page(of: Chooser) -> Ask:
-    """A page after a cursor that somebody was given, with the filters that it was made for."""
-    cursors = [cursor for cursor in of.world.cursors if can_tell(of.user, cursor)]
-    if not cursors:
-        return Ask("GET", TASKS, params={"limit": "1"})
-    cursor = of.one(*cursors[-8:])
-    shape, *_ = of.world.cursors[cursor]
-    filters = {name: value for name, value in shape.items() if value is not None}
-    return Ask("GET", TASKS, params={"limit": of.one("1", "2", "200"), **filters, "cursor": cursor})
-
-
-def _create(of: Chooser) -> Ask:
-    body, fault = {**of.members(), "title": of.title()}, 0
-    if of.one(False, False, True):
-        more, fault = of.new_id(of.task_id())
-        body |= more
-    return Ask("POST", TASKS, body=body, fault=fault, pointer="/id")
-
-
-def _read(of: Chooser) -> Ask:
-    task_id = of.task_id()
-    return Ask(of.one("GET", "HEAD"), TASK, task_id, headers=of.if_new(of.user.tasks.get(task_id.lower())))
-
-
-def _patch(of: Chooser) -> Ask:
-    task_id = of.task_id()
-    return Ask(
-        "PATCH",
-        TASK,
-        task_id,
-        headers=of.if_match(of.user.tasks, task_id),
-        body=of.mostly(of.members(), {}, {"metadata": {}}, of.members()),
-    )
-
-
-def _put(of: Chooser) -> Ask:
-    task_id = of.task_id()
-    user = of.one(of.user, *of.world.users)
-    # As somebody read it, whoever that was: the members that only the server writes are ignored.
-    read = of.one({}, *map(user.as_read, user.tasks.values()))
-    whole = read if user is of.user else {name: value for name, value in read.items() if name not in _TOLD}
-    return Ask("PUT", TASK, task_id, headers=of.if_match(of.user.tasks, task_id), body={**whole, **of.members()})
-
-
-# What has a user's marker in it, or may.
-_TOLD = {"title", "description", "tags", "metadata", "user_id"}
-
-
-def _delete(of: Chooser) -> Ask:
-    task_id = of.task_id()
-    params = of.one({}, {}, {}, {"permanent": "false"}, {"permanent": "true"})
-    if of.user.tasks.kept & of.of_own_tree(task_id.lower()) and params.get("permanent") == "true":
-        params = {}
-    return Ask("DELETE", TASK, task_id, params=params, headers=of.if_match(of.user.tasks, task_id))
-
-
-def _complete(of: Chooser) -> Ask:
-    series = [i for i, task in of.user.tasks.items() if task["recurrence"] and task["deleted_at"] is None]
-    task_id = of.one(of.task_id(), *series[-2:])
-    body = of.one(None, {"completed": True}, {"completed": False}, {})
-    return Ask("PATCH", f"{TASK}/complete", task_id, headers=of.if_match(of.user.tasks, task_id), body=body)
-
-
-def _restore(of: Chooser) -> Ask:
-    task_id = of.task_id()
-    return Ask("POST", f"{TASK}/restore", task_id, headers=of.if_match(of.user.tasks, task_id))
-
-
-def _move(of: Chooser) -> Ask:
-    if hidden := unplaced(of.user):
-        # Where these are is known only after they have been read.
-        deleted = "false" if hidden[0]["deleted_at"] is None else "true"
-        return Ask("GET", TASKS, params={"limit": "200", "deleted": deleted})
-    task_id = of.task_id()
-    body = {name: VALUES[name](of) for name in ("list_id", "parent_id") if of.one(False, False, True)}
-    task = {"list_id": None, "parent_id": None, **of.user.tasks.get(task_id.lower(), {}), **body}
-    name = "parent_id" if task["parent_id"] else "list_id"
-    beside = [one["id"] for one in of.user.tasks.values() if one[name] == task[name] and one["deleted_at"] is None]
-    body["after"] = of.one(None, *beside, *beside, *[of._uuid(of.task_id())])
-    return Ask("POST", f"{TASK}/move", task_id, headers=of.if_match(of.user.tasks, task_id), body=body)
-
-
-def _of_lists(of: Chooser) -> Ask:
-    return Ask(of.one("GET", "HEAD"), LISTS, headers=of.if_changed())
-
-
-def _list_members(of: Chooser) -> dict[str, Any]:
-    values = {
-        "name": f"{of.one('Home', ' Work', 'Ω')} of {of.user.marker}",
-        "color": of.one(None, "#2F855A", "#000000"),
-    }
-    return {name: value for name, value in values.items() if of.one(False, True)}
-
-
-def _create_list(of: Chooser) -> Ask:
-    body, fault = {"name": f"List of {of.user.marker}", **_list_members(of)}, 0
-    if of.one(False, False, True):
-        more, fault = of.new_id(of.list_id())
-        body |= more
-    return Ask("POST", LISTS, body=body, fault=fault, pointer="/id")
-
-
-def _read_list(of: Chooser) -> Ask:
-    list_id = of.list_id()
-    return Ask(of.one("GET", "HEAD"), LIST, list_id, headers=of.if_new(of.user.lists.get(list_id.lower())))
-
-
-def _patch_list(of: Chooser) -> Ask:
-    list_id = of.list_id()
-    return Ask("PATCH", LIST, list_id, headers=of.if_match(of.user.lists, list_id), body=_list_members(of))
-
-
-def _move_list(of: Chooser) -> Ask:
-    list_id = of.list_id()
-    body = {"after": of.one(None, *of.user.lists, of._uuid(of.list_id()))}
-    return Ask("POST", f"{LIST}/move", list_id, headers=of.if_match(of.user.lists, list_id), body=body)
-
-
-def _delete_list(of: Chooser) -> Ask:
-    list_id = of.list_id()
-    headers = of.if_match(of.user.lists, list_id)
-    if list_id.lower() in of.user.lists.kept:
-        headers = {"If-Match": '"x"'}
-    return Ask("DELETE", LIST, list_id, params=of.one({}, {"tasks": "trash"}, {"tasks": "keep"}), headers=headers)
-
-
-def _of_tags(of: Chooser) -> Ask:
-    return Ask(of.one("GET", "HEAD"), TAGS, headers=of.if_changed())
-
-
-def _rename_tag(of: Chooser) -> Ask:
-    return Ask("PATCH", TAG, of.tag(), body={"name": of.one(*KNOWN_TAGS, "new", of.user.marker)})
-
-
-def _remove_tag(of: Chooser) -> Ask:
-    return Ask("DELETE", TAG, of.tag())
 
 
 def _me(of: Chooser) -> Ask:
@@ -213,7 +38,7 @@ def _erase_me(of: Chooser) -> Ask:
 
 
 def _batch(of: Chooser) -> Ask:
-    inner = of.one(_create, _delete, _restore)(of)
+    inner = of.one(asks_tasks.create, asks_tasks.delete, asks_tasks.restore)(of)
     # What is no id is refused before it is looked for, in a batch.
     if inner.fault or (inner.target and not _UUID.fullmatch(inner.target)):
         inner = Ask("POST", TASKS, body={"title": of.title()})
@@ -222,24 +47,24 @@ def _batch(of: Chooser) -> Ask:
 
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ASKS: dict[Route, Callable[[Chooser], Ask]] = {
-    ("GET", TASKS): _list,
-    ("POST", TASKS): _create,
-    ("GET", TASK): _read,
-    ("PATCH", TASK): _patch,
-    ("PUT", TASK): _put,
-    ("DELETE", TASK): _delete,
-    ("PATCH", f"{TASK}/complete"): _complete,
-    ("POST", f"{TASK}/restore"): _restore,
-    ("POST", f"{TASK}/move"): _move,
-    ("GET", LISTS): _of_lists,
-    ("POST", LISTS): _create_list,
-    ("GET", LIST): _read_list,
-    ("PATCH", LIST): _patch_list,
-    ("POST", f"{LIST}/move"): _move_list,
-    ("DELETE", LIST): _delete_list,
-    ("GET", TAGS): _of_tags,
-    ("PATCH", TAG): _rename_tag,
-    ("DELETE", TAG): _remove_tag,
+    ("GET", TASKS): asks_tasks.listing,
+    ("POST", TASKS): asks_tasks.create,
+    ("GET", TASK): asks_tasks.read,
+    ("PATCH", TASK): asks_tasks.patch,
+    ("PUT", TASK): asks_tasks.put,
+    ("DELETE", TASK): asks_tasks.delete,
+    ("PATCH", f"{TASK}/complete"): asks_tasks.complete,
+    ("POST", f"{TASK}/restore"): asks_tasks.restore,
+    ("POST", f"{TASK}/move"): asks_tasks.move,
+    ("GET", LISTS): asks_lists.listing,
+    ("POST", LISTS): asks_lists.create,
+    ("GET", LIST): asks_lists.read,
+    ("PATCH", LIST): asks_lists.patch,
+    ("POST", f"{LIST}/move"): asks_lists.move,
+    ("DELETE", LIST): asks_lists.delete,
+    ("GET", TAGS): asks_lists.of_tags,
+    ("PATCH", TAG): asks_lists.rename_tag,
+    ("DELETE", TAG): asks_lists.remove_tag,
     ("GET", ME): _me,
     ("GET", f"{ME}/export"): _export,
     ("POST", f"{ME}/import"): _import_nothing,
@@ -320,22 +145,19 @@ def _with_a_bad_body(of: Chooser, route: Route, target: str, other_id: str) -> l
 def with_another_verb(of: Chooser) -> Ask:
     """A request with a method that its path does not have."""
     path = of.one(*sorted({path for _, path in ROUTES}))
-    known = {method for method, pattern in ROUTES if _fits(pattern, path)}
+    known = {method for method, of_path in ROUTES if of_path == path}
     method = of.one(*sorted({"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} - known))
     return Ask(method, path, of.target(path), fault=405)
 
 
-def _fits(pattern: str, path: str) -> bool:
-    """Whether a path is also one of a pattern, as a fixed one beside a parameter is."""
-    return pattern == path or re.fullmatch(re.sub(r"\{[^}]*\}", "[^/{]+", pattern), path) is not None
-
-
+_OFTEN = dict.fromkeys(
+    [("GET", TASKS), ("POST", TASKS), ("PATCH", TASK), ("PATCH", f"{TASK}/complete"), ("POST", f"{TASK}/move")], 4
+) | dict.fromkeys([("DELETE", TASK), ("POST", f"{TASK}/restore"), ("PUT", TASK), ("GET", TASK)], 2)
 MAKERS: tuple[Callable[[Chooser], Ask], ...] = (
-    *(partial(Chooser.ask, route=route) for route in ROUTES for _ in range(3 if route[1].startswith(TASKS) else 1)),
-    next_page,
-    next_page,
-    without_good_token,
-    with_a_fault,
+    *(_ASKS[route] for route in ROUTES for _ in range(_OFTEN.get(route, 1))),
+    *[next_page] * 2,
+    *[without_good_token] * 3,
+    *[with_a_fault] * 3,
     with_another_verb,
 )
 """Everything that can be asked, what changes tasks more often."""

@@ -1,21 +1,23 @@
-"""What members and parameters may be, good and bad ones, made out of choices."""
+"""What members and parameters may be, and what may be asked for, made out of choices."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from uuid_utils.compat import uuid4, uuid7
 
+from tests.oracle_ask import BASE, LISTS, NO_IDS
 from tests.oracle_listing import QUERIES, SORTS, unplaced
 from tests.oracle_series import NEVER, PLAN, RULES
 from tests.oracle_trees import above, below, is_live
-from tests.oracle_world import NO_IDS, Row, Shelf, User, World
+from tests.oracle_world import Row, Shelf, User, World
 
 
-class Values:
-    """Makes values out of choices.
+class Chooser:
+    """Makes requests and what is in them out of choices.
 
     Args:
         choose: Takes one of some.
@@ -51,7 +53,7 @@ class Values:
         if kind in {"foreign", "foreign trash"}:
             live = kind == "foreign"
             return self._of([i for o in others for i, t in o.tasks.items() if (t["deleted_at"] is None) == live])
-        return self._no_id(kind, [user.tasks for user in (me, *others)], me.lists)
+        return self._other_id(kind, [user.tasks for user in (me, *others)], me.lists)
 
     def list_id(self) -> str:
         """An id: of a list of one's own or of others, or of nothing at all."""
@@ -61,9 +63,9 @@ class Values:
             return self._of([*self.user.lists])
         if kind == "foreign":
             return self._of([i for other in others for i in other.lists])
-        return self._no_id(kind, [user.lists for user in (self.user, *others)], self.user.tasks)
+        return self._other_id(kind, [user.lists for user in (self.user, *others)], self.user.tasks)
 
-    def _no_id(self, kind: str, shelves: list[Shelf], of_another_kind: Shelf) -> str:
+    def _other_id(self, kind: str, shelves: list[Shelf], of_another_kind: Shelf) -> str:
         if kind == "erased":
             return self._of([row_id for shelf in shelves for row_id in shelf.erased])
         if kind == "unknown":
@@ -78,7 +80,7 @@ class Values:
         if kind == "foreign":
             return self._of([i for other in self.world.others(self.user) for i in other.lists])
         own = [*self.user.lists]
-        return self._uuid(self.list_id()) if kind == "other" or not own else str(self.one(*own, own[-1].upper()))
+        return self.uuid(self.list_id()) if kind == "other" or not own else str(self.one(*own, own[-1].upper()))
 
     def parent_ref(self) -> str | None:
         """What a task may be said to be a part of: the deepest one more often, so that trees grow."""
@@ -91,11 +93,15 @@ class Values:
         if kind == "trash":
             return self._of([task_id for task_id in self.user.tasks if task_id not in live])
         if kind == "other" or not live:
-            return self._uuid(self.task_id())
-        deepest = max(live, key=lambda task_id: (len([*above(self.user, task_id)]), task_id))
-        return deepest if kind == "deepest" else str(self.one(*live, live[-1].upper()))
+            return self.uuid(self.task_id())
+        return self.deepest() if kind == "deepest" else str(self.one(*live, live[-1].upper()))
 
-    def _uuid(self, text: str) -> str:
+    def deepest(self) -> str | None:
+        """The live task that is a part of the most others."""
+        live = [task_id for task_id in self.user.tasks if is_live(self.user, task_id)]
+        return max(live, key=lambda task_id: (len([*above(self.user, task_id)]), task_id), default=None)
+
+    def uuid(self, text: str) -> str:
         return str(uuid7()) if text in NO_IDS else text
 
     def if_match(self, shelf: Shelf, row_id: str) -> dict[str, str]:
@@ -127,18 +133,39 @@ class Values:
         """`If-None-Match` for a collection."""
         return self.if_none_match(*[*self.user.tags.values()][-3:], *[*self.world.tags][-3:])
 
+    def new_id(self, row_id: str) -> tuple[dict[str, str], int]:
+        """A member `id` for what is new, and the status of its fault."""
+        row_id = row_id.lower()
+        return {"id": row_id}, 0 if re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-7.*", row_id) else 422
+
+    def target(self, path: str) -> str:
+        """What may stand in a path for its parameter."""
+        if path.startswith(f"{BASE}/tags"):
+            return str(self.tag())
+        return self.list_id() if path.startswith(LISTS) else self.task_id()
+
+    def tag(self) -> str:
+        kind = self.one("own", "own", "own", "known", "foreign", "none")
+        users = [self.user] if kind == "own" else self.world.others(self.user)
+        used = [tag for user in users for task in user.tasks.values() for tag in task["tags"]]
+        if kind == "none" or (kind != "known" and not used):
+            return str(self.one("nobody's", "x" * 51, "a\0b", "\n"))
+        return str(self.one(*TAGS) if kind == "known" else self.one(*used))
+
     def title(self) -> str:
         return f"{self.one('Plan', 'Idea', 'Ω', 'Pla', ' idea')} of {self.user.marker}"
 
     def tags(self) -> list[str]:
-        wanted = [*dict.fromkeys(self.one(*TAGS) for _ in range(self.one(0, 1, 2, 3)))]
+        chosen = [self.one(*TAGS) for _ in range(self.one(0, 1, 2, 3))]
+        # Around a tag there may be spaces, which do not make it another.
+        wanted = [*{tag.strip(): tag for tag in chosen}.values()]
         return [*wanted, self.user.marker] if self.one(False, True) else wanted
 
     def members(self) -> dict[str, Any]:
         """Some members of a task, as they may be sent."""
         names = [name for name in VALUES if name not in PLAN and self.one(False, False, True)]
         sent = {name: VALUES[name](self) for name in names}
-        plan = self.one("", "", "due_date", "due_at", "none", "loose")
+        plan = self.one("", "", "due_date", "due_at", "none", "loose", "loose")
         if plan == "loose":
             sent |= {name: VALUES[name](self) for name in PLAN if self.one(False, True)}
         elif plan == "none":
@@ -154,8 +181,8 @@ class Values:
 
     def filters(self) -> dict[str, Any]:
         """Some filters of a listing."""
-        chosen = {name: self.one(*([None] * 9), *options(self)) for name, options in FILTERED.items()}
-        chosen["tag"] = chosen["tag"] or None
+        names = [name for name in FILTERED if self.one(True, *[False] * (1 if name == "sort" else 7))]
+        chosen = {name: None if name not in names else self.one(*options(self)) for name, options in FILTERED.items()}
         if chosen["sort"] and "position" in chosen["sort"] and unplaced(self.user):
             chosen["sort"] = None
         return {name: value for name, value in chosen.items() if value is not None}
@@ -176,8 +203,8 @@ TAGS = ("home", "Garden", " home", "ω b", "a/b", "50%", "x;y")
 """Tags that anybody may have; some need to be encoded in a path."""
 PRIORITIES = ("none", "low", "medium", "high", "urgent")
 
-VALUES: dict[str, Callable[[Values], Any]] = {
-    "title": Values.title,
+VALUES: dict[str, Callable[[Chooser], Any]] = {
+    "title": Chooser.title,
     "description": lambda of: of.one(f"About {of.user.marker}", "About it", None),
     "completed": lambda of: of.one(True, False),
     "priority": lambda of: of.one(*PRIORITIES),
@@ -186,51 +213,26 @@ VALUES: dict[str, Callable[[Values], Any]] = {
     "time_zone": lambda of: of.one(None, *ZONES),
     "recurrence": lambda of: of.one(None, NEVER, *RULES),
     "recurs_from": lambda of: of.one("due", "completion"),
-    "list_id": Values.list_ref,
-    "parent_id": Values.parent_ref,
-    "tags": lambda of: [*{tag.strip(): tag for tag in of.tags()}.values()],
+    "list_id": Chooser.list_ref,
+    "parent_id": Chooser.parent_ref,
+    "tags": Chooser.tags,
     "metadata": lambda of: of.one(
         {}, {"of": of.user.marker}, {"a": {"b": 1, "c": [None]}}, {"a": {"b": None}, "of": 2}
     ),
 }
-"""Values of each member that clients may write."""
-
-BAD: dict[str, tuple[Any, ...]] = {
-    "title": (None, "", " ", "a\nb", "x" * 256, 1),
-    "description": ("a\0b", "x" * 10_001, 1),
-    "completed": (None, "true", 1),
-    "priority": (None, "highest", 3),
-    "due_date": ("2026-02-30", "2026-01-01T00:00:00Z", "tomorrow", 20260101),
-    "due_at": ("2026-01-01", "2026-01-01T00:00:00", 1767225600),
-    "time_zone": ("Mars/Olympus", "europe/berlin", "+01:00", 1),
-    "recurrence": (
-        "",
-        "FREQ=HOURLY",
-        "RRULE:FREQ=DAILY",
-        "FREQ=DAILY;COUNT=2;UNTIL=20300101",
-        "FREQ=DAILY;BYHOUR=9",
-        1,
-    ),
-    "recurs_from": (None, "start"),
-    "list_id": ("x", "none", 1, "0" * 32),
-    "parent_id": ("x", "none", 1, "0" * 32),
-    "tags": (None, "home", ["a", "a"], ["a", " a"], [""], ["x" * 51], [str(n) for n in range(21)], ["."], [1]),
-    "metadata": (None, [], "x", {"x": "x" * 8192}),
-    **dict.fromkeys(("position", "version", "created_at", "updated_at", "deleted_at", "completed_at"), ("x", None)),
-}
-"""What members must not be, and those that clients never write."""
+"""Chooser of each member that clients may write."""
 
 
-def _since(of: Values) -> list[str]:
+def _since(of: Chooser) -> list[str]:
     return ["2020-01-01", "2100-01-01", *[*of.user.moments.values()][-4:]]
 
 
-def _ids(shelf: Callable[[User], Shelf], who: Values) -> list[str]:
+def _ids(shelf: Callable[[User], Shelf], who: Chooser) -> list[str]:
     of_others = [row_id for other in who.world.others(who.user) for row_id in shelf(other)]
     return ["none", *shelf(who.user), *of_others[-2:], "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01"]
 
 
-def _parents(of: Values) -> list[str]:
+def _parents(of: Chooser) -> list[str]:
     tasks = of.user.tasks.values()
     return [
         "none",
@@ -241,7 +243,7 @@ def _parents(of: Values) -> list[str]:
 
 _MOMENTS = ("2020-02-29", "2020-03-01", "2026-01-10T09:30:00Z", "2031-07-01", "2031-07-01T12:00:00.5Z", "2031-07-02")
 
-FILTERED: dict[str, Callable[[Values], Sequence[Any]]] = {
+FILTERED: dict[str, Callable[[Chooser], Sequence[Any]]] = {
     "completed": lambda _: ("true", "false"),
     "priority": lambda _: ("none", "high,urgent", "low,none,medium"),
     "tag": lambda of: (("home",), ("home", "ω b"), ("a/b",), (of.one("Garden", "50%", "nobody's"),)),
@@ -262,25 +264,4 @@ FILTERED: dict[str, Callable[[Values], Sequence[Any]]] = {
         of.one("completed_at,-due,title", "due,-title", "-completed_at,id,title"),
     ),
 }
-"""Values of each filter of a listing."""
-
-BAD_FILTERS: dict[str, tuple[Any, ...]] = {
-    "completed": ("yes", "1"),
-    "priority": ("", "highest", "low,"),
-    "tag": (("",), ("x" * 51,)),
-    "list_id": ("", "x"),
-    "parent_id": ("", "x"),
-    "due_before": ("", "tomorrow", "2026-02-30", "0001-01-01"),
-    "due_after": ("2026",),
-    "updated_since": ("yesterday",),
-    "created_since": ("0",),
-    "overdue": ("maybe",),
-    "tz": ("", "Mars/Olympus"),
-    "q": ("a\0b", "x" * 501, " ".join(map(str, range(33)))),
-    "deleted": ("all",),
-    "sort": ("", "name", "id,id", "id,-id", "--id"),
-    "limit": ("0", "201", "1.0", "x"),
-    "cursor": ("", "x", "A" * 32),
-    "count": ("yes",),
-}
-"""What parameters must not be."""
+"""Chooser of each filter of a listing."""

@@ -12,27 +12,14 @@ import httpx
 
 from tests import oracle_account, oracle_lists, oracle_tags, oracle_tasks, oracle_trees
 from tests.oracle_account import BATCH, ME
-from tests.oracle_listing import FILTERS, listing
+from tests.oracle_ask import LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, Route
+from tests.oracle_listing import FILTERS, SORTS, listing
 from tests.oracle_tasks import DEFAULTS, WRITABLE
-from tests.oracle_world import (
-    LIST,
-    LISTS,
-    TAG,
-    TAGS,
-    TASK,
-    TASKS,
-    Ask,
-    Route,
-    Seen,
-    Shelf,
-    User,
-    World,
-    markers,
-)
+from tests.oracle_world import Seen, Shelf, User, World, markers
 
 __all__ = [
     "BATCH", "CHECKS", "DEFAULTS", "FILTERS", "LIST", "LISTS", "ME", "TAG", "TAGS", "TASK", "TASKS", "WRITABLE", "Ask",
-    "Route", "Seen", "Shelf", "User", "World", "check", "everything",
+    "Route", "Seen", "Shelf", "User", "World", "check", "everything", "in_every_way",
 ]  # fmt: skip
 
 
@@ -99,3 +86,16 @@ def everything(user: User) -> Iterator[Ask]:
     for path, shelf in ((TASK, user.tasks), (LIST, user.lists)):
         for row_id in shelf.ever:
             yield Ask("GET", path, row_id)
+
+
+def in_every_way(user: User) -> Iterator[Ask]:
+    """What shows a user what is live by each thing that a listing may be sorted by, and by each filter."""
+    sorts = [{"sort": sign + name} for name in SORTS for sign in ("", "-")]
+    dues = [{name: moment} for name in ("due_before", "due_after") for moment in ("2020-03-01", "2031-07-01")]
+    tasks = user.tasks.values()
+    inside = [{name: value} for name in ("list_id", "parent_id") for value in {task[name] or "none" for task in tasks}]
+    since = sorted(user.moments.values())[len(user.moments) // 2 :][:1]
+    changed = [{name: moment} for name in ("created_since", "updated_since") for moment in since]
+    others = [{"completed": "true"}, {"priority": "none,high"}, {"overdue": "true"}, {"q": "of idea"}, {"tag": "home"}]
+    for params in (*sorts, *dues, *inside, *changed, *others):
+        yield Ask("GET", TASKS, params={**params, "limit": "200"})

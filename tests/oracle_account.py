@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.oracle_world import BASE, Ask, Route, User
+from tests.oracle_ask import BASE, Ask, Route
+from tests.oracle_world import User
 
 ME = f"{BASE}/me"
 BATCH = f"{BASE}/tasks/batch"

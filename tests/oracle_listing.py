@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from tests.oracle_world import TASKS, Ask, Row, Spacing, User
+from tests.oracle_ask import TASKS, Ask
+from tests.oracle_world import Row, Spacing, User
 
 PRIORITIES = ("none", "low", "medium", "high", "urgent")
 Shape = dict[str, Any]
@@ -143,7 +144,7 @@ def key(task: Row, shape: Shape) -> tuple[Any, ...]:
 
 def shape_of(params: dict[str, Any]) -> Shape:
     shape = {name: params.get(name, left_out) for name, (left_out, _) in FILTERS.items()}
-    return {**shape, "tag": tuple(shape["tag"])}
+    return {**shape, "tag": (shape["tag"],) if isinstance(shape["tag"], str) else tuple(shape["tag"])}
 
 
 def can_tell(user: User, cursor: str) -> bool:

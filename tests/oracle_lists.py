@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 
+from tests.oracle_ask import LISTS, Ask
 from tests.oracle_trees import above, below, trash
-from tests.oracle_world import LISTS, Ask, Row, User
+from tests.oracle_world import Row, User
 
 
 def in_order(user: User) -> list[Row]:

@@ -6,7 +6,8 @@ from collections import Counter
 
 import httpx
 
-from tests.oracle_world import Ask, Row, User
+from tests.oracle_ask import Ask
+from tests.oracle_world import Row, User
 
 
 def in_use(user: User) -> Counter[str]:

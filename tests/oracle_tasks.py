@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 
+from tests.oracle_ask import TASKS, Ask
 from tests.oracle_series import PLAN, broken, following, instant, merged
 from tests.oracle_trees import children, put, refused
-from tests.oracle_world import TASKS, Ask, Row, User
+from tests.oracle_world import Row, User
 
 # What a member of a new task is that is not sent.
 DEFAULTS: dict[str, Any] = {

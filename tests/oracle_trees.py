@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import httpx
 
-from tests.oracle_world import Ask, Row, Spacing, User
+from tests.oracle_ask import Ask
+from tests.oracle_world import Row, Spacing, User
 
 DEEPEST = 8
 
