@@ -91,7 +91,9 @@ def everything(user: User) -> Iterator[Ask]:
 def in_every_way(user: User) -> Iterator[Ask]:
     """What shows a user what is live by each thing that a listing may be sorted by, and by each filter."""
     sorts = [{"sort": sign + name} for name in SORTS for sign in ("", "-")]
-    dues = [{name: moment} for name in ("due_before", "due_after") for moment in ("2020-03-01", "2031-07-01")]
+    # The days around those on which something is due.
+    moments = ("2020-02-28", "2020-03-01", "2031-06-30", "2031-07-01T12:00:00.5Z", "2031-07-02")
+    dues = [{name: moment} for name in ("due_before", "due_after") for moment in moments]
     tasks = user.tasks.values()
     inside = [{name: value} for name in ("list_id", "parent_id") for value in {task[name] or "none" for task in tasks}]
     since = sorted(user.moments.values())[len(user.moments) // 2 :][:1]

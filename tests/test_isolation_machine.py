@@ -103,7 +103,8 @@ class _Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.failed:
             return
-        for user in self.world.users:
+        # Two more have never written anything, and are told that nothing is there, each under a tag of their own.
+        for user in (*self.world.users, self.world.add(), self.world.add()):
             for ask in oracle.everything(user):
                 oracle.check(user, ask, self.client.request(**ask.sending(user)))
         busiest = self.world.users[0]
