@@ -14,6 +14,7 @@ OWNED = (
 )  # fmt: skip
 
 _TABLES = "a table that has no owner to bind is refused as not bound, one of another schema as not understood"
+_ALWAYS_TRUE = "it stands for what is always true; the rows are limited to the owner inside"
 EQUIVALENT: dict[str, str] = {
     "database/statements.py _check_name: {element.fullname} is not a table with an owner": _TABLES,
     "database/statements.py _check_name: {element.fullname} is not a table with an owner, if element.schema != SCHEMA": _TABLES,
@@ -26,9 +27,13 @@ EQUIVALENT: dict[str, str] = {
     "database/database.py _check_there: The schema is not there; run: taskward migrate": (
         "there is no role to serve as then, and no version"
     ),
-    "tasks/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": (
-        "it stands for what is always true, to join by; the rows are limited to the owner inside"
-    ),
+    "tasks/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
+    "lists/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
+    "tasks/statements.py load_ancestors: OWNER in return compile_statement(select(up.c.id, up.c.parent_id, up.c.deleted_at).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
+    'lists/store.py _many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
+    'tags/store.py _many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
+    'tags/store.py _get: OWNER in select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
+    'account/store.py _count_tags: OWNER in return compile_statement(select(func.count(used.c.tag).label("tags")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     "start checks not the policy's name": "a policy of another name is one of those that may not be there",
     "session: a closed connection is handed out": "the opening message fails on it then, and another one is made",
 }
