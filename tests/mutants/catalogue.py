@@ -99,6 +99,22 @@ def _refusals(source: Source) -> Iterator[Mutant]:
     for file, (exceptions, tests) in REFUSING.items():
         for name, span in Module(source, f"src/taskward/{file}").refusals(exceptions.__contains__):
             yield Mutant(name, (span,), tests)
+    yield Mutant(
+        "database/statements.py: what a function yields is not looked at",
+        (
+            Edit(
+                _STATEMENTS,
+                "for yielded in element.c if isinstance(element, TableValuedAlias) else ():",
+                "for yielded in ():",
+            ),
+        ),
+        ("tests/test_statements.py",),
+    )
+    yield Mutant(
+        "database/statements.py: the names of what a function yields are not looked at",
+        (Edit(_STATEMENTS, "    _check_name(yielded)\n", ""),),
+        ("tests/test_statements.py",),
+    )
     database = "src/taskward/database/database.py"
     encoding = "if reason := await foreign_encoding(connection):"
     yield Mutant(
@@ -169,12 +185,15 @@ def _policies() -> Iterator[Mutant]:
     for name, old, new in (
         ("user_id is not first in a key of task", "deleted_with uuid,\n    PRIMARY KEY (user_id, id)", "deleted_with uuid,\n    PRIMARY KEY (id, user_id)"),
         ("versions are unique across users", "task_version ON taskward.task (user_id, version)", "task_version ON taskward.task (version)"),
+        ("a task may be in any list", "    CONSTRAINT task_list FOREIGN KEY (user_id, list_id) REFERENCES taskward.list (user_id, id),\n", ""),
+        ("a task may be part of any task", "    CONSTRAINT task_parent FOREIGN KEY (user_id, parent_id) REFERENCES taskward.task (user_id, id),\n", ""),
         ("user ids are compared as a language does", '    user_id text COLLATE "C" PRIMARY KEY', "    user_id text PRIMARY KEY"),
     ):  # fmt: skip
         tests = (
             _CATALOG + "test_every_key_begins_with_the_owner_and_every_table_has_one",
             _CATALOG + "test_every_constraint_that_spans_rows_contains_the_owner_on_both_its_sides",
             _CATALOG + "test_the_owners_column_is_compared_byte_by_byte_and_is_never_empty",
+            _CATALOG + "test_a_task_can_be_in_no_list_and_under_no_task_of_another",
             "tests/test_migrate.py",
             "tests/test_members.py",
         )
@@ -341,6 +360,12 @@ def _answers() -> Iterator[Mutant]:
     hidden = ("tests/test_claims.py::test_a_rejected_claim_is_found_wherever_its_name_may_lead",)
     mallory = '__import__("taskward").identity.Owner("mallory")'
     why = 'raise TaskForbidden if row["exists"] and row["mine"] is None else TaskNotFound'
+    why_list = 'raise ListForbidden if row["exists"] and row["mine"] is None else ListNotFound'
+    meanwhile = ("tests/test_two_layers.py::test_what_becomes_ones_own_while_it_is_looked_for_is_not_a_strangers",)
+    named = (
+        "tests/test_isolation_http.py::test_a_reference_to_a_strangers_row_is_422_in_the_same_bytes_as_one_to_nothing",
+    )
+    lists = "src/taskward/lists/store.py"
     of_work = "raise TaskForbidden if task_id in self._strangers else TaskNotFound"
     walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
     for name, file, old, new, tests in (
@@ -356,6 +381,14 @@ def _answers() -> Iterator[Mutant]:
         ("a body is read before the token", routing, "if not (step.parameters or step.is_generator) and all(", "if False and all(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
+        ("what became mine while it was looked for is a stranger's", _STORE, why, 'raise TaskForbidden if row["exists"] else TaskNotFound', meanwhile),
+        ("a stranger's list is not there", lists, why_list, "raise ListNotFound", walk),
+        ("an unknown list is a stranger's", lists, why_list, "raise ListForbidden", walk),
+        ("a list that became mine while it was looked for is a stranger's", lists, why_list, 'raise ListForbidden if row["exists"] else ListNotFound', meanwhile),
+        ("any list may be named", _WORK, "if list_id is not None and list_id not in self._lists:", "if False:", named),
+        ("any task may be named as a parent", _WORK, "        if not is_there:\n", "        if False:\n", named),
+        ("any task may be named to come after", _WORK, "if after is not None and after not in places:", "if False:", named),
+        ("any list may be named to come after", lists, "if after is not None and after not in places:", "if False:", named),
         ("a stranger's task is not there to be written", _WORK, of_work, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's to be written", _WORK, of_work, "raise TaskForbidden", walk),
         ("my trash is a stranger's", _WORK, "        if not entry.is_live:\n            raise TaskNotFound\n", "        if not entry.is_live:\n            raise TaskForbidden\n", ("tests/test_trash.py", "tests/test_tasks.py")),
