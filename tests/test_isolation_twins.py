@@ -34,7 +34,7 @@ from tests.walk import (
 )
 
 NAMES = (
-    "list", "other list", "removed list", "task", "part", "trashed", "repeated", "sibling", "erased",
+    "list", "other list", "removed list", "task", "part", "trashed", "repeated", "sibling", "erased", "leaf",
     *(f"level {level}" for level in range(1, 5)),
 )  # fmt: skip
 Ids = dict[str, str]
@@ -75,6 +75,8 @@ async def live(user: User, ids: Ids) -> None:
         task_id = ids[f"level {level}"]
         await post(user, TASKS, {"id": task_id, "title": f"level {level}", "parent_id": above}, f"level {level}")
         above = task_id
+    in_list = {"list_id": ids["list"], "parent_id": ids["level 1"]}
+    await post(user, TASKS, {"id": ids["leaf"], "title": "leaf", **in_list}, "7")
     assert (await user.http.post(f"{ME}/import", **IMPORTED)).status_code == 200  # type: ignore[arg-type]
 
 
@@ -103,6 +105,23 @@ async def live_otherwise(user: User, ids: Ids) -> None:
         await post(user, TASKS, {"title": mark, "list_id": ids["list"], "tags": [f"{number}"]}, f"more {number}")
 
 
+async def live_still_otherwise(user: User, ids: Ids) -> None:
+    """Another such life, in which all is live, and in what bob has nothing in."""
+    mark = f"Secret of {user.id}"
+    for name in ("other list", "list", "removed list"):
+        await post(user, LISTS, {"id": ids[name], "name": mark}, name)
+    for number, (name, parent, in_list) in enumerate(
+        (
+            ("task", None, "other list"), ("level 1", "task", "list"), ("part", "level 1", "other list"),
+            ("level 2", "part", "other list"), ("level 3", "task", "removed list"), ("level 4", "level 3", "list"),
+            ("sibling", None, "other list"), ("repeated", "sibling", None), ("trashed", "sibling", "list"),
+            ("erased", "part", "removed list"), ("leaf", None, "other list"),
+        )
+    ):  # fmt: skip
+        where = {"parent_id": parent and ids[parent], "list_id": in_list and ids[in_list]}
+        await post(user, TASKS, {"id": ids[name], "title": mark, "tags": ["x", "new"], **where}, f"{number}")
+
+
 def bodies_of(method: str, path: str, ids: Ids) -> Iterator[Any]:
     """What a route may be sent, of every kind that looks at other rows."""
     good = body_of(method, path)
@@ -110,6 +129,8 @@ def bodies_of(method: str, path: str, ids: Ids) -> Iterator[Any]:
     members = getattr(model_of(method, path), "model_fields", {})
     if good is None:
         return
+    if not any(member.is_required() for member in members.values()):
+        yield {}
     for name in REFERENCES:
         if name in members:
             yield from ({**good, name: one} for one in ids.values())
@@ -194,11 +215,13 @@ async def same(lives: tuple[Life, Life], method: str, url: str, **sent: Any) -> 
 async def test_what_another_has_changes_no_answer_and_no_row(
     new_user: NewUser, superuser: Superuser, method: str, path: str
 ):
-    alone, twin, other = [await new_user(name) for name in ("bob", "bob", "alice")]
+    # One of the others comes before him in every index, one after him.
+    alone, twin, alice, zoe = [await new_user(name) for name in ("bob", "bob", "alice", "zoe")]
     ids, shared = new_ids(), new_ids()
     lives = Life(alone, ids), Life(twin, shared)
-    await live_otherwise(other, shared)
-    before = await rows_of(superuser, other.id)
+    await live_otherwise(alice, shared)
+    await live_still_otherwise(zoe, shared)
+    before = [await rows_of(superuser, other.id) for other in (alice, zoe)]
     for life in lives:
         await live(life.user, life.ids)
     assert await lives[0].rows(superuser) == await lives[1].rows(superuser)
@@ -222,4 +245,4 @@ async def test_what_another_has_changes_no_answer_and_no_row(
         erased = await life.user.http.delete(ME, params={"confirm": life.user.id})
         assert erased.status_code == 204
         assert await life.rows(superuser) == []
-    assert await rows_of(superuser, other.id) == before
+    assert [await rows_of(superuser, other.id) for other in (alice, zoe)] == before

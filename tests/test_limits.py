@@ -245,6 +245,12 @@ async def test_different_tags_at_once_do_not_exceed_the_limit(sam: User):
 
 
 async def test_the_limits_of_one_user_are_no_others(sam: User, new_small: NewUser):
-    await fill(sam)
+    made = await fill(sam)
+    for number in range(MOST_TASKS):
+        await sam.http.patch(f"{TASKS}/{made[number]['id']}", json={"tags": [f"t{number % MOST_TAGS}"]})
+    for _ in range(MOST_LISTS):
+        assert (await sam.http.post(LISTS, json={"name": "x"})).status_code == 201
     other = await new_small("other")
     assert (await post_task(other)).status_code == 201
+    assert (await post_task(other, tags=["of the other"])).status_code == 201
+    assert (await other.http.post(LISTS, json={"name": "x"})).status_code == 201

@@ -175,6 +175,23 @@ async def test_an_unchanged_listing_is_304_until_any_write_of_its_owner(alice: U
     assert (changed.status_code, changed.json()[0]["title"]) == (200, "Other")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/tasks", "/api/v1/lists", "/api/v1/tags"])
+async def test_a_collections_tag_goes_with_its_owners_clock_and_no_others(alice: User, bob: User, path: str):
+    """Where nothing is in it, too."""
+
+    async def status(user: User, tag: str) -> int:
+        return (await user.http.get(path, headers={"If-None-Match": tag})).status_code
+
+    for user in (bob, alice):
+        await user.trash((await user.create())["id"])
+        tag = (await user.http.get(path)).headers["etag"]
+        other = bob if user is alice else alice
+        await other.trash((await other.create("Other", tags=["other"]))["id"])
+        assert await status(user, tag) == 304
+        await user.trash((await user.create())["id"])
+        assert await status(user, tag) == 200
+
+
 async def test_each_query_has_a_tag_of_its_own(alice: User):
     for _ in range(3):
         await alice.create()

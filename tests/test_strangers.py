@@ -14,10 +14,21 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
-from tests.conftest import User
+from tests.conftest import Superuser, User, rows_of
 from tests.services import eventually
 from tests.sizes import sized
-from tests.walk import OF_A_TAG, OF_AN_ID, REFERRING, body_of, furnish, problems_of, queries_of, target_of
+from tests.walk import (
+    OF_A_TAG,
+    OF_AN_ID,
+    REFERRING,
+    ROUTES,
+    body_of,
+    furnish,
+    parameters_of,
+    problems_of,
+    queries_of,
+    target_of,
+)
 
 EVERY_QUESTION = [
     (method, path, query, headers)
@@ -127,6 +138,26 @@ async def test_anothers_tag_asks_the_database_the_same_as_one_that_nobody_has(
             assert answer.status_code == 404
             everything.append(await told())
         assert everything[0] == everything[1]
+
+
+async def test_nobody_waits_for_what_another_is_writing(alice: User, bob: User, superuser: Superuser):
+    hers, his = await furnish(alice), await furnish(bob)
+    tables = {table for table, _ in await rows_of(superuser, alice.id)}
+    assert tables >= {"account", "list", "task"}
+    async with superuser.transaction():
+        for table in tables:
+            await superuser.fetch(f"SELECT FROM taskward.{table} WHERE user_id = $1 FOR UPDATE", alice.id)
+        async with asyncio.timeout(60):
+            # What erases comes after what writes, the account last.
+            for method, path in sorted(ROUTES, key=lambda route: (route[0] == "DELETE", "{" not in route[1])):
+                known = parameters_of(path)
+                values = [hers.tag] if known == ["tag"] else [*hers.ids_of(path).values(), *his.ids_of(path).values()]
+                for value in values if known else [None]:
+                    for query in queries_of(method, path):
+                        url = target_of(path, value, query=query, user_id=bob.id)
+                        answer = await bob.http.request(method, url, json=body_of(method, path), timeout=5)
+                        assert answer.status_code < 500, (method, url)
+    assert await rows_of(superuser, bob.id) == []
 
 
 async def samples(bob: User, method: str, path: str, kinds: dict[str, list[UUID]], count: int) -> dict[str, float]:

@@ -183,5 +183,7 @@ ISOLATION = (
     "tests/test_idempotency.py::test_a_key_is_its_users_own",
     "tests/test_idempotency.py::test_a_key_holds_for_a_day_and_goes_with_the_next_one",
     "tests/test_limits.py::test_the_limits_of_one_user_are_no_others",
+    "tests/test_preconditions.py::test_a_collections_tag_goes_with_its_owners_clock_and_no_others",
+    "tests/test_strangers.py::test_nobody_waits_for_what_another_is_writing",
     "tests/test_isolation_twins.py::test_what_another_has_changes_no_answer_and_no_row",
 )
