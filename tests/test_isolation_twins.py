@@ -241,6 +241,12 @@ async def test_what_another_has_changes_no_answer_and_no_row(
     # A key that all have used already, for a request that was another's.
     await same(lives, "POST", TASKS, json={"title": "replayed"}, headers={"Idempotency-Key": "more-1"})
     await same(lives, "POST", f"{ME}/import", **IMPORTED)
+    # What fails as a whole frees its key, and what fails in its parts leaves no account where there was none.
+    of_nobody = {"operations": [{"op": "delete", "id": str(uuid7())}]}
+    await same(lives, "POST", f"{TASKS}/batch", json=of_nobody, headers={"Idempotency-Key": "more-2"})
+    newcomer = await new_user("carol")
+    nothing = await newcomer.http.post(f"{TASKS}/batch", json={**of_nobody, "atomic": False})
+    assert (nothing.status_code, await rows_of(superuser, newcomer.id)) == (200, [])
     for life in lives:
         erased = await life.user.http.delete(ME, params={"confirm": life.user.id})
         assert erased.status_code == 204

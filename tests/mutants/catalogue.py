@@ -15,6 +15,10 @@ OWNED = (
 
 _TABLES = "a table that has no owner to bind is refused as not bound, one of another schema as not understood"
 _ALWAYS_TRUE = "it stands for what is always true; the rows are limited to the owner inside"
+_LIMITED_OUTSIDE = (
+    "the rows of what it finds are limited to the owner outside, and what they hang on is looked at in them"
+)
+_JOINED = "it is joined to the account by its owner, and that is limited"
 EQUIVALENT: dict[str, str] = {
     "database/statements.py _check_name: {element.fullname} is not a table with an owner": _TABLES,
     "database/statements.py _check_name: {element.fullname} is not a table with an owner, if element.schema != SCHEMA": _TABLES,
@@ -34,6 +38,13 @@ EQUIVALENT: dict[str, str] = {
     'tags/store.py _many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     'tags/store.py _get: OWNER in select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
     'account/store.py _count_tags: OWNER in return compile_statement(select(func.count(used.c.tag).label("tags")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
+    "tasks/statements.py load_with_subtasks: child.c.user_id == OWNER, dropped, no guard, no row security": _LIMITED_OUTSIDE,
+    'tasks/statements.py load_with_subtasks: *_MINE in tree = select(_task.id).where(*_MINE).cte("tree", recursive=True), dropped, no guard, no row security': _LIMITED_OUTSIDE,
+    "lists/store.py _all: _list.user_id == OWNER, dropped, no guard, no row security": _JOINED,
+    "tags/store.py _all: _task.user_id == OWNER, dropped, no guard, no row security": _JOINED,
+    "database/answers.py _give_up: *_MINE in return compile_statement(delete(StoredAnswer).where(*_MINE)), dropped, no guard, no row security": (
+        "no POST of today answers 300 or more without an error, which takes the key back with all else"
+    ),
     "start checks not the policy's name": "a policy of another name is one of those that may not be there",
     "session: a closed connection is handed out": "the opening message fails on it then, and another one is made",
 }
