@@ -131,11 +131,11 @@ def _completed(user: User, ask: Ask, answer: httpx.Response, task: Row, *, compl
             user.note(ask, "series ended")
     elif successor is not None and not completed and _is_untouched(user, successor):
         del user.tasks[successor["id"]]
-        task["_next"] = None
         user.note(ask, "next removed")
     elif successor is not None:
         user.note(ask, "next kept")
-    return turns and completed and task["_next"] is not None
+    found = user.tasks.get(task["_next"]) if turns and completed else None
+    return found is not None and found["deleted_at"] is None
 
 
 def _is_untouched(user: User, task: Row) -> bool:

@@ -61,6 +61,12 @@ class Shelf(dict[str, Row]):
         self[row["id"]] = row
         self.ever.append(row["id"])
 
+    def __delitem__(self, row_id: str) -> None:
+        super().__delitem__(row_id)
+        for row in self.values():
+            if row.get("_next") == row_id:
+                row["_next"] = None
+
     @property
     def erased(self) -> list[str]:
         return [row_id for row_id in self.ever if row_id not in self]

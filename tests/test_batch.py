@@ -254,3 +254,16 @@ async def test_a_batch_of_which_nothing_is_carried_out_leaves_nothing_at_all(ali
 async def test_the_batchs_path_is_no_tasks_id(alice: User, method: str):
     response = await alice.http.request(method, f"{TASKS}/batch", json={"title": "x"})
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+async def test_an_id_that_a_batch_has_erased_is_taken_until_it_is_written(alice: User):
+    task = await alice.create(due_date="2026-01-10", time_zone="UTC", recurrence="FREQ=DAILY")
+    next_id = results(await send(alice, {"op": "complete", "id": task["id"]}))[0]["task"]
+    (following,) = [one for one in await listed(alice) if one != task["id"]]
+    reopen = {"op": "complete", "id": task["id"], "task": {"completed": False}}
+    found = results(
+        await send(alice, reopen, {"op": "create", "task": {"title": "Mine", "id": following}}, atomic=False)
+    )
+    assert [result["status"] for result in found] == [200, 409]
+    assert next_id is not None
+    assert set(await listed(alice)) == {task["id"]}

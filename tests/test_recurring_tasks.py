@@ -273,3 +273,24 @@ async def test_what_a_recurrence_needs_cannot_be_cleared_alone(alice: User, clea
     named = {"due_date": ["/recurrence"], "time_zone": ["/time_zone"]}[cleared]
     assert pointers(await alice.http.patch(path, json={cleared: None})) == named
     assert (await alice.http.patch(path, json={cleared: None, "recurrence": None})).status_code == 200
+
+
+async def test_a_task_of_ones_own_under_the_id_of_a_next_one_that_was_erased_stays(alice: User):
+    task = await alice.create(due_date="2026-01-10", time_zone="UTC", recurrence="FREQ=DAILY")
+    next_id = (await following(alice, await complete(alice, task)))["id"]
+    assert (await alice.http.delete(f"{TASKS}/{next_id}", params={"permanent": "true"})).status_code == 204
+    before = (await alice.http.get(f"{TASKS}/{task['id']}")).json()
+    mine = await alice.create("Mine", id=next_id)
+    assert (await alice.http.get(f"{TASKS}/{task['id']}")).json() == before
+    await reopen(alice, task)
+    assert (await alice.http.get(f"{TASKS}/{next_id}")).json() == mine
+    assert (await following(alice, await complete(alice, task)))["id"] != next_id
+
+
+async def test_a_next_one_in_the_trash_is_neither_linked_to_nor_made_again(alice: User):
+    task = await alice.create(due_date="2026-01-10", time_zone="UTC", recurrence="FREQ=DAILY")
+    next_id = (await following(alice, await complete(alice, task)))["id"]
+    await alice.trash(next_id)
+    await reopen(alice, task)
+    assert "link" not in (await complete(alice, task)).headers
+    assert await count(alice) == 1

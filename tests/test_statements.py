@@ -426,6 +426,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.statements.existing_lists": [()],
     "tasks.statements.export_page": [(level,) for level in range(DEEPEST)],
     "tasks.statements.forget_answers": [()],
+    "tasks.statements.forget_next": [()],
     "tasks.statements.insert_rows": [()],
     "tasks.statements.load_ancestors": [()],
     "tasks.statements.load_siblings": [(True, False), (False, False), (None, True)],

@@ -18,6 +18,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     update,
 )
 from sqlmodel import select
@@ -117,6 +118,15 @@ def read_rows() -> Statement:
 @cache
 def delete_rows() -> Statement:
     return compile_statement(delete(Task).where(*_MINE))
+
+
+@cache
+def forget_next() -> Statement:
+    """Tasks that are gone follow none in a series: another one may get their id. No client sees this, so nothing else
+    of the rows changes.
+    """
+    mine = (_task.user_id == OWNER, _task.next_id == any_(_IDS))
+    return compile_statement(update(Task).where(*mine).values(next_id=null(), updated_at=_task.updated_at))
 
 
 @cache

@@ -152,7 +152,8 @@ class UnitOfWork:
             Invalid: Its members do not go together, or name a list or a parent that the owner does not have.
             LimitReached: The owner has as many as one may have.
         """
-        if task.id in self._entries and not self._entries[task.id].is_erased:
+        # One that is erased here is there until everything is written.
+        if task.id in self._entries:
             raise TaskIdTaken
         values = {name: getattr(task, name) for name in TaskCreate.model_fields}
         values["metadata"] = dump_metadata(task.metadata)
@@ -310,6 +311,7 @@ class UnitOfWork:
         erased = [i for i, entry in self._entries.items() if entry.is_erased and entry.version is not None]
         if erased:
             await self._session.fetch(statements.delete_rows(), ids=erased)
+            await self._session.fetch(statements.forget_next(), ids=erased)
             await self.turn.bury("task", {task_id: self.turn.next_version() for task_id in erased})
             await self._session.fetch(statements.forget_answers(), patterns=[f"%{task_id}%" for task_id in erased])
 
@@ -367,7 +369,8 @@ class UnitOfWork:
             values["next_id"] = None
         if recurs and successor is None:
             values["next_id"] = None if occurrence is None else self._continue(entry, occurrence)
-        return values["next_id"] if completed and recurs else None
+        linked = self._successor(values) if completed and recurs else None
+        return values["next_id"] if linked is not None and linked.is_live else None
 
     def _next(self, values: Values) -> Occurrence | None:
         """What is to be made when a task with these values is completed."""
