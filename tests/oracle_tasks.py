@@ -134,8 +134,8 @@ def _completed(user: User, ask: Ask, answer: httpx.Response, task: Row, *, compl
         user.note(ask, "next removed")
     elif successor is not None:
         user.note(ask, "next kept")
-    found = user.tasks.get(task["_next"]) if turns and completed else None
-    return found is not None and found["deleted_at"] is None
+    follower = user.tasks.get(task["_next"]) if turns and completed else None
+    return follower is not None and follower["deleted_at"] is None
 
 
 def _is_untouched(user: User, task: Row) -> bool:

@@ -220,3 +220,18 @@ async def test_what_is_erased_is_in_no_stored_answer(alice: User, superuser: Sup
     rows = await superuser.fetch("SELECT key, body FROM taskward.stored_answer WHERE user_id = $1", alice.id)
     assert [row["key"] for row in rows] == ["other"]
     assert other["id"] in rows[0]["body"]
+
+
+@pytest.mark.parametrize("path", [f"{TASKS}/{{}}?permanent=true", "/api/v1/me?confirm={{user}}"], ids=["task", "me"])
+async def test_what_expires_is_in_nobodys_way(alice: User, database: Database, superuser: Superuser, path: str):
+    task = (await post(alice, key="old")).json()
+    age = "UPDATE taskward.stored_answer SET created_at = now() - interval '25 hours' WHERE user_id = $1"
+    await superuser.execute(age, alice.id)
+    url = path.format(task["id"]).replace("{user}", alice.id)
+    async with database.session(Owner(alice.id)) as session:
+        await AnswerStore(session).claim("new", b"request")
+        # Whoever has claimed a key waits for the account next, which an erasure holds already.
+        response = await asyncio.wait_for(alice.http.delete(url), 5)
+        assert response.status_code == 204
+    rows = await superuser.fetch("SELECT key FROM taskward.stored_answer WHERE user_id = $1", alice.id)
+    assert [row["key"] for row in rows] == ["new"]

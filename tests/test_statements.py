@@ -392,6 +392,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "account.store._remember": [()],
     "database.answers._claim": [()],
     "database.answers._expire": [()],
+    "database.answers._expire_one": [()],
     "database.answers._get": [()],
     "database.answers._give_up": [()],
     "database.answers._store": [()],

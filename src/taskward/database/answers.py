@@ -15,14 +15,14 @@ from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import StoredAnswer, columns
 from taskward.errors import KeyReused, RequestRunning
 
-KEPT = 24 * 3600.0
-"""Seconds for which an answer is kept."""
+_KEPT = timedelta(days=1)
 PATIENCE = 10.0
 """Seconds for which a request waits for an earlier one with its key."""
 
 _answer = columns(StoredAnswer)
 _KEY = bindparam("key", type_=Text())
 _MINE = (_answer.user_id == OWNER, _answer.key == _KEY)
+_HAS_EXPIRED = _answer.created_at < func.now() - bindparam("kept", type_=Interval())
 
 
 class AnswerStore:
@@ -32,7 +32,7 @@ class AnswerStore:
         self._session = session
 
     async def claim(self, key: str, request: bytes) -> asyncpg.Record | None:
-        """Take a key for a request, waiting for an earlier one that has it. Those that have expired are removed.
+        """Take a key for a request, waiting for an earlier one that has it.
 
         Args:
             request: A digest of it.
@@ -44,9 +44,9 @@ class AnswerStore:
             KeyReused: The key stands for another request.
             RequestRunning: The earlier one has not ended in time.
         """
-        await self._session.fetch(_expire(), kept=timedelta(seconds=KEPT))
         try:
             async with self._session.waiting_at_most(PATIENCE):
+                await self._session.fetch(_expire_one(), key=key, kept=_KEPT)
                 for _ in range(2):
                     if await self._session.fetch_one(_claim(), key=key, request=request):
                         return None
@@ -62,11 +62,13 @@ class AnswerStore:
         return row
 
     async def store(self, key: str, status: int, headers: str, body: str) -> None:
-        """Keep the answer to the request that has claimed the key.
+        """Keep the answer to the request that has claimed the key. Those that have expired are removed.
 
         Args:
             headers: A JSON object.
         """
+        # It is the owner's turn by now. Before that, an erasure would wait for what is locked here, and be waited for.
+        await self._session.fetch(_expire(), kept=_KEPT)
         await self._session.fetch(_store(), key=key, status=status, headers=headers, body=body)
 
     async def give_up(self, key: str) -> None:
@@ -76,8 +78,12 @@ class AnswerStore:
 
 @cache
 def _expire() -> Statement:
-    earliest = func.now() - bindparam("kept", type_=Interval())
-    return compile_statement(delete(StoredAnswer).where(_answer.user_id == OWNER, _answer.created_at < earliest))
+    return compile_statement(delete(StoredAnswer).where(_answer.user_id == OWNER, _HAS_EXPIRED))
+
+
+@cache
+def _expire_one() -> Statement:
+    return compile_statement(delete(StoredAnswer).where(*_MINE, _HAS_EXPIRED))
 
 
 @cache
