@@ -7,6 +7,9 @@ others, and the last place of now is the id that would be made now.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from uuid_utils.compat import uuid7
 
 _DIGITS = "-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -43,6 +46,28 @@ def between(before: str | None, after: str | None) -> str | None:
             return _text(_choose(lowest, highest, digits), digits)
         digits += _LEVEL
     return None
+
+
+def reorder(others: Sequence[tuple[UUID, str]], moved: UUID, after: UUID | None) -> dict[UUID, str]:
+    """The new positions, by id, where one is put among others: its own alone, as long as there is room.
+
+    Args:
+        others: The ids and positions of the others, in their order.
+        after: Which of them it comes after; None for the first place.
+
+    Raises:
+        LookupError: `after` is none of them.
+    """
+    order = [other for other, _ in others]
+    if after is not None and after not in order:
+        raise LookupError(after)
+    place = 0 if after is None else order.index(after) + 1
+    beyond = others[place][1] if place < len(others) else None
+    position = between(others[place - 1][1] if place else None, beyond)
+    if position is not None:
+        return {moved: position}
+    order.insert(place, moved)
+    return dict(zip(order, spread(len(order)), strict=True))
 
 
 def spread(count: int) -> list[str]:

@@ -34,17 +34,13 @@ EQUIVALENT: dict[str, str] = {
     "tasks/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
     "lists/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
     "tasks/statements.py load_ancestors: OWNER in return compile_statement(select(up.c.id, up.c.parent_id, up.c.deleted_at).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
-    'lists/store.py _many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
-    'tags/store.py _many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
+    'tasks/statements.py change_many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     'tags/store.py _get: OWNER in select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
     'account/store.py _count_tags: OWNER in return compile_statement(select(func.count(used.c.tag).label("tags")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     "tasks/statements.py load_with_subtasks: child.c.user_id == OWNER, dropped, no guard, no row security": _LIMITED_OUTSIDE,
     'tasks/statements.py load_with_subtasks: *_MINE in tree = select(_task.id).where(*_MINE).cte("tree", recursive=True), dropped, no guard, no row security': _LIMITED_OUTSIDE,
     "lists/store.py _all: _list.user_id == OWNER, dropped, no guard, no row security": _JOINED,
     "tags/store.py _all: _task.user_id == OWNER, dropped, no guard, no row security": _JOINED,
-    "database/answers.py _give_up: *_MINE in return compile_statement(delete(StoredAnswer).where(*_MINE)), dropped, no guard, no row security": (
-        "no POST of today answers 300 or more without an error, which takes the key back with all else"
-    ),
     "start checks not the policy's name": "a policy of another name is one of those that may not be there",
     "session: a closed connection is handed out": "the opening message fails on it then, and another one is made",
 }
@@ -398,8 +394,7 @@ def _answers() -> Iterator[Mutant]:
         ("a list that became mine while it was looked for is a stranger's", lists, why_list, 'raise ListForbidden if row["exists"] else ListNotFound', meanwhile),
         ("any list may be named", _WORK, "if list_id is not None and list_id not in self._lists:", "if False:", named),
         ("any task may be named as a parent", _WORK, "        if not is_there:\n", "        if False:\n", named),
-        ("any task may be named to come after", _WORK, "if after is not None and after not in places:", "if False:", named),
-        ("any list may be named to come after", lists, "if after is not None and after not in places:", "if False:", named),
+        ("any row may be named to come after", "src/taskward/ordering.py", "if after is not None and after not in order:", "if False:", named),
         ("a stranger's task is not there to be written", _WORK, of_work, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's to be written", _WORK, of_work, "raise TaskForbidden", walk),
         ("my trash is a stranger's", _WORK, "        if not entry.is_live:\n            raise TaskNotFound\n", "        if not entry.is_live:\n            raise TaskForbidden\n", ("tests/test_trash.py", "tests/test_tasks.py")),

@@ -71,10 +71,6 @@ class AnswerStore:
         await self._session.fetch(_expire(), kept=_KEPT)
         await self._session.fetch(_store(), key=key, status=status, headers=headers, body=body)
 
-    async def give_up(self, key: str) -> None:
-        """Free a key that was claimed."""
-        await self._session.fetch(_give_up(), key=key)
-
 
 @cache
 def _expire() -> Statement:
@@ -106,8 +102,3 @@ def _store() -> Statement:
         "body": bindparam("body", type_=Text()),
     }
     return compile_statement(update(StoredAnswer).where(*_MINE).values(**values))
-
-
-@cache
-def _give_up() -> Statement:
-    return compile_statement(delete(StoredAnswer).where(*_MINE))

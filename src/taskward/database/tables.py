@@ -21,11 +21,11 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    cast,
     func,
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -137,9 +137,11 @@ def table_of(model: type[SQLModel]) -> Table:
     return table
 
 
-def open_account() -> Insert:
-    """Make the owner's account, unless there is one."""
-    return insert(Account).values(user_id=OWNER, clock=0).on_conflict_do_nothing()
+def position_of(source: Any) -> ColumnElement[str]:
+    """A row's position, from a table's columns or a sub-query's: where nobody moved it, it stands where it was made,
+    which is what its id says.
+    """
+    return func.coalesce(source.position, cast(source.id, Text))
 
 
 def tick(*conditions: ColumnElement[bool], **changes: int) -> CTE:

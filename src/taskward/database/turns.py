@@ -17,7 +17,7 @@ from sqlmodel import select
 
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import Account, Tombstone, columns, open_account
+from taskward.database.tables import Account, Tombstone, columns
 
 
 class Turn:
@@ -45,7 +45,7 @@ class Turn:
         row = await session.fetch_one(_lock())
         is_first = row is None
         if is_first:
-            await session.fetch(_open_account())
+            await session.fetch(open_account())
             row = await session.fetch_one(_lock())
         assert row is not None, "there is an account now"  # noqa: S101
         turn = cls(session, row["clock"], row["now"], row["tasks"], row["lists"])
@@ -83,8 +83,9 @@ class Turn:
 
 
 @cache
-def _open_account() -> Statement:
-    return compile_statement(open_account())
+def open_account() -> Statement:
+    """Make the owner's account, unless there is one."""
+    return compile_statement(upsert(Account).values(user_id=OWNER, clock=0).on_conflict_do_nothing())
 
 
 @cache

@@ -26,7 +26,7 @@ from sqlmodel import select
 from taskward.database.documents import Member, Plain, json_object
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
-from taskward.database.tables import Account, columns, table_of
+from taskward.database.tables import Account, columns, position_of, table_of
 from taskward.database.turns import Turn
 from taskward.errors import (
     FieldError,
@@ -40,7 +40,8 @@ from taskward.errors import (
 from taskward.limits import Limits
 from taskward.lists.models import ListCreate, ListRead, WithTasks
 from taskward.lists.table import TaskList
-from taskward.ordering import between, spread
+from taskward.ordering import reorder
+from taskward.tasks.statements import change_many
 from taskward.tasks.table import Task
 
 _list = columns(TaskList)
@@ -96,13 +97,15 @@ class ListStore:
         Raises:
             LimitReached: The owner would have more than one may have.
         """
+        known = {row["id"] for row in await self._session.fetch(_ids())}
         made = 0
         for one in lists:
-            if await self._session.fetch_one(_get(), id=one["id"]):
+            if one["id"] in known:
                 continue
             if turn.lists >= self._limits.lists:
                 raise LimitReached("lists", self._limits.lists)
             await self._session.fetch(_add(), **one, new_version=turn.next_version())
+            known.add(one["id"])
             turn.lists += 1
             made += 1
         return made
@@ -153,17 +156,10 @@ class ListStore:
         """
         turn, _ = await self._begin(list_id, versions)
         others = [(row["id"], row["position"]) for row in await self._session.fetch(_positions(), id=list_id)]
-        places = {other: place for place, (other, _) in enumerate(others)}
-        if after is not None and after not in places:
-            raise Invalid([FieldError("body", "/after", "This must be another list of yours.")])
-        place = 0 if after is None else places[after] + 1
-        beyond = others[place][1] if place < len(others) else None
-        position = between(others[place - 1][1] if place else None, beyond)
-        moves = {list_id: position}
-        if position is None:
-            order = [other for other, _ in others]
-            order.insert(place, list_id)
-            moves = dict(zip(order, spread(len(order)), strict=True))
+        try:
+            moves = reorder(others, list_id, after)
+        except LookupError:
+            raise Invalid([FieldError("body", "/after", "This must be another list of yours.")]) from None
         moved = None
         for one, new_position in moves.items():
             values = {"id": one, "new_position": new_position, "new_version": turn.next_version()}
@@ -212,10 +208,6 @@ class ListStore:
         raise ListForbidden if row["exists"] and row["mine"] is None else ListNotFound
 
 
-def _position(source: Any) -> ColumnElement[str]:
-    return func.coalesce(source.position, cast(source.id, Text))
-
-
 def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     """What is read of a list, from the table's columns or a sub-query's."""
     return source.id, source.version, json_object(_members(source)).label("list")
@@ -223,7 +215,7 @@ def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
 
 def _members(source: Any) -> dict[str, Member]:
     members: dict[str, Member] = {name: source[name] for name in ListRead.model_fields}
-    members["position"] = Plain(_position(source))
+    members["position"] = Plain(position_of(source))
     return members
 
 
@@ -250,7 +242,7 @@ def _all() -> Statement:
     mine = select(*_list).where(_list.user_id == OWNER).subquery("mine")
     statement = select(cast(account.epoch, Text).label("epoch"), account.clock, *read_from(mine.c))
     joined = statement.select_from(table_of(Account).outerjoin(mine, mine.c.user_id == account.user_id))
-    return compile_statement(joined.where(account.user_id == OWNER).order_by(_position(mine.c), mine.c.id))
+    return compile_statement(joined.where(account.user_id == OWNER).order_by(position_of(mine.c), mine.c.id))
 
 
 @cache
@@ -260,9 +252,14 @@ def _get() -> Statement:
 
 @cache
 def _positions() -> Statement:
-    position = _position(_list).label("position")
+    position = position_of(_list).label("position")
     others = select(_list.id, position).where(_list.user_id == OWNER, _list.id != _ID)
     return compile_statement(others.order_by(position, _list.id))
+
+
+@cache
+def _ids() -> Statement:
+    return compile_statement(select(_list.id).where(_list.user_id == OWNER))
 
 
 @cache
@@ -302,7 +299,7 @@ def _trash_tasks() -> Statement:
     number = func.row_number().over(order_by=once.c.id).label("number")
     numbered = select(once.c.id, once.c.top, number).cte("numbered")
     values = {"deleted_at": func.now(), "deleted_with": numbered.c.top}
-    return _many(numbered, values)
+    return change_many(numbered, values)
 
 
 @cache
@@ -310,15 +307,7 @@ def _release_tasks() -> Statement:
     """Take the list's tasks out of it, those in the trash as well."""
     number = func.row_number().over(order_by=_task.id).label("number")
     numbered = select(_task.id, number).where(_task.user_id == OWNER, _task.list_id == _ID).cte("numbered")
-    return _many(numbered, {"list_id": null(), "position": null()})
-
-
-def _many(numbered: Any, values: dict[str, Any]) -> Statement:
-    """Change many tasks, each of which takes a version after `last_version`; yields their `count`."""
-    version = bindparam("last_version", type_=BigInteger()) + numbered.c.number
-    change = update(Task).where(_task.user_id == OWNER, _task.id == numbered.c.id).values(**values, version=version)
-    changed = change.returning(_task.id).cte("changed")
-    return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None)))
+    return change_many(numbered, {"list_id": null(), "position": null()})
 
 
 @cache

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, any_, bindparam, case, cast, func, update
+from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, case, cast, func
 from sqlmodel import select
 
 from taskward.database.documents import json_object
@@ -15,6 +15,7 @@ from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, table_of
 from taskward.database.turns import Turn
 from taskward.errors import TagNotFound
+from taskward.tasks.statements import change_many
 from taskward.tasks.table import Task
 
 _task = columns(Task)
@@ -116,10 +117,7 @@ def _without(tag: Any) -> ColumnElement[Any]:
 
 
 def _many(tags: ColumnElement[Any]) -> Statement:
-    """Change every task that has the tag, each of which takes a version after `last_version`; yields their `count`."""
+    """Change every task that has the tag."""
     number = func.row_number().over(order_by=_task.id).label("number")
     numbered = select(_task.id, number).where(*_TAGGED).cte("numbered")
-    version = bindparam("last_version", type_=BigInteger()) + numbered.c.number
-    change = update(Task).where(_task.user_id == OWNER, _task.id == numbered.c.id).values(tags=tags, version=version)
-    changed = change.returning(_task.id).cte("changed")
-    return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None)))
+    return change_many(numbered, {"tags": tags})

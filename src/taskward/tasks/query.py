@@ -26,7 +26,7 @@ from sqlmodel import select
 
 from taskward.database.documents import Member, Plain, Usual, json_object
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
-from taskward.database.tables import Account, columns, table_of
+from taskward.database.tables import Account, columns, position_of, table_of
 from taskward.errors import FieldError, Invalid
 from taskward.tasks.conditions import Conditions, understand, where
 from taskward.tasks.cursors import read_cursor, write_cursor
@@ -40,13 +40,6 @@ _MEMBERS = tuple(TaskRead.model_fields)
 # A due that is a day counts as the end of that day.
 _UP_TO_ITS_END = timedelta(days=1, microseconds=-1)
 _INSTANT = DateTime(timezone=True)
-
-
-def position_of(source: Any) -> ColumnElement[str]:
-    """A row's position, from the table's columns or a sub-query's: where nobody moved it, it stands where it was made,
-    which is what its id says.
-    """
-    return func.coalesce(source.position, cast(source.id, Text))
 
 
 def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:

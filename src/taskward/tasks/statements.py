@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -24,9 +25,9 @@ from sqlalchemy import (
 from sqlmodel import select
 
 from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import StoredAnswer, columns, table_of
+from taskward.database.tables import StoredAnswer, columns, position_of, table_of
 from taskward.lists.table import TaskList
-from taskward.tasks.query import export_from, position_of, read_from
+from taskward.tasks.query import export_from, read_from
 from taskward.tasks.table import Task
 
 _task = columns(Task)
@@ -127,6 +128,19 @@ def forget_next() -> Statement:
     """
     mine = (_task.user_id == OWNER, _task.next_id == any_(_IDS))
     return compile_statement(update(Task).where(*mine).values(next_id=null(), updated_at=_task.updated_at))
+
+
+def change_many(numbered: Any, values: Mapping[str, Any]) -> Statement:
+    """Change any number of tasks in one statement, which yields their `count`.
+
+    Args:
+        numbered: A CTE of their `id` and a `number` from 1 on: each takes the version that comes so many after
+            `last_version`.
+    """
+    version = bindparam("last_version", type_=BigInteger()) + numbered.c.number
+    change = update(Task).where(_task.user_id == OWNER, _task.id == numbered.c.id).values(**values, version=version)
+    changed = change.returning(_task.id).cte("changed")
+    return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None)))
 
 
 @cache

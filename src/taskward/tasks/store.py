@@ -18,7 +18,8 @@ from sqlmodel import select
 
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import Account, columns, open_account, tick
+from taskward.database.tables import Account, columns, tick
+from taskward.database.turns import open_account
 from taskward.errors import FieldError, Invalid, LimitReached, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.limits import Limits
 from taskward.tasks.batch import Batch, Outcome, carry_out
@@ -95,7 +96,7 @@ class TaskStore:
             row = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
             if row is None:
                 # The owner's first write, or one too many.
-                await self._session.fetch(_open_account())
+                await self._session.fetch(open_account())
                 row = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
         except asyncpg.UniqueViolationError:
             raise TaskIdTaken from None
@@ -237,11 +238,6 @@ def _given(reference: UUID | None) -> tuple[UUID, ...]:
 
 def _folded(text: str | None) -> str | None:
     return None if text is None else searchable(text)
-
-
-@cache
-def _open_account() -> Statement:
-    return compile_statement(open_account())
 
 
 _ALWAYS = ("id", "title", "description", "completed")

@@ -32,7 +32,7 @@ from taskward.errors import (
     TaskNotFound,
 )
 from taskward.limits import Limits
-from taskward.ordering import between, spread
+from taskward.ordering import reorder
 from taskward.tasks import statements
 from taskward.tasks.members import dump_metadata
 from taskward.tasks.models import TaskCreate
@@ -118,7 +118,7 @@ class UnitOfWork:
                 rows = await self._session.fetch(statements.strangers(), ids=missing)
                 self._strangers = frozenset(row["id"] for row in rows)
         above = {entry.values["parent_id"] for entry in self._entries.values()} | set(parents)
-        if wanted := [task_id for task_id in above if task_id is not None]:
+        if wanted := [task_id for task_id in above if task_id is not None and task_id not in self._entries]:
             rows = await self._session.fetch(statements.load_ancestors(), ids=wanted)
             self._parents |= {row["id"]: row["parent_id"] for row in rows}
             self._trashed_parents = frozenset(row["id"] for row in rows if row["deleted_at"] is not None)
@@ -269,20 +269,14 @@ class UnitOfWork:
         parent_id, list_id = entry.values["parent_id"], entry.values["list_id"]
         statement = statements.load_siblings(list_id is not None, parent_id is not None)
         rows = await self._session.fetch(statement, ids=[task_id], parent_id=parent_id, list_id=list_id)
-        siblings = [(row["id"], row["position"]) for row in rows]
-        places = {sibling: place for place, (sibling, _) in enumerate(siblings)}
-        if after is not None and after not in places:
-            raise Invalid([FieldError("body", "/after", "This must be a task of that list or parent.")])
-        place = 0 if after is None else places[after] + 1
-        before = siblings[place - 1][1] if place else None
-        beyond = siblings[place][1] if place < len(siblings) else None
-        position = between(before, beyond)
-        if position is None:
-            order = [sibling for sibling, _ in siblings]
-            order.insert(place, task_id)
-            await self._space(order)
-        else:
-            self._set(entry, {"position": position})
+        try:
+            positions = reorder([(row["id"], row["position"]) for row in rows], task_id, after)
+        except LookupError:
+            sentence = "This must be a task of that list or parent."
+            raise Invalid([FieldError("body", "/after", sentence)]) from None
+        await self._load_trees(positions)
+        for sibling, position in positions.items():
+            self._set(self._entries[sibling], {"position": position})
 
     async def flush(self, wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
         """Write all changes.
@@ -459,12 +453,6 @@ class UnitOfWork:
         if len(used) > max(self._limits.tags, len(self._tags)):
             raise LimitReached("tags", self._limits.tags, "/tags")
         self._tags = used
-
-    async def _space(self, order: list[UUID]) -> None:
-        """Give siblings new positions, evenly spaced."""
-        await self._load_trees(order)
-        for task_id, position in zip(order, spread(len(order)), strict=True):
-            self._set(self._entries[task_id], {"position": position})
 
 
 def merge(target: Any, patch: Any) -> Any:

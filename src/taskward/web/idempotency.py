@@ -58,9 +58,8 @@ class Once:
             headers = {**orjson.loads(stored["headers"]), "Idempotency-Replayed": "true"}
             return Response(stored["body"], stored["status"], headers)
         response = await endpoint()
-        if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
-            await self._answers.give_up(key)
-            return response
+        # A refusal is raised, and takes the claim back with all else.
+        assert response.status_code < HTTPStatus.MULTIPLE_CHOICES, "this is an answer to keep"  # noqa: S101
         headers = {name: value for name, value in response.headers.items() if name not in _NOT_KEPT}
         await self._answers.store(
             key, response.status_code, orjson.dumps(headers).decode(), bytes(response.body).decode()

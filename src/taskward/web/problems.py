@@ -83,9 +83,14 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 def _allowed(request: Request) -> str:
     """Every method that some route answers at this path; the framework knows only those of the first route."""
     path = get_route_path(request.scope)
-    # What has a path of its own is no value of a parameter.
-    methods = {m for route in request.app.routes if getattr(route, "path", "") == path for m in route.methods or ()}
-    for route in [] if methods else request.app.routes:
+    methods: set[str] = set()
+    has_its_own = False
+    for route in request.app.routes:
+        is_fixed = getattr(route, "path", None) == path
+        if has_its_own and not is_fixed:
+            # What has a path of its own is no value of a parameter that comes after it.
+            continue
+        has_its_own |= is_fixed
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if route.matches({**request.scope, "method": method})[0] is Match.FULL:
                 methods.add(method)
