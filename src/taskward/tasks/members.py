@@ -19,7 +19,7 @@ from pydantic.json_schema import WithJsonSchema
 
 from taskward.errors import TaskNotFound
 from taskward.members import UUID_SCHEMA, line_schema, parse_uuid, without_controls
-from taskward.tasks.recurrence import parse_rule
+from taskward.tasks.rules import parse_rule
 
 LONGEST_TAG = 50
 MOST_TAGS = 20

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from taskward.errors import FieldError, Invalid
 from taskward.tasks.members import LAST_YEAR
-from taskward.tasks.recurrence import NeverFires, Occurrence, next_occurrence, parse_rule
+from taskward.tasks.recurrence import NeverFires, Occurrence, next_occurrence
+from taskward.tasks.rules import parse_rule
 
 PLAN = ("due_date", "due_at", "time_zone", "recurrence", "recurs_from")
 """The members that the rules are about."""
