@@ -325,3 +325,31 @@ async def test_what_an_import_is_asked_for_is_checked(alice: User):
     for params, name in [({"format": "csv"}, "/format"), ({"tz": "Mars/Base"}, "/tz"), ({"user_id": "x"}, "/user_id")]:
         response = await alice.http.post(f"{ME}/import", params=params, content=b"", headers=LINES)
         assert [error["pointer"] for error in response.json()["errors"]] == [name]
+
+
+UNKEPT = {
+    "a day at the end of the calendar": ("todoist", b"TYPE,CONTENT,DATE\ntask,x,9999-12-31\n"),
+    "a tag that no URL can name": ("todoist", b"TYPE,CONTENT\ntask,x @.. @home\n"),
+    "a zone of the system's own": ("todoist", b"TYPE,CONTENT,DATE,TIMEZONE\ntask,x,2026-12-24 10:00,localtime\n"),
+    "a moment before the calendar's second year": (
+        "vikunja",
+        b'[{"title":"P","tasks":[{"title":"x","due_date":"0001-12-24T10:00:00Z","repeat_after":86400}]}]',
+    ),
+    "a moment at the end of the calendar": (
+        "vikunja",
+        b'[{"title":"P","tasks":[{"title":"x","due_date":"9999-12-31T10:00:00Z","labels":[{"title":"."}]}]}]',
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNKEPT)
+async def test_what_a_task_cannot_have_is_lost_and_the_task_is_kept(alice: User, kind: str):
+    format_, file = UNKEPT[kind]
+    headers = {"Content-Type": "text/csv" if format_ == "todoist" else "application/json"}
+    response = await alice.http.post(f"{ME}/import", params={"format": format_}, content=file, headers=headers)
+    assert response.status_code == 200, response.text
+    assert response.json()["losses"]
+    (task,) = (await alice.http.get(TASKS)).json()
+    assert task["title"] == "x"
+    assert task["recurrence"] is None
+    assert task["tags"] == (["home"] if "tag" in kind else [])

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from taskward.account.models import LINE, ListLine, TaskLine, task_values
-from taskward.account.records import Loss, Reading, UnreadableExport
+from taskward.account.records import LONGEST_ITEM, Loss, LossKind, Reading, UnreadableExport, shortened
 from taskward.account.store import AccountStore
 from taskward.account.todoist import read_todoist
 from taskward.account.vikunja import read_vikunja
@@ -22,10 +22,12 @@ from taskward.lists.models import ListCreate
 from taskward.lists.store import ListStore
 from taskward.tasks.members import dump_metadata
 from taskward.tasks.models import TaskCreate
+from taskward.tasks.plan import PLAN
 from taskward.tasks.work import UnitOfWork
 
 Format = Literal["taskward", "todoist", "vikunja"]
 
+_LOST: dict[Any, LossKind] = {"tags": "tag", "time_zone": "time_zone", "recurrence": "recurrence"}
 MOST_ERRORS = 100
 """How many lines of an export are named that cannot be read."""
 
@@ -166,6 +168,26 @@ def _tasks_of(reading: Reading, lists: dict[Any, UUID]) -> Iterator[TaskCreate]:
     ids: dict[Any, UUID] = {}
     for record in reading.tasks:
         members = {name: value for name, value in record.items() if name not in {"key", "list", "parent"}}
-        task = TaskCreate(**members, list_id=lists.get(record.get("list")), parent_id=ids.get(record.get("parent")))
+        members |= {"list_id": lists.get(record.get("list")), "parent_id": ids.get(record.get("parent"))}
+        task = _task(reading, members)
         ids[record["key"]] = task.id
         yield task
+
+
+def _task(reading: Reading, members: dict[str, Any]) -> TaskCreate:
+    """A task with all that it may have. What it may not, such as a due in the year 9999, is lost."""
+    try:
+        return TaskCreate(**members)
+    except ValidationError as error:
+        wrong = {(*found["loc"],) for found in error.errors(include_url=False, include_input=False)}
+    kept = {name: value for name, value in members.items() if (name,) not in wrong}
+    for place in wrong:
+        detail = f"Its {place[0]} is not one that tasks may have."
+        reading.losses.append(
+            Loss(None, shortened(members["title"], LONGEST_ITEM), _LOST.get(place[0], "date"), detail)
+        )
+    if "tags" in kept:
+        kept["tags"] = [tag for index, tag in enumerate(kept["tags"]) if ("tags", index) not in wrong]
+    if not kept.keys() & {"due_date", "due_at"}:
+        kept = {name: value for name, value in kept.items() if name not in PLAN}
+    return TaskCreate(**kept)

@@ -16,7 +16,7 @@ MOST_TAGS = 20
 DEEPEST = 8
 LARGEST_INTERVAL = 999
 
-_LONGEST_ITEM = 80
+LONGEST_ITEM = 80
 # JSON can spell half of a surrogate pair, which UTF-8 cannot.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -113,7 +113,7 @@ class Subject:
             self.lose("title", "Line breaks and other characters that a title cannot have were replaced.")
 
     def lose(self, what: LossKind, detail: str) -> None:
-        self.reading.losses.append(Loss(self.line, shortened(self.title, _LONGEST_ITEM), what, detail))
+        self.reading.losses.append(Loss(self.line, shortened(self.title, LONGEST_ITEM), what, detail))
 
 
 class Tree:
@@ -193,7 +193,7 @@ def shortened(text: str, most: int) -> str:
 
 def quoted(text: str) -> str:
     """A value of the file as a sentence can have it."""
-    return f"“{shortened(one_line(text), _LONGEST_ITEM)}”"
+    return f"“{shortened(one_line(text), LONGEST_ITEM)}”"
 
 
 def description_of(subject: Subject, text: str) -> str:
