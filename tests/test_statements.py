@@ -29,7 +29,7 @@ from taskward.database.statements import OWNER, Statement, UnscopedStatementErro
 from taskward.database.tables import Account, Tombstone, columns, table_of, tick
 from taskward.tasks import query, store
 from taskward.tasks.conditions import Conditions
-from taskward.tasks.work import DEEPEST
+from taskward.tasks.tree import DEEPEST
 from taskward.tasks.table import Task
 
 task, account, tombstone = columns(Task), columns(Account), columns(Tombstone)

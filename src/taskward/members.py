@@ -13,7 +13,7 @@ from pydantic.json_schema import WithJsonSchema
 _DAY = 86_400
 _CANONICAL_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_LONGEST_LINE = 255
+LONGEST_LINE = 255
 
 
 UNION_TAG = "\0"
@@ -69,9 +69,9 @@ _UUID7_SCHEMA = {
 
 Line = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=_LONGEST_LINE),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_LINE),
     AfterValidator(without_controls),
-    WithJsonSchema(line_schema(_LONGEST_LINE)),
+    WithJsonSchema(line_schema(LONGEST_LINE)),
 ]
 """A title or a name."""
 NewId = Annotated[

@@ -8,7 +8,7 @@ from uuid import UUID
 from taskward.database.session import Session, Transaction
 from taskward.lists.store import export_lists
 from taskward.tasks import statements
-from taskward.tasks.work import DEEPEST
+from taskward.tasks.tree import DEEPEST
 
 _PAGE = 200
 _BEFORE_ALL = UUID(int=0)

@@ -20,7 +20,7 @@ from taskward.errors import Cycle, FieldError, Invalid, Problem
 from taskward.limits import Limits
 from taskward.lists.models import ListCreate
 from taskward.lists.store import ListStore
-from taskward.tasks.members import dump_metadata
+from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN
 from taskward.tasks.work import UnitOfWork

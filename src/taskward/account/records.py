@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-LONGEST_TITLE = 255
-LONGEST_DESCRIPTION = 10_000
-LONGEST_TAG = 50
-MOST_TAGS = 20
-DEEPEST = 8
-LARGEST_INTERVAL = 999
+from taskward.members import LONGEST_LINE
+from taskward.tasks.members import LONGEST_DESCRIPTION, LONGEST_TAG, MOST_TAGS
+from taskward.tasks.tree import DEEPEST
 
 LONGEST_ITEM = 80
 # JSON can spell half of a surrogate pair, which UTF-8 cannot.
@@ -105,8 +102,8 @@ class Subject:
         whole = one_line(text)
         self.reading = reading
         self.line = line
-        self.title = whole[:LONGEST_TITLE].rstrip() or "Untitled"
-        self.overflow = whole if len(whole) > LONGEST_TITLE else ""
+        self.title = whole[:LONGEST_LINE].rstrip() or "Untitled"
+        self.overflow = whole if len(whole) > LONGEST_LINE else ""
         if not whole:
             self.lose("title", "It has no title and is called Untitled.")
         elif whole != text.strip():
@@ -205,7 +202,7 @@ def description_of(subject: Subject, text: str) -> str:
         clean = ""
     if subject.overflow:
         clean = f"{subject.overflow}\n\n{clean}" if clean else subject.overflow
-        subject.lose("title", f"It was cut at {LONGEST_TITLE} characters; the description begins with the whole title.")
+        subject.lose("title", f"It was cut at {LONGEST_LINE} characters; the description begins with the whole title.")
     if len(clean) > LONGEST_DESCRIPTION:
         subject.lose("description", f"It was cut at {LONGEST_DESCRIPTION} characters.")
     return clean[:LONGEST_DESCRIPTION]

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskward.account.records import (
-    LONGEST_DESCRIPTION,
-    LONGEST_TITLE,
     LossKind,
     Reading,
     Subject,
@@ -25,7 +23,8 @@ from taskward.account.records import (
     tags_of,
 )
 from taskward.account.todoist_dates import REPEATS, read_due
-from taskward.tasks.members import zones
+from taskward.members import LONGEST_LINE
+from taskward.tasks.members import LONGEST_DESCRIPTION, zones
 
 _LIST = "project"
 _COLUMNS = {
@@ -80,7 +79,7 @@ class _Project:
         self._open: list[tuple[int, str]] = []
         self._noted: dict[str, Any] | None = None
         if self.subject.overflow:
-            self.subject.lose("title", f"The list's name was cut at {LONGEST_TITLE} characters.")
+            self.subject.lose("title", f"The list's name was cut at {LONGEST_LINE} characters.")
         self.reading.lists.append({"key": _LIST, "name": self.subject.title, "color": None})
 
     def read(self, row: _Row) -> None:

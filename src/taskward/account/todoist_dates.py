@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from taskward.account.records import LARGEST_INTERVAL, instant
+from taskward.account.records import instant
+from taskward.tasks.rules import LARGEST_INTERVAL
 
 _LONGEST_DATE = 100
 

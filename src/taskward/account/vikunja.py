@@ -10,8 +10,6 @@ from typing import Any, TypeGuard, TypeVar
 
 from taskward.account.html_text import plain_text
 from taskward.account.records import (
-    LARGEST_INTERVAL,
-    LONGEST_TITLE,
     Loss,
     LossKind,
     Reading,
@@ -26,6 +24,8 @@ from taskward.account.records import (
     quoted,
     tags_of,
 )
+from taskward.members import LONGEST_LINE
+from taskward.tasks.rules import LARGEST_INTERVAL
 
 _T = TypeVar("_T")
 _DAY = 86_400
@@ -187,9 +187,9 @@ class _Export:
                 subject.lose("relation", "It is below itself; it became a list on the top level.")
             elif parent is not None:
                 name = f"{names[parent]} / {name}"
-            names[key] = name[:LONGEST_TITLE].rstrip()
-            if len(name) > LONGEST_TITLE:
-                subject.lose("title", f"The list's name was cut at {LONGEST_TITLE} characters.")
+            names[key] = name[:LONGEST_LINE].rstrip()
+            if len(name) > LONGEST_LINE:
+                subject.lose("title", f"The list's name was cut at {LONGEST_LINE} characters.")
             self.reading.lists.append({"key": key, "name": names[key], "color": _color(self._projects[key])})
             self._report_rest(subject, self._projects[key].raw, _READ_OF_PROJECT, _OF_PROJECTS)
 

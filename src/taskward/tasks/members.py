@@ -5,9 +5,7 @@ Rules about several members together are in `plan`.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -19,14 +17,12 @@ from pydantic.json_schema import WithJsonSchema
 
 from taskward.errors import TaskNotFound
 from taskward.members import UUID_SCHEMA, line_schema, parse_uuid, without_controls
+from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.rules import parse_rule
 
 LONGEST_TAG = 50
 MOST_TAGS = 20
-LARGEST_METADATA = 8 * 1024
-"""Bytes that the metadata of a task may have as JSON in UTF-8, without spaces."""
-_DEEPEST_METADATA = 50
-_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+LONGEST_DESCRIPTION = 10_000
 # So that no zone leads out of the calendar, whose first and last day stand for infinity to the database's driver.
 FIRST_YEAR, LAST_YEAR = 2, 9998
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -42,12 +38,9 @@ Priority = Literal["none", "low", "medium", "high", "urgent"]
 RecursFrom = Literal["due", "completion"]
 
 
-_WITHOUT_NUL = "This must not have the character NUL."
-
-
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError(_WITHOUT_NUL)
+        raise ValueError("This must not have the character NUL.")
     return text
 
 
@@ -117,45 +110,6 @@ def _distinct(tags: list[str]) -> list[str]:
     return tags
 
 
-def dump_metadata(value: dict[str, Any]) -> str:
-    """Metadata as they are stored and sent.
-
-    Raises:
-        ValueError: They are too large, too deep, or have a number or a character that cannot be kept.
-    """
-    for part, depth in _parts(value):
-        if depth > _DEEPEST_METADATA:
-            raise ValueError(f"This must not be nested more than {_DEEPEST_METADATA} levels deep.")
-        if isinstance(part, str) and "\0" in part:
-            # PostgreSQL's JSON can hold it, and no function of it can read it.
-            raise ValueError("This must not have the character NUL.")
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise ValueError("This must be text that UTF-8 can carry, without lone surrogates.") from None
-    except ValueError:
-        raise ValueError("This must not have numbers that are too large for JSON's readers.") from None
-    if size > LARGEST_METADATA:
-        raise ValueError(f"This must have at most {LARGEST_METADATA} bytes as JSON.")
-    # PostgreSQL keeps JSON with this escape, but does not read it again.
-    if _ESCAPED_NUL.search(text):
-        raise ValueError(_WITHOUT_NUL)
-    return text
-
-
-def _parts(root: Any) -> Iterator[tuple[Any, int]]:
-    """Everything in a JSON value, names of members too, with its depth."""
-    pending = [(root, 1)]
-    while pending:
-        value, depth = pending.pop()
-        yield value, depth
-        if isinstance(value, dict):
-            pending += [(part, depth + 1) for member in value.items() for part in member]
-        elif isinstance(value, list):
-            pending += [(part, depth + 1) for part in value]
-
-
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     dump_metadata(value)
     return value
@@ -163,9 +117,9 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
 
 Description = Annotated[
     str,
-    StringConstraints(max_length=10_000),
+    StringConstraints(max_length=LONGEST_DESCRIPTION),
     AfterValidator(_without_nul),
-    WithJsonSchema({"type": "string", "maxLength": 10_000, "pattern": r"^[^\u0000]*$"}),
+    WithJsonSchema({"type": "string", "maxLength": LONGEST_DESCRIPTION, "pattern": r"^[^\u0000]*$"}),
 ]
 DueDate = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 DueAt = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]

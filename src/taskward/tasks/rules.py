@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 _LONGEST = 500
+LARGEST_INTERVAL = 1000
 
 
 _FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
@@ -199,7 +200,7 @@ def _until(value: str) -> date | datetime:
 
 _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "FREQ": ("freq", _freq),
-    "INTERVAL": ("interval", partial(_number, name="INTERVAL", high=1000)),
+    "INTERVAL": ("interval", partial(_number, name="INTERVAL", high=LARGEST_INTERVAL)),
     "COUNT": ("count", partial(_number, name="COUNT", high=1_000_000)),
     "UNTIL": ("until", _until),
     "BYMONTH": ("by_month", _months_of),

@@ -23,7 +23,7 @@ from taskward.database.turns import open_account
 from taskward.errors import FieldError, Invalid, LimitReached, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.limits import Limits
 from taskward.tasks.batch import Batch, Outcome, carry_out
-from taskward.tasks.members import dump_metadata
+from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN, check_plan
 from taskward.tasks.query import Listing, read_from

@@ -8,7 +8,6 @@ limit is said here and nowhere else; `store` has shorter ways for changes that t
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +21,6 @@ from uuid_utils.compat import uuid7
 from taskward.database.session import Session
 from taskward.database.turns import Turn
 from taskward.errors import (
-    Cycle,
     FieldError,
     Invalid,
     LimitReached,
@@ -34,14 +32,13 @@ from taskward.errors import (
 from taskward.limits import Limits
 from taskward.ordering import reorder
 from taskward.tasks import statements
-from taskward.tasks.members import dump_metadata
+from taskward.tasks.metadata import dump_metadata, merge
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN, check_plan, following
 from taskward.tasks.recurrence import Occurrence
 from taskward.tasks.search import searchable
+from taskward.tasks.tree import Tree
 
-DEEPEST = 8
-"""How many levels a tree of tasks may have."""
 _COPIED = ("title", "description", "priority", *PLAN, "list_id", "parent_id", "tags", "metadata")
 
 Versions = list[int] | None
@@ -81,9 +78,8 @@ class UnitOfWork:
         self.turn = turn
         self._limits = limits
         self._entries: dict[UUID, _Entry] = {}
-        self._children: defaultdict[UUID | None, set[UUID]] = defaultdict(set)
+        self._tree = Tree()
         self._strangers: frozenset[UUID] = frozenset()
-        self._parents: dict[UUID, UUID | None] = {}
         self._trashed_parents: frozenset[UUID] = frozenset()
         self._lists: frozenset[UUID] = frozenset()
         self._tags: set[str] | None = None
@@ -120,7 +116,8 @@ class UnitOfWork:
         above = {entry.values["parent_id"] for entry in self._entries.values()} | set(parents)
         if wanted := [task_id for task_id in above if task_id is not None and task_id not in self._entries]:
             rows = await self._session.fetch(statements.load_ancestors(), ids=wanted)
-            self._parents |= {row["id"]: row["parent_id"] for row in rows}
+            for row in rows:
+                self._tree.put(row["id"], row["parent_id"])
             self._trashed_parents = frozenset(row["id"] for row in rows if row["deleted_at"] is not None)
         if lists:
             rows = await self._session.fetch(statements.existing_lists(), ids=list(lists))
@@ -138,11 +135,8 @@ class UnitOfWork:
                 self._put(_Entry(dict(row), row["version"]))
 
     def _put(self, entry: _Entry) -> None:
-        task_id, parent_id = entry.values["id"], entry.values["parent_id"]
-        self._entries[task_id] = entry
-        self._parents[task_id] = parent_id
-        if parent_id is not None:
-            self._children[parent_id].add(task_id)
+        self._entries[entry.values["id"]] = entry
+        self._tree.put(entry.values["id"], entry.values["parent_id"])
 
     def create(self, task: TaskCreate) -> None:
         """Make a task.
@@ -214,7 +208,7 @@ class UnitOfWork:
         if "list_id" in values and values["list_id"] != entry.values["list_id"]:
             self._check_list(values["list_id"])
         if values.get("parent_id") is not None and values["parent_id"] != entry.values["parent_id"]:
-            self._check_parent(values["parent_id"], height=self._height(task_id), of=task_id)
+            self._check_parent(values["parent_id"], height=self._tree.height(task_id), of=task_id)
         if completed and self._next({**entry.values, **values}) is not None:
             self._check_room(1)
         if "tags" in values:
@@ -233,7 +227,7 @@ class UnitOfWork:
     def trash(self, task_id: UUID, versions: Versions) -> None:
         """Move a live task to the trash, with the live ones below it. Raises as `update`."""
         self._live(task_id, versions)
-        for entry in [self._entries[task_id], *self._below(task_id)]:
+        for entry in self._with_parts(task_id):
             if entry.is_live:
                 self._set(entry, {"deleted_at": self.turn.now, "deleted_with": task_id})
 
@@ -246,7 +240,7 @@ class UnitOfWork:
             return
         root = entry.values["deleted_with"]
         parent_id = entry.values["parent_id"]
-        for one in [entry, *self._below(task_id)]:
+        for one in self._with_parts(task_id):
             if one.values["deleted_with"] == root:
                 self._set(one, {"deleted_at": None, "deleted_with": None})
         if parent_id is not None and not self._is_live_parent(parent_id):
@@ -255,7 +249,7 @@ class UnitOfWork:
     def erase(self, task_id: UUID, versions: Versions) -> None:
         """Remove a task for good, live or in the trash, with all below it. Raises as `update`."""
         self._mine(task_id, versions)
-        for entry in [*self._below(task_id), self._entries[task_id]]:
+        for entry in reversed(self._with_parts(task_id)):
             self._erase(entry)
 
     async def move(self, task_id: UUID, changes: Values, after: UUID | None, versions: Versions) -> None:
@@ -335,18 +329,15 @@ class UnitOfWork:
             if name in values:
                 text = values[name]
                 values = {**values, f"folded_{name}": None if text is None else searchable(text)}
-        if "parent_id" in values:
-            task_id = entry.values["id"]
-            self._children[entry.values["parent_id"]].discard(task_id)
-            self._children[values["parent_id"]].add(task_id)
-            self._parents[task_id] = values["parent_id"]
         entry.values.update(values)
         entry.is_changed = True
+        if "parent_id" in values:
+            self._tree.put(entry.values["id"], values["parent_id"])
 
     def _erase(self, entry: _Entry) -> None:
         if not entry.is_erased:
             entry.is_erased = True
-            self._children[entry.values["parent_id"]].discard(entry.values["id"])
+            self._tree.remove(entry.values["id"])
             self.turn.tasks -= 1
 
     def _complete(self, entry: _Entry, *, completed: bool) -> UUID | None:
@@ -389,7 +380,7 @@ class UnitOfWork:
         """Whether nobody has changed a task since it was made, nor put anything below it."""
         values = entry.values
         is_new = values["updated_at"] == values["created_at"] and not entry.is_changed
-        return bool(is_new and not self._children[values["id"]])
+        return bool(is_new and not self._tree.has_parts(values["id"]))
 
     def _merged(self, entry: _Entry, patch: Values, *, replaces: bool) -> str:
         whole = patch if replaces else merge(json.loads(entry.values["metadata"]), patch)
@@ -409,35 +400,20 @@ class UnitOfWork:
             of: The task at its top, if it is there already.
             live: Whether it takes a live task.
         """
-        is_there = self._is_live_parent(parent_id) if live else parent_id in self._parents
+        is_there = self._is_live_parent(parent_id) if live else parent_id in self._tree
         if not is_there:
             raise Invalid([FieldError("body", "/parent_id", "You have no such task.")])
-        depth = 0
-        above: UUID | None = parent_id
-        while above is not None:
-            if above == of:
-                raise Cycle
-            depth += 1
-            above = self._parents.get(above)
-        if depth + height > DEEPEST:
-            sentence = f"Tasks may be nested at most {DEEPEST} levels deep."
-            raise Invalid([FieldError("body", "/parent_id", sentence)])
+        self._tree.check(parent_id, height=height, of=of)
 
     def _is_live_parent(self, task_id: UUID) -> bool:
         entry = self._entries.get(task_id)
         if entry is not None:
             return entry.is_live
-        return task_id in self._parents and task_id not in self._trashed_parents
+        return task_id in self._tree and task_id not in self._trashed_parents
 
-    def _height(self, task_id: UUID) -> int:
-        """How many levels the tree below a task has, with its own."""
-        return 1 + max((self._height(child) for child in self._children[task_id]), default=0)
-
-    def _below(self, task_id: UUID) -> Iterable[_Entry]:
-        """Every task below one, in any state."""
-        for child in self._children[task_id]:
-            yield self._entries[child]
-            yield from self._below(child)
+    def _with_parts(self, task_id: UUID) -> list[_Entry]:
+        """A task and every one below it, in any state."""
+        return [self._entries[one] for one in (task_id, *self._tree.below(task_id))]
 
     def _changes_place(self, entry: _Entry, values: Values) -> bool:
         return any(name in values and values[name] != entry.values[name] for name in ("list_id", "parent_id"))
@@ -453,19 +429,6 @@ class UnitOfWork:
         if len(used) > max(self._limits.tags, len(self._tags)):
             raise LimitReached("tags", self._limits.tags, "/tags")
         self._tags = used
-
-
-def merge(target: Any, patch: Any) -> Any:
-    """A JSON Merge Patch (RFC 7396), applied."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge(merged.get(name), value)
-    return merged
 
 
 def _as_json(entries: Iterable[_Entry]) -> str:
