@@ -60,10 +60,27 @@ _RECURS_FROM = "What the next occurrence is counted from."
 _LIST_ID = "The list that it is in; null for none."
 _PARENT_ID = "The task that it is part of; null for none."
 _TAGS = "Labels, in your order."
-_METADATA = "Your app's own data."
+_METADATA = "Your app's own data; PATCH merges it member by member, PUT replaces it."
 
 
-class TaskCreate(BaseModel):
+class _Members(BaseModel):
+    """What a task may have besides its title, when it is made and when it is changed."""
+
+    description: Description | None = Field(default=None, description="Anything more about it; null for nothing.")
+    completed: bool = Field(default=False, description="Whether it is done.")
+    priority: Priority = Field(default="none", description="How urgent it is.")
+    due_date: DueDate | None = Field(default=None, description=_DUE_DATE)
+    due_at: DueAt | None = Field(default=None, description=_DUE_AT)
+    time_zone: TimeZone | None = Field(default=None, description=_TIME_ZONE)
+    recurrence: Recurrence | None = Field(default=None, description=_RECURRENCE)
+    recurs_from: RecursFrom = Field(default="due", description=_RECURS_FROM)
+    list_id: Reference | None = Field(default=None, description=_LIST_ID)
+    parent_id: Reference | None = Field(default=None, description=_PARENT_ID)
+    tags: Tags = Field(default_factory=list, max_length=MOST_TAGS, description=_TAGS)
+    metadata: Metadata = Field(default_factory=dict, description=_METADATA)
+
+
+class TaskCreate(_Members):
     """A new task."""
 
     model_config = ConfigDict(
@@ -88,40 +105,14 @@ class TaskCreate(BaseModel):
         default_factory=uuid7, description="A UUIDv7 of your own, for creating offline; else one is made."
     )
     title: Line = Field(description="What is to be done.")
-    description: Description | None = Field(default=None, description="Anything more about it.")
-    completed: bool = Field(default=False, description="Whether it is done.")
-    priority: Priority = Field(default="none", description="How urgent it is.")
-    due_date: DueDate | None = Field(default=None, description=_DUE_DATE)
-    due_at: DueAt | None = Field(default=None, description=_DUE_AT)
-    time_zone: TimeZone | None = Field(default=None, description=_TIME_ZONE)
-    recurrence: Recurrence | None = Field(default=None, description=_RECURRENCE)
-    recurs_from: RecursFrom = Field(default="due", description=_RECURS_FROM)
-    list_id: Reference | None = Field(default=None, description=_LIST_ID)
-    parent_id: Reference | None = Field(default=None, description=_PARENT_ID)
-    tags: Tags = Field(default_factory=list, max_length=MOST_TAGS, description=_TAGS)
-    metadata: Metadata = Field(default_factory=dict, description=_METADATA)
 
 
-class TaskUpdate(BaseModel):
+class TaskUpdate(_Members):
     """A merge patch (RFC 7396): members that are left out stay as they are."""
 
     model_config = _MERGE_PATCH
 
     title: Line = Field(default="", description="What is to be done.", examples=["Buy oat milk"])
-    description: Description | None = Field(default=None, description="Anything more about it; null clears it.")
-    completed: bool = Field(default=False, description="Whether it is done.")
-    priority: Priority = Field(default="none", description="How urgent it is.")
-    due_date: DueDate | None = Field(default=None, description=_DUE_DATE)
-    due_at: DueAt | None = Field(default=None, description=_DUE_AT)
-    time_zone: TimeZone | None = Field(default=None, description=_TIME_ZONE)
-    recurrence: Recurrence | None = Field(default=None, description=_RECURRENCE)
-    recurs_from: RecursFrom = Field(default="due", description=_RECURS_FROM)
-    list_id: Reference | None = Field(default=None, description=_LIST_ID)
-    parent_id: Reference | None = Field(default=None, description=_PARENT_ID)
-    tags: Tags = Field(default_factory=list, max_length=MOST_TAGS, description=_TAGS)
-    metadata: Metadata = Field(
-        default_factory=dict, description="Your app's own data; PATCH merges it member by member, PUT replaces it."
-    )
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent."""
@@ -152,11 +143,7 @@ class Completion(BaseModel):
 class Move(BaseModel):
     """Where a task shall be: in which list, under which task, after which of the tasks there."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra=omit_defaults,
-    )
+    model_config = _MERGE_PATCH
 
     list_id: Reference | None = Field(default=None, description=f"{_LIST_ID} Left out: as it is.")
     parent_id: Reference | None = Field(default=None, description=f"{_PARENT_ID} Left out: as it is.")

@@ -38,13 +38,13 @@ _VERSIONS = bindparam("versions", type_=ARRAY(BigInteger()))
 _READ = read_from(_task)
 _MINE = (_task.user_id == OWNER, _task.id == _ID)
 _FOLDED = {"title": "folded_title", "description": "folded_description"}
+_ALWAYS = ("id", "title", "description", "completed")
 # Members of a new task that are left to the table's defaults where they have those.
 _DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys((*PLAN, "list_id")),
-    "priority": "none",
-    "recurs_from": "due",
-    "metadata": "{}",
-}
+    name: member.get_default(call_default_factory=True)
+    for name, member in TaskCreate.model_fields.items()
+    if name not in {*_ALWAYS, "parent_id", "tags"}
+} | {"metadata": "{}"}
 # What one statement can change without a look at anything else.
 _SIMPLE = frozenset({"title", "description", "completed", "priority"})
 
@@ -238,9 +238,6 @@ def _given(reference: UUID | None) -> tuple[UUID, ...]:
 
 def _folded(text: str | None) -> str | None:
     return None if text is None else searchable(text)
-
-
-_ALWAYS = ("id", "title", "description", "completed")
 
 
 @cache

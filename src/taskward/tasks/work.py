@@ -33,13 +33,14 @@ from taskward.limits import Limits
 from taskward.ordering import reorder
 from taskward.tasks import statements
 from taskward.tasks.metadata import dump_metadata, merge
-from taskward.tasks.models import TaskCreate
+from taskward.tasks.models import TaskCreate, TaskUpdate
 from taskward.tasks.plan import PLAN, check_plan, following
 from taskward.tasks.recurrence import Occurrence
 from taskward.tasks.search import searchable
 from taskward.tasks.tree import Tree
 
-_COPIED = ("title", "description", "priority", *PLAN, "list_id", "parent_id", "tags", "metadata")
+# What the next task of a series takes over.
+_COPIED = tuple(name for name in TaskUpdate.model_fields if name != "completed")
 
 Versions = list[int] | None
 Values = dict[str, Any]
