@@ -38,6 +38,7 @@ from tests.walk import (
     BODIES,
     LIST,
     LISTS,
+    ME,
     OF_A_LIST,
     OF_A_TAG,
     OF_A_TASK,
@@ -368,6 +369,30 @@ async def test_what_has_the_same_id_is_written_on_ones_own_side_alone(
     response = await bob.http.request(method, url, json=body_of(method, path))
     assert response.status_code in {200, 204}, response.text
     assert alice.id not in response.text
+    assert await rows_of(superuser, alice.id) == before
+
+
+async def test_a_series_keeps_its_next_when_another_erases_a_task_of_that_id(
+    alice: User, bob: User, superuser: Superuser
+):
+    await furnish(alice)
+    open_ones = (await alice.http.get(f"{TASKS}?completed=false")).json()
+    (next_id,) = [task["id"] for task in open_ones if task["recurrence"]]
+    before = await rows_of(superuser, alice.id)
+    await bob.create("His", id=next_id)
+    assert (await bob.http.delete(f"{TASKS}/{next_id}?permanent=true")).status_code == 204
+    assert await rows_of(superuser, alice.id) == before
+
+
+async def test_an_export_of_anothers_is_put_in_as_if_nobody_had_its_ids(alice: User, bob: User, superuser: Superuser):
+    hers = await furnish(alice)
+    before = await rows_of(superuser, alice.id)
+    exported = (await alice.http.get(f"{ME}/export")).content
+    headers = {"Content-Type": "application/x-ndjson"}
+    answer = await bob.http.post(f"{ME}/import", content=exported, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert {one["id"] for one in (await bob.http.get(LISTS)).json()} == set(hers.list_ids.values())
+    assert {task["user_id"] for task in (await bob.http.get(TASKS)).json()} == {bob.id}
     assert await rows_of(superuser, alice.id) == before
 
 

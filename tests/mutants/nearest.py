@@ -179,6 +179,8 @@ ISOLATION = (
     "tests/test_isolation_http.py::test_a_tag_that_both_have_is_changed_on_ones_own_tasks_alone",
     "tests/test_isolation_http.py::test_a_reference_to_a_strangers_row_is_422_in_the_same_bytes_as_one_to_nothing",
     "tests/test_isolation_http.py::test_what_has_the_same_id_is_written_on_ones_own_side_alone",
+    "tests/test_isolation_http.py::test_a_series_keeps_its_next_when_another_erases_a_task_of_that_id",
+    "tests/test_isolation_http.py::test_an_export_of_anothers_is_put_in_as_if_nobody_had_its_ids",
     "tests/test_account.py::test_an_account_counts_what_it_has",
     "tests/test_idempotency.py::test_a_key_is_its_users_own",
     "tests/test_idempotency.py::test_a_key_holds_for_a_day_and_goes_with_the_next_one",
