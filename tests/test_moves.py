@@ -188,15 +188,23 @@ async def test_random_moves_are_those_of_a_list(alice: User):
     assert [task["id"] for task in await siblings(alice)] == order
 
 
-async def test_a_position_that_a_restored_task_has_as_well_leaves_room(alice: User):
-    a, b, c, d = [(await alice.create(title))["id"] for title in "abcd"]
+async def test_what_is_in_the_trash_keeps_its_place(alice: User):
+    a, _, c, d = [(await alice.create(title))["id"] for title in "abcd"]
     await move(alice, c, a)
     await alice.trash(c)
     await move(alice, d, a)
     await alice.http.post(f"{TASKS}/{c}/restore")
-    first = next(t for t in (await alice.http.get(TASKS, params={"sort": "position"})).json() if t["id"] in {c, d})
-    await move(alice, b, first["id"])
-    assert (await titles(alice))[:3] in {"acb", "adb"}
+    assert await titles(alice) == "adcb"
+
+
+async def test_a_task_that_is_restored_without_its_parent_is_where_it_was_made(alice: User):
+    above, part, _ = [(await alice.create(title))["id"] for title in "abc"]
+    await alice.http.patch(f"{TASKS}/{part}", json={"parent_id": above})
+    await move(alice, part, None, parent_id=above)
+    await alice.trash(part)
+    await alice.trash(above)
+    assert (await alice.http.post(f"{TASKS}/{part}/restore")).json()["position"] == part
+    assert await titles(alice) == "bc"
 
 
 async def test_two_clients_that_move_at_once_both_succeed_and_agree(alice: User):

@@ -61,12 +61,13 @@ def load_ancestors() -> Statement:
 
 @cache
 def load_siblings(of_list: bool | None, of_parent: bool) -> Statement:  # noqa: FBT001
-    """The live tasks of one list or under one parent, but for `ids`, with their positions in order.
+    """The tasks of one list or under one parent, but for `ids`, with their positions in order. Those in the trash keep
+    their places.
 
     Args:
         of_list: Whether they are in a list, `list_id`, or in none; not asked for those under a parent.
     """
-    where = [_task.user_id == OWNER, _task.deleted_at.is_(None), ~(_task.id == any_(_IDS))]
+    where = [_task.user_id == OWNER, ~(_task.id == any_(_IDS))]
     if of_parent:
         where.append(_task.parent_id == bindparam("parent_id", type_=Uuid()))
     else:
@@ -74,7 +75,7 @@ def load_siblings(of_list: bool | None, of_parent: bool) -> Statement:  # noqa: 
         is_there = _task.list_id == bindparam("list_id", type_=Uuid())
         where.append(is_there if of_list else _task.list_id.is_(None))
     position = position_of(_task).label("position")
-    return compile_statement(select(_task.id, position).where(*where).order_by(position, _task.id))
+    return compile_statement(select(_task.id, position, _task.deleted_at).where(*where).order_by(position, _task.id))
 
 
 @cache

@@ -245,7 +245,7 @@ class UnitOfWork:
             if one.values["deleted_with"] == root:
                 self._set(one, {"deleted_at": None, "deleted_with": None})
         if parent_id is not None and not self._is_live_parent(parent_id):
-            self._set(entry, {"parent_id": None})
+            self._set(entry, {"parent_id": None, "position": None})
 
     def erase(self, task_id: UUID, versions: Versions) -> None:
         """Remove a task for good, live or in the trash, with all below it. Raises as `update`."""
@@ -264,11 +264,9 @@ class UnitOfWork:
         parent_id, list_id = entry.values["parent_id"], entry.values["list_id"]
         statement = statements.load_siblings(list_id is not None, parent_id is not None)
         rows = await self._session.fetch(statement, ids=[task_id], parent_id=parent_id, list_id=list_id)
-        try:
-            positions = reorder([(row["id"], row["position"]) for row in rows], task_id, after)
-        except LookupError:
-            sentence = "This must be a task of that list or parent."
-            raise Invalid([FieldError("body", "/after", sentence)]) from None
+        if after is not None and not any(row["id"] == after and row["deleted_at"] is None for row in rows):
+            raise Invalid([FieldError("body", "/after", "This must be a task of that list or parent.")])
+        positions = reorder([(row["id"], row["position"]) for row in rows], task_id, after)
         await self._load_trees(positions)
         for sibling, position in positions.items():
             self._set(self._entries[sibling], {"position": position})
