@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.asks_values import VALUES, Chooser
 from tests.oracle_ask import TASK, TASKS, Ask
-from tests.oracle_listing import can_tell, unplaced
+from tests.oracle_listing import can_tell
 from tests.oracle_trees import siblings
 
 
@@ -96,10 +96,6 @@ def restore(of: Chooser) -> Ask:
 
 
 def move(of: Chooser) -> Ask:
-    if hidden := unplaced(of.user):
-        # Where these are is known only after they have been read.
-        deleted = "false" if hidden[0]["deleted_at"] is None else "true"
-        return Ask("GET", TASKS, params={"limit": "200", "deleted": deleted})
     beside = {task["id"]: siblings(of.user, task) for task in of.user.tasks.values() if task["deleted_at"] is None}
     crowded = [task_id for task_id, others in beside.items() if len(others) > 1]
     if crowded and of.one(False, True):

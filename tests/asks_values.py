@@ -10,7 +10,7 @@ from typing import Any
 from uuid_utils.compat import uuid4, uuid7
 
 from tests.oracle_ask import BASE, LISTS, NO_IDS
-from tests.oracle_listing import QUERIES, SORTS, unplaced
+from tests.oracle_listing import QUERIES, SORTS
 from tests.oracle_series import NEVER, PLAN, RULES
 from tests.oracle_trees import above, below, is_live
 from tests.oracle_world import Row, Shelf, User, World
@@ -183,8 +183,6 @@ class Chooser:
         """Some filters of a listing."""
         names = [name for name in FILTERED if self.one(True, *[False] * (1 if name == "sort" else 7))]
         chosen = {name: None if name not in names else self.one(*options(self)) for name, options in FILTERED.items()}
-        if chosen["sort"] and "position" in chosen["sort"] and unplaced(self.user):
-            chosen["sort"] = None
         return {name: value for name, value in chosen.items() if value is not None}
 
 

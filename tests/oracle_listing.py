@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from tests.oracle_ask import TASKS, Ask
-from tests.oracle_world import Row, Spacing, User
+from tests.oracle_world import Row, User
 
 PRIORITIES = ("none", "low", "medium", "high", "urgent")
 Shape = dict[str, Any]
@@ -148,14 +148,8 @@ def shape_of(params: dict[str, Any]) -> Shape:
 
 
 def can_tell(user: User, cursor: str) -> bool:
-    """Whether it is certain what a user is shown after a cursor: only its owner's moments and positions are known."""
-    shape, _, owner = user.world.cursors[cursor]
-    return not owner or (owner == user.id and not ("position" in shape["sort"] and unplaced(user)))
-
-
-def unplaced(user: User) -> list[Row]:
-    """The tasks whose position nobody was told."""
-    return [task for task in user.tasks.values() if isinstance(task["position"], Spacing)]
+    """Whether it is certain what a user is shown after a cursor: only its owner's moments are known."""
+    return user.world.cursors[cursor][2] in {"", user.id}
 
 
 def listing(user: User, ask: Ask, answer: httpx.Response) -> None:

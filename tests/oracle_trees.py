@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 
 from tests.oracle_ask import Ask
-from tests.oracle_world import Row, Spacing, User
+from tests.oracle_world import Row, User
 
 DEEPEST = 8
 
@@ -39,17 +39,14 @@ def is_live(user: User, task_id: str) -> bool:
     return task_id in user.tasks and user.tasks[task_id]["deleted_at"] is None
 
 
+def beside_each_other(one: Row, other: Row) -> bool:
+    place = "list_id" if one["parent_id"] is None else "parent_id"
+    return bool(one["id"] != other["id"] and one["parent_id"] == other["parent_id"] and one[place] == other[place])
+
+
 def siblings(user: User, task: Row) -> list[Row]:
     """The other live tasks where a task is, in their order."""
-    parent_id, list_id = task["parent_id"], task["list_id"]
-    found = [
-        other
-        for other in user.tasks.values()
-        if other["deleted_at"] is None
-        and other["id"] != task["id"]
-        and other["parent_id"] == parent_id
-        and (parent_id is not None or other["list_id"] == list_id)
-    ]
+    found = [one for one in user.tasks.values() if one["deleted_at"] is None and beside_each_other(one, task)]
     return sorted(found, key=lambda other: (other["position"], other["id"]))
 
 
@@ -101,19 +98,12 @@ def move(user: User, ask: Ask, answer: httpx.Response) -> None:
     before, beyond = beside[place - 1 : place], beside[place : place + 1]
     user.change(task)
     put(task, changes)
-    if before and beyond and before[0]["position"] == beyond[0]["position"]:
-        # There is no room between two that came to the same place, so all are spaced anew.
-        user.touch(*beside)
-        order.insert(place, task["id"])
-        spacing = Spacing(order)
-        for one in (task, *beside):
-            one["position"] = spacing
-        user.note(ask, "spaced")
-    else:
-        task["position"] = found = answer.json()["position"]
-        assert re.fullmatch("[-0-9a-z]{1,48}", found)
-        assert all(other["position"] < found for other in before)
-        assert all(other["position"] > found for other in beyond)
+    task["position"] = found = answer.json()["position"]
+    assert re.fullmatch("[-0-9a-z]{1,48}", found)
+    assert all(other["position"] < found for other in before)
+    assert all(other["position"] > found for other in beyond)
+    # Nor is it that of one in the trash, which may come back.
+    assert all(other["position"] != found for other in user.tasks.values() if beside_each_other(other, task))
     if before and beyond:
         user.note(ask, "between")
     user.entity(answer, task)
@@ -155,7 +145,7 @@ def restore(user: User, ask: Ask, answer: httpx.Response) -> None:
         for one in tree:
             one.update(deleted_at=None, _root=None)
         if task["parent_id"] is not None and not is_live(user, task["parent_id"]):
-            task["parent_id"] = None
+            put(task, {"parent_id": None})
             user.note(ask, "without its parent")
         if len(tree) > 1:
             user.note(ask, "tree restored")

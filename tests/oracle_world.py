@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -247,8 +245,6 @@ class User:
                 assert found[name] is not None, (name, found)
                 wanted[name] = self.moment(wanted[name], found[name])
         wanted["version"] = self.version(row, found["version"])
-        if isinstance(row["position"], Spacing):
-            wanted["position"] = row["position"] = row["position"].place(row["id"], found["position"])
         assert found == wanted
 
     def entity(self, answer: httpx.Response, row: Row, *, status: int = 200) -> None:
@@ -287,24 +283,6 @@ class User:
             return False
         assert answer.status_code == 200, answer.text
         return ask.method != "HEAD"
-
-
-class Spacing:
-    """Positions of siblings that were spaced anew: only their order is known until they are seen.
-
-    Args:
-        order: The ids in this order.
-    """
-
-    def __init__(self, order: Iterable[str]) -> None:
-        self._order = list(order)
-        self._seen: dict[str, str] = {}
-
-    def place(self, row_id: str, position: str) -> str:
-        self._seen[row_id] = position
-        seen = [self._seen[one] for one in self._order if one in self._seen]
-        assert all(first < second for first, second in pairwise(seen))
-        return position
 
 
 _JSON = (str, int, bool, list, dict, type(None))
