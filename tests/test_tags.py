@@ -9,7 +9,11 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.conftest import Superuser, User
+from taskward.app import create_app
+from taskward.database.dsn import parse_address
+from taskward.database.migrate import migrate
+from tests.conftest import Superuser, User, connected, make_settings, make_token, serving
+from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 from tests.test_task_members import pointers
 
 TAGS, TASKS = "/api/v1/tags", "/api/v1/tasks"
@@ -197,3 +201,20 @@ async def test_renames_and_writes_at_once_lose_nothing(alice: User):
     listed = (await alice.http.get(TASKS)).json()
     assert {task["title"] for task in listed} == {"x"}
     assert len({task["version"] for task in listed}) == 12
+
+
+@pytest.mark.parametrize("either_cluster", ["15"], indirect=True)
+async def test_tags_come_by_their_characters_whatever_order_the_database_has(place: Place):
+    options = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de' LC_COLLATE 'C' LC_CTYPE 'C'"
+    url = await place.database(options=options)
+    names = ["b", "A", "a", "Z", "\u00e4", "1", "-"]
+    async with connected(url) as connection:
+        order = await connection.fetchval("SELECT array_agg(name ORDER BY name) FROM unnest($1::text[]) AS name", names)
+    assert order != sorted(names)
+    await migrate(parse_address(url))
+    headers = {"Authorization": f"Bearer {make_token('alice')}"}
+    with serving(create_app(make_settings(url))) as base_url:
+        async with httpx.AsyncClient(base_url=base_url, headers=headers) as client:
+            assert (await client.post(TASKS, json={"title": "x", "tags": names})).status_code == 201
+            listed = (await client.get(TAGS)).json()
+    assert [one["name"] for one in listed] == sorted(names)

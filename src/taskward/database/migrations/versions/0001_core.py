@@ -59,7 +59,7 @@ CREATE TABLE taskward.task (
     list_id uuid,
     parent_id uuid,
     position text COLLATE "C",
-    tags text[] NOT NULL DEFAULT '{}',
+    tags text[] COLLATE "C" NOT NULL DEFAULT '{}',
     metadata json NOT NULL DEFAULT '{}',
     -- For searching and sorting, as `tasks/search.py` folds them.
     folded_title text COLLATE "C" NOT NULL,
