@@ -234,14 +234,26 @@ async def test_batches_in_opposite_orders_do_not_block_each_other(alice: User):
 
 async def test_a_series_goes_on_within_a_batch(alice: User):
     task = await alice.create(due_date="2026-01-10", time_zone="UTC", recurrence="FREQ=DAILY")
-    results(await send(alice, {"op": "complete", "id": task["id"]}))
+    (result,) = results(await send(alice, {"op": "complete", "id": task["id"]}))
     (following,) = [one for one in (await listed(alice)).values() if one["id"] != task["id"]]
     assert (following["recurrence"], following["completed"]) == ("FREQ=DAILY", False)
+    assert result["next_id"] == following["id"]
     # Reopened, and completed again: the one that nobody has touched is gone, and there is another.
-    results(await send(alice, {"op": "complete", "id": task["id"]}, {"op": "complete", "id": task["id"]}))
+    found = results(await send(alice, {"op": "complete", "id": task["id"]}, {"op": "complete", "id": task["id"]}))
     tasks = await listed(alice)
     assert following["id"] not in tasks
     assert sorted(one["completed"] for one in tasks.values()) == [False, True]
+    assert "next_id" not in found[0]
+    assert not tasks[found[1]["next_id"]]["completed"]
+
+
+async def test_a_result_names_no_next_that_the_batch_took_away_again(alice: User):
+    task = await alice.create(due_date="2026-01-10", time_zone="UTC", recurrence="FREQ=DAILY")
+    update = {"op": "update", "id": task["id"], "task": {"completed": True}}
+    found = results(await send(alice, update, {"op": "complete", "id": task["id"]}))
+    (left,) = (await listed(alice)).values()
+    assert found == [{"status": 200, "task": left}] * 2
+    assert "next_id" in results(await send(alice, update))[0]
 
 
 async def test_a_batch_of_which_nothing_is_carried_out_leaves_nothing_at_all(alice: User, superuser: Superuser):

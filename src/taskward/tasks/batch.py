@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -143,6 +143,7 @@ class BatchResult(BaseModel):
 
     status: int = Field(description="The status that the request by itself would have had.")
     task: TaskRead | None = Field(default=None, description="The task as it is after the whole batch.")
+    next_id: UUID | None = Field(default=None, description="The task that follows in the series; absent if none does.")
     problem: dict[str, Any] | None = Field(default=None, description="Why it was not carried out.")
 
 
@@ -157,11 +158,13 @@ class Outcome:
     """What an operation did: the task that it is about, or why not.
 
     Attributes:
+        next_id: The task that follows in the series, where this has completed it.
         is_gone: Whether the task is no longer live, so that there is nothing to show.
     """
 
     status: int
     task_id: UUID
+    next_id: UUID | None = None
     problem: Problem | None = None
     is_gone: bool = False
 
@@ -191,7 +194,11 @@ async def carry_out(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapp
             _place(problem, index)
             if batch.atomic:
                 raise
-            outcomes.append(Outcome(problem.status, _task_id(operation), problem))
+            outcomes.append(Outcome(problem.status, _task_id(operation), problem=problem))
+    # A later operation may have taken it away again.
+    outcomes = [
+        one if one.next_id is None or work.is_live(one.next_id) else replace(one, next_id=None) for one in outcomes
+    ]
     shown = {outcome.task_id for outcome in outcomes if outcome.problem is None and not outcome.is_gone}
     return outcomes, await work.flush(shown)
 
@@ -202,21 +209,23 @@ def _task_id(operation: Operation) -> UUID:
 
 def _carry_out(work: UnitOfWork, operation: Operation) -> Outcome:
     task_id = _task_id(operation)
+    next_id = None
     match operation:
         case Create():
             work.create(operation.task)
             return Outcome(HTTPStatus.CREATED, task_id)
         case Update():
-            work.update(task_id, operation.task.changes(), operation.versions)
+            next_id = work.update(task_id, operation.task.changes(), operation.versions)
         case Complete():
             sent = "completed" in operation.task.model_fields_set
-            work.complete(task_id, operation.versions, completed=operation.task.completed if sent else None)
+            completed = operation.task.completed if sent else None
+            next_id = work.complete(task_id, operation.versions, completed=completed)
         case Delete():
             work.trash(task_id, operation.versions)
             return Outcome(HTTPStatus.NO_CONTENT, task_id, is_gone=True)
         case Restore():
             work.restore(task_id, operation.versions)
-    return Outcome(HTTPStatus.OK, task_id)
+    return Outcome(HTTPStatus.OK, task_id, next_id)
 
 
 def _place(problem: Problem, index: int) -> None:

@@ -245,7 +245,8 @@ def _result(request: Request, outcome: Outcome, rows: Mapping[UUID, Any]) -> str
         problem = encode(problems.document(request.scope, outcome.problem)).decode()
         return f'{{"status":{outcome.status},"problem":{problem}}}'
     row = None if outcome.is_gone else rows.get(outcome.task_id)
-    return f'{{"status":{outcome.status},"task":{"null" if row is None else row["task"]}}}'
+    following = "" if outcome.next_id is None else f',"next_id":"{outcome.next_id}"'
+    return f'{{"status":{outcome.status},"task":{"null" if row is None else row["task"]}{following}}}'
 
 
 def _next_page(request: Request, wanted: Listing, last: Any) -> str:

@@ -56,7 +56,9 @@ class Task(OwnedTable, table=True):
     list_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     parent_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     position: str | None = text_column(nullable=True, collation="C")
-    tags: list[str] = Field(default=None, sa_column=Column(ARRAY(Text(collation="C")), nullable=False, server_default=text("'{}'")))
+    tags: list[str] = Field(
+        default=None, sa_column=Column(ARRAY(Text(collation="C")), nullable=False, server_default=text("'{}'"))
+    )
     # Text in here: JSON as it is stored is JSON as it is sent.
     metadata_: str = Field(
         default=None, sa_column=Column("metadata", JSON, nullable=False, server_default=text("'{}'"))

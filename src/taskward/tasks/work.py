@@ -139,6 +139,11 @@ class UnitOfWork:
         self._entries[entry.values["id"]] = entry
         self._tree.put(entry.values["id"], entry.values["parent_id"])
 
+    def is_live(self, task_id: UUID) -> bool:
+        """Whether a task that was loaded or made is there, and not in the trash."""
+        entry = self._entries.get(task_id)
+        return entry is not None and entry.is_live
+
     def create(self, task: TaskCreate) -> None:
         """Make a task.
 
@@ -378,8 +383,10 @@ class UnitOfWork:
     def _is_untouched(self, entry: _Entry) -> bool:
         """Whether nobody has changed a task since it was made, nor put anything below it."""
         values = entry.values
-        is_new = values["updated_at"] == values["created_at"] and not entry.is_changed
-        return bool(is_new and not self._tree.has_parts(values["id"]))
+        if self._tree.has_parts(values["id"]):
+            return False
+        # One that was made here has an id that no client can have named yet.
+        return entry.version is None or (values["updated_at"] == values["created_at"] and not entry.is_changed)
 
     def _merged(self, entry: _Entry, patch: Values, *, replaces: bool) -> str:
         whole = patch if replaces else merge(json.loads(entry.values["metadata"]), patch)
