@@ -229,3 +229,22 @@ async def test_a_body_that_does_not_arrive_is_408(raising_url: str):
         answer = await exchange(raising_url, head, *drip, method=b"POST", pause=0.1)
         assert_problem(answer, 408)
         assert asyncio.get_running_loop().time() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "said"),
+    [
+        ("lists", {"json": {"name": "x", "color": "green"}}, "# and six hexadecimal digits"),
+        ("tasks", {"json": {"title": "x"}, "headers": {"Idempotency-Key": "a b"}}, "visible ASCII characters"),
+        ("tasks", {"content": b" " * 300_000}, "at most 262144 bytes"),
+        ("tasks/batch", {"json": {"operations": [{"op": "delete", "id": str(uuid7()), "if_match": "1"}]}}, "an ETag"),
+        ("tasks", {"content": b"{}", "headers": {"Content-Type": "text/plain"}}, "Content-Type: application/json."),
+        ("me/import", {"files": {"file": b"{}"}}, "application/json or application/x-ndjson or text/csv."),
+        ("me/import", {"content": b"{}{}", "headers": {"Content-Type": "text/csv"}}, "on a line of its own"),
+    ],
+)
+async def test_a_refusal_says_what_would_be_taken(alice: User, path: str, asked: dict[str, Any], said: str):
+    refused = await alice.http.post(f"/api/v1/{path}", **asked)
+    assert refused.status_code in {413, 415, 422}
+    problem = refused.json()
+    assert said in " ".join([problem["detail"], *(error["detail"] for error in problem.get("errors", ()))])

@@ -54,7 +54,7 @@ BEYOND_SCHEMAS = {
     ("body", "/list_id", "You have no such list."),
     ("body", "/parent_id", "You have no such task."),
     ("body", "/parent_id", "Tasks may be nested at most 8 levels deep."),
-    ("body", "/after", "This must be a task of that list or parent."),
+    ("body", "/after", "This must be another live task of that list or parent."),
     ("body", "/after", "This must be another list of yours."),
     ("body", "/tags", "This must not have the same tag twice."),
     ("body", "/tags", "One user may have at most 2000 tags."),

@@ -25,7 +25,7 @@ Nothing here holds a rejected value, SQL, a token or another user's data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -151,7 +151,7 @@ class TaskNotFound(Problem):
     """You have no task with this id, or it is in the trash. Trashed tasks are listed with `?deleted=true`."""
 
     status, slug, title = 404, "task-not-found", "No such task"
-    detail = "Check the id; a task in the trash must be restored first."
+    detail = "Check the id. A task in the trash must be restored first, or can be erased with permanent=true."
 
 
 class ListNotFound(Problem):
@@ -259,6 +259,9 @@ class BodyTooLarge(Problem):
     status, slug, title = 413, "content-too-large", "The body is too large"
     detail = "Send a smaller body."
 
+    def __init__(self, largest: int) -> None:
+        super().__init__(f"Send at most {largest} bytes to this route.")
+
 
 class UnsupportedMediaType(Problem):
     """The body's `Content-Type` is not `application/json` in UTF-8 (or `application/merge-patch+json` on PATCH).
@@ -266,8 +269,11 @@ class UnsupportedMediaType(Problem):
     An import takes `application/x-ndjson`, `application/json` and `text/csv`.
     """
 
-    status, slug, title = 415, "unsupported-media-type", "The body is not declared as JSON"
+    status, slug, title = 415, "unsupported-media-type", "Bodies of this type are not taken here"
     detail = "Send Content-Type: application/json, or one that the documentation of this route names."
+
+    def __init__(self, media_types: Iterable[str]) -> None:
+        super().__init__(f"Send the content itself, as UTF-8, with Content-Type: {' or '.join(media_types)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +320,16 @@ class LimitReached(Invalid):
     """
 
     slug, title = "limit-reached", "A limit is reached"
-    detail = "Erase some for good first; the trash counts as well."
+    detail = "Make room first."
+    _WAYS: ClassVar[Mapping[str, str]] = {
+        "tasks": "Erase some for good first; the trash counts as well.",
+        "lists": "Remove a list first.",
+        "tags": "Remove a tag first; those of tasks in the trash count as well.",
+    }
 
     def __init__(self, name: str, most: int, pointer: str = "") -> None:
         self.name = name
+        self.detail = self._WAYS[name]
         super().__init__([FieldError("body", pointer, f"One user may have at most {most} {name}.")])
 
     @property

@@ -29,7 +29,10 @@ def print_token(user_id: str, ttl: str, claims: Sequence[str]) -> int:
         elif settings.database_url is not None:
             reason = "set TASKWARD_JWT_SECRET or BETTER_AUTH_SECRET"
         else:
-            reason = "set TASKWARD_JWT_SECRET, or start `taskward serve` once, which makes one for development"
+            reason = (
+                "set TASKWARD_JWT_SECRET, or start `taskward serve` once, which makes one for development, and set "
+                "TASKWARD_DATA_DIR as for it"
+            )
         raise CommandError(f"There is no shared secret to make a token with: {reason}.")
     if not is_user_id(user_id):
         raise CommandError("--sub must be 1 to 255 characters, none of them a control character.")

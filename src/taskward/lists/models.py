@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict
 from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
@@ -24,7 +25,13 @@ EXAMPLE: dict[str, Any] = {
     "created_at": "2026-01-10T09:30:00.123456Z",
     "updated_at": "2026-01-10T09:30:00.123456Z",
 }
-_COLOR = "^#[0-9a-fA-F]{6}$"
+_COLOR = r"^#[0-9a-fA-F]{6}$"
+
+
+def _color(text: str) -> str:
+    if not re.fullmatch(_COLOR, text):
+        raise ValueError("This must be # and six hexadecimal digits, such as #2f855a.")
+    return text.lower()
 
 
 def _list_id(value: object) -> UUID:
@@ -38,8 +45,7 @@ ListId = Annotated[UUID, BeforeValidator(_list_id), WithJsonSchema(UUID_SCHEMA)]
 """An id in a path. What is not a UUID is the id of no list: 404, not 422."""
 Color = Annotated[
     str,
-    StringConstraints(pattern=_COLOR),
-    AfterValidator(str.lower),
+    AfterValidator(_color),
     WithJsonSchema({"type": "string", "pattern": _COLOR, "examples": ["#2f855a"]}),
 ]
 WithTasks = Literal["trash", "keep"]

@@ -30,6 +30,8 @@ _ID = "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"
 def _version(value: object) -> object:
     if isinstance(value, str) and (found := _ENTITY_TAG.fullmatch(value)):
         return int(found[1])
+    if type(value) is not int:
+        raise ValueError("This must be a version, such as 42, or an ETag with its quotes.")
     return value
 
 

@@ -270,7 +270,7 @@ class UnitOfWork:
         statement = statements.load_siblings(list_id is not None, parent_id is not None)
         rows = await self._session.fetch(statement, ids=[task_id], parent_id=parent_id, list_id=list_id)
         if after is not None and not any(row["id"] == after and row["deleted_at"] is None for row in rows):
-            raise Invalid([FieldError("body", "/after", "This must be a task of that list or parent.")])
+            raise Invalid([FieldError("body", "/after", "This must be another live task of that list or parent.")])
         positions = reorder([(row["id"], row["position"]) for row in rows], task_id, after)
         await self._load_trees(positions)
         for sibling, position in positions.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Header, Request, Response
-from pydantic import StringConstraints
+from pydantic import AfterValidator, WithJsonSchema
 
 from taskward.database.answers import AnswerStore
 from taskward.web.dependencies import OwnerSession
@@ -26,8 +27,17 @@ _PARAMETER = "taskward_once"
 # What is sent with an answer of its own, or made anew for each.
 _NOT_KEPT = frozenset({"content-length", "x-request-id", "vary"})
 
+_KEY = "^[!-~]{1,255}$"
+
+
+def _key(text: str) -> str:
+    if not re.fullmatch(_KEY, text):
+        raise ValueError("This must be 1 to 255 visible ASCII characters.")
+    return text
+
+
 IdempotencyKey = Annotated[
-    Annotated[str, StringConstraints(min_length=1, max_length=255, pattern="^[!-~]*$")] | None,
+    Annotated[str, AfterValidator(_key), WithJsonSchema({"type": "string", "pattern": _KEY})] | None,
     Header(
         alias="Idempotency-Key",
         description="Your own name for this request, such as a UUID: sent again within 24 hours, it is answered as the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import inspect
 import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +28,7 @@ _log = logging.getLogger("taskward")
 
 _NO_HANDLERS: tuple[dict[Any, Any], dict[int, Any]] = ({}, {})
 _MEDIA_TYPE = "application/problem+json"
+_CODE = re.compile("`([^`]*)`")
 
 
 def render(request: Request, problem: Problem) -> Response:
@@ -104,8 +106,8 @@ async def problem_page(slug: str, request: Request) -> HTMLResponse:
     kind = next((kind for kind in every_problem() if kind.slug == slug), None)
     if kind is None:
         raise RouteNotFound
-    text = inspect.cleandoc(kind.__doc__ or "")
-    paragraphs = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in text.split("\n\n"))
+    text = _CODE.sub(r"<code>\1</code>", html.escape(inspect.cleandoc(kind.__doc__ or "")))
+    paragraphs = "".join(f"<p>{paragraph}</p>" for paragraph in text.split("\n\n"))
     home = html.escape(public_path(request, "/docs"))
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{kind.status} {html.escape(kind.title)}</title>"

@@ -31,7 +31,8 @@ LARGEST_BODY = 256 * 1024
 """Bytes that a body may have, where its route does not say otherwise."""
 
 Arguments = dict[str, Any]
-_JSON_TYPES = frozenset({b"application/json", b"application/merge-patch+json"})
+_MERGE_PATCH = b"application/merge-patch+json"
+_JSON_TYPES = frozenset({b"application/json", _MERGE_PATCH})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 _LONGEST_INTEGER = 1000
 _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
@@ -238,11 +239,11 @@ async def _receive(request: Request, largest: int) -> bytes:
         # A dependency has read it.
         body = await request.body()
         if len(body) > largest:
-            raise BodyTooLarge
+            raise BodyTooLarge(largest)
         return body
     length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
     if length.isdigit() and int(length) > largest:
-        raise BodyTooLarge
+        raise BodyTooLarge(largest)
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -254,7 +255,7 @@ async def _receive(request: Request, largest: int) -> bytes:
         more = message.get("more_body", False)
         size += len(chunk)
         if size > largest:
-            raise BodyTooLarge
+            raise BodyTooLarge(largest)
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -268,15 +269,19 @@ def _may_have_body(scope: Scope) -> bool:
 
 
 def _check_media_type(request: Request, allowed: frozenset[bytes]) -> None:
+    if request.method != "PATCH":
+        allowed -= {_MERGE_PATCH}
     headers = request.scope["headers"]
     types = [value for name, value in headers if name == b"content-type"]
     if len(types) != 1 or any(name == b"content-encoding" and value != b"identity" for name, value in headers):
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(_texts(allowed))
     media_type, *parameters = (part.strip().lower() for part in types[0].split(b";"))
     if media_type not in allowed or any(p and p not in _UTF8 for p in parameters):
-        raise UnsupportedMediaType
-    if media_type == b"application/merge-patch+json" and request.method != "PATCH":
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(_texts(allowed))
+
+
+def _texts(media_types: frozenset[bytes]) -> list[str]:
+    return sorted(media_type.decode() for media_type in media_types)
 
 
 def _check_accept(headers: Any, precision: Mapping[bytes, int]) -> None:

@@ -43,7 +43,7 @@ _SENTENCES = {
     "too_short": "This must have at least {min_length} item(s).",
     "too_long": "This must have at most {max_length} items.",
     "export_line": "This must have a type: list, task or end.",
-    "json_invalid": "This is not JSON.",
+    "json_invalid": "This is not a JSON object on a line of its own.",
     "operation": "This must have an op: create, update, complete, delete or restore.",
 }
 
