@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, LargeBinary, Table, Text, and_, bindparam, case, delete, func, update
+from sqlalchemy import ColumnElement, LargeBinary, Table, Text, and_, bindparam, case, delete, func
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import select
 
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, ImportedFile, OwnedTable, columns, table_of
+from taskward.database.turns import Turn
 from taskward.errors import AlreadyImported
 from taskward.lists.table import TaskList
 from taskward.tasks.table import Task
@@ -48,8 +49,8 @@ class AccountStore:
 
     async def erase(self) -> None:
         """Remove every row of the owner's."""
-        # Whoever writes takes this lock first, so nothing is added meanwhile.
-        await self._session.fetch(_lock())
+        # Whoever has written nothing gets an account for it, since only a row makes the first writes of others wait.
+        await Turn.begin(self._session)
         for table in erased_tables():
             await self._session.fetch(_erase(table))
 
@@ -95,12 +96,6 @@ def _remember() -> Statement:
     digest = bindparam("digest", type_=LargeBinary())
     row = upsert(ImportedFile).values(user_id=OWNER, digest=digest).on_conflict_do_nothing()
     return compile_statement(row.returning(columns(ImportedFile).digest))
-
-
-@cache
-def _lock() -> Statement:
-    account = columns(Account)
-    return compile_statement(update(Account).where(account.user_id == OWNER).values(clock=account.clock))
 
 
 @cache

@@ -42,12 +42,10 @@ class Turn:
     @classmethod
     async def begin(cls, session: Session) -> Turn:
         """Wait for the owner's turn; the account is made at the first."""
-        row = await session.fetch_one(_lock())
-        is_first = row is None
-        if is_first:
-            await session.fetch(open_account())
-            row = await session.fetch_one(_lock())
-        assert row is not None, "there is an account now"  # noqa: S101
+        is_first = False
+        while (row := await session.fetch_one(_lock())) is None:
+            # Nothing comes of it where another request begins the account at the same moment; that one may end it, too.
+            is_first = await session.fetch_one(_open_account()) is not None
         turn = cls(session, row["clock"], row["now"], row["tasks"], row["lists"])
         turn._is_first = is_first
         return turn
@@ -82,10 +80,18 @@ class Turn:
         await self._session.fetch(_advance(), clock=self._version, new_tasks=self.tasks, new_lists=self.lists)
 
 
+async def ensure_account(session: Session) -> None:
+    """Make the owner's account, unless there is one. Nobody ends it before this transaction does."""
+    while await session.fetch_one(_open_account()) is None:
+        if await session.fetch_one(_lock()) is not None:
+            return
+
+
 @cache
-def open_account() -> Statement:
-    """Make the owner's account, unless there is one."""
-    return compile_statement(upsert(Account).values(user_id=OWNER, clock=0).on_conflict_do_nothing())
+def _open_account() -> Statement:
+    account = columns(Account)
+    made = upsert(Account).values(user_id=OWNER, clock=0).on_conflict_do_nothing()
+    return compile_statement(made.returning(account.user_id))
 
 
 @cache

@@ -78,7 +78,9 @@ class ListStore:
         turn.lists += 1
         try:
             row = await self._session.fetch_one(_add(), **vars(new), position=None, new_version=turn.next_version())
-        except asyncpg.UniqueViolationError:
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != "list_pkey":
+                raise
             raise ListIdTaken from None
         await turn.end()
         assert row is not None, "an insert returns its row"  # noqa: S101

@@ -19,7 +19,7 @@ from sqlmodel import select
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, tick
-from taskward.database.turns import open_account
+from taskward.database.turns import ensure_account
 from taskward.errors import FieldError, Invalid, LimitReached, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.limits import Limits
 from taskward.tasks.batch import Batch, Outcome, carry_out
@@ -96,9 +96,11 @@ class TaskStore:
             row = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
             if row is None:
                 # The owner's first write, or one too many.
-                await self._session.fetch(open_account())
+                await ensure_account(self._session)
                 row = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
-        except asyncpg.UniqueViolationError:
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != "task_pkey":
+                raise
             raise TaskIdTaken from None
         except asyncpg.ForeignKeyViolationError:
             raise Invalid([FieldError("body", "/list_id", "You have no such list.")]) from None
