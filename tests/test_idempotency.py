@@ -13,10 +13,11 @@ from fastapi.routing import APIRoute
 from taskward.database import answers
 from taskward.database.answers import AnswerStore
 from taskward.database.database import Database
+from taskward.database.turns import Turn
 from taskward.identity import Owner
 from tests.conftest import Superuser, User
 
-TASKS = "/api/v1/tasks"
+TASKS, LISTS = "/api/v1/tasks", "/api/v1/lists"
 KEY = {"Idempotency-Key": "a-key"}
 
 
@@ -235,3 +236,69 @@ async def test_what_expires_is_in_nobodys_way(alice: User, database: Database, s
         assert response.status_code == 204
     rows = await superuser.fetch("SELECT key FROM taskward.stored_answer WHERE user_id = $1", alice.id)
     assert [row["key"] for row in rows] == ["new"]
+
+
+async def test_whose_key_has_expired_waits_for_the_owners_turn_before_anything(
+    alice: User, database: Database, superuser: Superuser
+):
+    await post(alice, key="old")
+    age = "UPDATE taskward.stored_answer SET created_at = now() - interval '25 hours' WHERE user_id = $1"
+    await superuser.execute(age, alice.id)
+    async with database.session(Owner(alice.id)) as session:
+        answers = AnswerStore(session)
+        await answers.claim("new", b"request")
+        await Turn.begin(session)
+        waiting = asyncio.create_task(post(alice, key="old"))
+        await asyncio.sleep(0.2)
+        await asyncio.wait_for(answers.store("new", 201, "{}", "{}", []), 5)
+    assert (await waiting).status_code == 201
+    rows = await superuser.fetch("SELECT key FROM taskward.stored_answer WHERE user_id = $1 ORDER BY 1", alice.id)
+    assert [row["key"] for row in rows] == ["new", "old"]
+
+
+async def test_an_erasure_takes_the_answers_that_tell_of_it_and_no_others(alice: User, superuser: Superuser):
+    list_id = (await post(alice, LISTS, "list", json={"name": "Secret list"})).json()["id"]
+    task = (await post(alice, key="task", json={"title": "Secret", "list_id": list_id})).json()
+    part = {"op": "create", "task": {"title": "Part", "parent_id": task["id"]}}
+    operations = [part, {"op": "complete", "id": task["id"]}]
+    await post(alice, f"{TASKS}/batch", "batch", json={"operations": operations})
+    await post(alice, key="other", json={"title": "Other", "metadata": {"id": task["id"]}})
+    await post(alice, key="another", json={"title": "Another", "list_id": list_id})
+    file = "TYPE,CONTENT,RESPONSIBLE\ntask,Imported,Secret person\n"
+    header = {"Idempotency-Key": "import", "Content-Type": "text/csv"}
+    await alice.http.post("/api/v1/me/import", params={"format": "todoist"}, content=file, headers=header)
+
+    async def keys() -> set[str]:
+        rows = await superuser.fetch("SELECT key FROM taskward.stored_answer WHERE user_id = $1", alice.id)
+        return {row["key"] for row in rows}
+
+    assert await keys() == {"list", "task", "batch", "other", "another", "import"}
+    await alice.http.delete(f"{LISTS}/{list_id}", params={"tasks": "keep"})
+    assert "list" not in await keys()
+    await alice.http.delete(f"{TASKS}/{task['id']}", params={"permanent": "true"})
+    # One that names the id in its metadata may go as well; a report of an import tells of tasks by their titles.
+    assert await keys() - {"other"} == {"another"}
+
+
+async def test_many_tasks_are_erased_beside_large_answers(alice: User):
+    many = [{"op": "create", "task": {"title": "x", "description": "y" * 9000}}] * 100
+    for number in range(2):
+        assert (await post(alice, f"{TASKS}/batch", f"{number}", json={"operations": many})).status_code == 200
+    top = (await alice.create("Top"))["id"]
+    parts = [{"op": "create", "task": {"title": "x", "parent_id": top}}] * 100
+    for _ in range(10):
+        assert (await alice.http.post(f"{TASKS}/batch", json={"operations": parts})).status_code == 200
+    # By their text, this was 10 seconds and more.
+    response = await asyncio.wait_for(alice.http.delete(f"{TASKS}/{top}", params={"permanent": "true"}), 2)
+    assert response.status_code == 204
+
+
+async def test_the_answer_of_a_request_that_erases_is_kept(alice: User):
+    task = await alice.create(due_date="2026-01-10", time_zone="UTC", recurrence="FREQ=DAILY")
+    await alice.http.patch(f"{TASKS}/{task['id']}/complete")
+    # Reopening it erases the next one.
+    reopening = {"operations": [{"op": "complete", "id": task["id"]}]}
+    first, second = [await post(alice, f"{TASKS}/batch", json=reopening) for _ in range(2)]
+    assert len((await alice.http.get(TASKS)).json()) == 1
+    assert second.headers["idempotency-replayed"] == "true"
+    assert kept(first) == kept(second)

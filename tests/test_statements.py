@@ -391,7 +391,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "account.store._remember": [()],
     "database.answers._claim": [()],
     "database.answers._expire": [()],
-    "database.answers._expire_one": [()],
+    "database.answers._forget": [()],
     "database.answers._get": [()],
     "database.answers._store": [()],
     "database.turns._advance": [()],
@@ -425,7 +425,6 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.statements.delete_rows": [()],
     "tasks.statements.existing_lists": [()],
     "tasks.statements.export_page": [(level,) for level in range(DEEPEST)],
-    "tasks.statements.forget_answers": [()],
     "tasks.statements.forget_next": [()],
     "tasks.statements.insert_rows": [()],
     "tasks.statements.load_ancestors": [()],
@@ -525,7 +524,7 @@ def test_a_statement_of_the_store_for_anybody_is_refused(
 
 
 USES_OF_GROUPS = [
-    "database.answers._expire_one", "database.answers._get", "database.answers._store",
+    "database.answers._get", "database.answers._store",
     "lists.store._delete", "lists.store._get", "lists.store._probe", "lists.store._update",
     "tags.store._get", "tags.store._remove", "tags.store._rename",
     "tasks.statements.delete_rows", "tasks.statements.load_ancestors", "tasks.statements.load_with_subtasks",

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from functools import cache
+from typing import Any
+from uuid import UUID
 
 import asyncpg
-from sqlalchemy import JSON, Interval, LargeBinary, SmallInteger, Text, bindparam, delete, func, update
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Interval,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    column,
+    delete,
+    func,
+    or_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import select
 
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import StoredAnswer, columns
+from taskward.database.turns import wait_for_turn
 from taskward.errors import KeyReused, RequestRunning
 
 _KEPT = timedelta(days=1)
@@ -46,40 +65,47 @@ class AnswerStore:
         """
         try:
             async with self._session.waiting_at_most(PATIENCE):
-                await self._session.fetch(_expire_one(), key=key, kept=_KEPT)
-                for _ in range(2):
-                    if await self._session.fetch_one(_claim(), key=key, request=request):
-                        return None
-                    row = await self._session.fetch_one(_get(), key=key)
-                    if row is not None:
-                        break
+                row = await self._claim(key, request)
         except asyncpg.LockNotAvailableError:
             raise RequestRunning from None
-        if row is None:
-            raise RequestRunning
-        if row["request"] != request:
+        if row is not None and row["request"] != request:
             raise KeyReused
         return row
 
-    async def store(self, key: str, status: int, headers: str, body: str) -> None:
+    async def _claim(self, key: str, request: bytes) -> asyncpg.Record | None:
+        while await self._session.fetch_one(_claim(), key=key, request=request) is None:
+            row = await self._session.fetch_one(_get(), key=key, kept=_KEPT)
+            if row is None:
+                # The earlier one came to nothing, or was erased.
+                continue
+            if not row["has_expired"]:
+                return row
+            # Stored answers are removed in the owner's turn alone. Whoever removed one before it would be waited for,
+            # and wait.
+            await wait_for_turn(self._session)
+            await self._session.fetch(_expire(), kept=_KEPT)
+        return None
+
+    async def store(self, key: str, status: int, headers: str, body: str, shown: Collection[UUID]) -> None:
         """Keep the answer to the request that has claimed the key. Those that have expired are removed.
 
         Args:
             headers: A JSON object.
+            shown: The ids of the tasks and lists that the body tells of. Where it names none, it is taken to tell of
+                any.
         """
-        # It is the owner's turn by now. Before that, an erasure would wait for what is locked here, and be waited for.
         await self._session.fetch(_expire(), kept=_KEPT)
-        await self._session.fetch(_store(), key=key, status=status, headers=headers, body=body)
+        values = {"status": status, "headers": headers, "body": body, "shown": list(shown) or None}
+        await self._session.fetch(_store(), key=key, **values)
+
+    async def forget(self, erased: Collection[UUID]) -> None:
+        """Remove the answers that tell of tasks or lists that are erased, in the owner's turn."""
+        await self._session.fetch(_forget(), erased=list(erased))
 
 
 @cache
 def _expire() -> Statement:
     return compile_statement(delete(StoredAnswer).where(_answer.user_id == OWNER, _HAS_EXPIRED))
-
-
-@cache
-def _expire_one() -> Statement:
-    return compile_statement(delete(StoredAnswer).where(*_MINE, _HAS_EXPIRED))
 
 
 @cache
@@ -91,7 +117,14 @@ def _claim() -> Statement:
 
 @cache
 def _get() -> Statement:
-    return compile_statement(select(_answer.request, _answer.status, _answer.headers, _answer.body).where(*_MINE))
+    kept: tuple[Any, ...] = (
+        _answer.request,
+        _answer.status,
+        _answer.headers,
+        _answer.body,
+        _HAS_EXPIRED.label("has_expired"),
+    )
+    return compile_statement(select(*kept).where(*_MINE))
 
 
 @cache
@@ -100,5 +133,16 @@ def _store() -> Statement:
         "status": bindparam("status", type_=SmallInteger()),
         "headers": bindparam("headers", type_=JSON()),
         "body": bindparam("body", type_=Text()),
+        "shown": bindparam("shown", type_=ARRAY(Uuid())),
     }
     return compile_statement(update(StoredAnswer).where(*_MINE).values(**values))
+
+
+@cache
+def _forget() -> Statement:
+    shown = func.unnest(_answer.shown).table_valued(column("id", Uuid())).render_derived(name="shown")
+    is_shown = select(shown.c.id).where(shown.c.id == any_(bindparam("erased", type_=ARRAY(Uuid())))).exists()
+    # Those of requests that are running, such as this one, have no status yet.
+    is_done = _answer.status.is_not(None)
+    tells = or_(_answer.shown.is_(None), is_shown)
+    return compile_statement(delete(StoredAnswer).where(_answer.user_id == OWNER, is_done, tells))

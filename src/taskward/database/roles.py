@@ -62,9 +62,9 @@ GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "DELETE": (),
     },
     "stored_answer": {
-        "SELECT": ("user_id", "key", "request", "status", "headers", "body", "created_at"),
+        "SELECT": ("user_id", "key", "request", "status", "headers", "body", "shown", "created_at"),
         "INSERT": ("user_id", "key", "request"),
-        "UPDATE": ("status", "headers", "body"),
+        "UPDATE": ("status", "headers", "body", "shown"),
         "DELETE": (),
     },
     "imported_file": {

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     JSON,
     BigInteger,
@@ -99,6 +100,7 @@ class StoredAnswer(OwnedTable, table=True):
         request: A digest of the method, the path and the body.
         status: NULL, as what follows, while the request is running.
         headers: A JSON object.
+        shown: The ids of the tasks and lists in it; NULL where it may tell of any.
     """
 
     __tablename__ = "stored_answer"
@@ -109,6 +111,7 @@ class StoredAnswer(OwnedTable, table=True):
     status: int | None = Field(default=None, sa_column=Column(SmallInteger))
     headers: str | None = Field(default=None, sa_column=Column(JSON))
     body: str | None = text_column(nullable=True)
+    shown: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
     created_at: datetime = timestamp_column(default=func.now())
 
 

@@ -80,10 +80,15 @@ class Turn:
         await self._session.fetch(_advance(), clock=self._version, new_tasks=self.tasks, new_lists=self.lists)
 
 
+async def wait_for_turn(session: Session) -> bool:
+    """Wait for the owner's turn, and say whether there is an account."""
+    return await session.fetch_one(_lock()) is not None
+
+
 async def ensure_account(session: Session) -> None:
     """Make the owner's account, unless there is one. Nobody ends it before this transaction does."""
     while await session.fetch_one(_open_account()) is None:
-        if await session.fetch_one(_lock()) is not None:
+        if await wait_for_turn(session):
             return
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
+from taskward.database.answers import AnswerStore
 from taskward.database.documents import Member, Plain, json_object
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
@@ -189,6 +190,7 @@ class ListStore:
         await self._session.fetch(_delete(), id=list_id)
         turn.lists -= 1
         await turn.bury("list", {list_id: turn.next_version()})
+        await AnswerStore(self._session).forget([list_id])
         await turn.end()
 
     async def _write_many(self, turn: Turn, statement: Statement, **values: Any) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
-    Text,
     Uuid,
     any_,
     bindparam,
@@ -25,7 +24,7 @@ from sqlalchemy import (
 from sqlmodel import select
 
 from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import StoredAnswer, columns, position_of, table_of
+from taskward.database.tables import columns, position_of, table_of
 from taskward.lists.table import TaskList
 from taskward.tasks.query import export_from, read_from
 from taskward.tasks.table import Task
@@ -171,11 +170,3 @@ def tags_in_use() -> Statement:
     """Each tag that some task has, in any state, once."""
     tag = func.unnest(_task.tags).label("tag")
     return compile_statement(select(tag).where(_task.user_id == OWNER, func.cardinality(_task.tags) > 0).distinct())
-
-
-@cache
-def forget_answers() -> Statement:
-    """No stored answer has any of `patterns` in it."""
-    answer = columns(StoredAnswer)
-    found = answer.body.like(any_(bindparam("patterns", type_=ARRAY(Text()))))
-    return compile_statement(delete(StoredAnswer).where(answer.user_id == OWNER, found))

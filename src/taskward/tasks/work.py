@@ -18,6 +18,7 @@ import asyncpg
 import orjson
 from uuid_utils.compat import uuid7
 
+from taskward.database.answers import AnswerStore
 from taskward.database.session import Session
 from taskward.database.turns import Turn
 from taskward.errors import (
@@ -305,7 +306,7 @@ class UnitOfWork:
             await self._session.fetch(statements.delete_rows(), ids=erased)
             await self._session.fetch(statements.forget_next(), ids=erased)
             await self.turn.bury("task", {task_id: self.turn.next_version() for task_id in erased})
-            await self._session.fetch(statements.forget_answers(), patterns=[f"%{task_id}%" for task_id in erased])
+            await AnswerStore(self._session).forget(erased)
 
     def _mine(self, task_id: UUID, versions: Versions) -> _Entry:
         entry = self._entries.get(task_id)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 from fastapi import Depends, Header, Request, Response
@@ -27,6 +28,8 @@ _PARAMETER = "taskward_once"
 # What is sent with an answer of its own, or made anew for each.
 _NOT_KEPT = frozenset({"content-length", "x-request-id", "vary"})
 
+# A task's or a list's own, or what metadata calls so.
+_ID = re.compile('"id" ?: ?"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 _KEY = "^[!-~]{1,255}$"
 
 
@@ -71,9 +74,9 @@ class Once:
         # A refusal is raised, and takes the claim back with all else.
         assert response.status_code < HTTPStatus.MULTIPLE_CHOICES, "this is an answer to keep"  # noqa: S101
         headers = {name: value for name, value in response.headers.items() if name not in _NOT_KEPT}
-        await self._answers.store(
-            key, response.status_code, orjson.dumps(headers).decode(), bytes(response.body).decode()
-        )
+        body = bytes(response.body).decode()
+        shown = {UUID(found) for found in _ID.findall(body)}
+        await self._answers.store(key, response.status_code, orjson.dumps(headers).decode(), body, shown)
         return response
 
 

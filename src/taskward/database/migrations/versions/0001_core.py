@@ -103,6 +103,7 @@ CREATE TABLE taskward.stored_answer (
     status smallint,
     headers json,
     body text,
+    shown uuid[],
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (user_id, key),
     CONSTRAINT stored_answer_key_length CHECK (char_length(key) BETWEEN 1 AND 255)
