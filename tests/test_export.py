@@ -138,6 +138,23 @@ async def test_lines_may_come_in_any_order(alice: User, new_user: NewUser):
     assert lasting(await exported(carol)) == lasting(whole)
 
 
+async def test_no_restored_task_hangs_below_one_in_the_trash(alice: User):
+    # Only a file that nobody exported has this: a part in the trash for the sake of what is above its parent.
+    a, b, c = (str(uuid7()) for _ in range(3))
+    trashed = {"deleted_at": "2026-01-10T09:30:00Z"}
+    records = [
+        task_line(id=a, **trashed, deleted_with=a),
+        task_line(id=b, parent_id=a, **trashed, deleted_with=b),
+        task_line(id=c, parent_id=b, **trashed, deleted_with=a),
+    ]
+    assert (await put_back(alice, as_lines(*records))).status_code == 200
+    assert (await alice.http.post(f"{TASKS}/{a}/restore")).status_code == 200
+    assert [task["id"] for task in (await alice.http.get(TASKS)).json()] == [a]
+    assert (await put_back(alice, await exported(alice))).json()["unchanged"] == 3
+    restored = (await alice.http.post(f"{TASKS}/{c}/restore")).json()
+    assert restored["parent_id"] is None
+
+
 def task_line(**members: Any) -> dict[str, Any]:
     return {"type": "task", "id": str(uuid7()), "title": "x", **members}
 

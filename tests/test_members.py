@@ -30,7 +30,7 @@ from tests.conftest import User
 
 PAGES = Path(__file__).parents[1] / "docs"
 # What a table has besides what clients read of it: what the server finds tasks by, and what it remembers of them.
-OF_THE_SERVER = {"folded_title", "folded_description", "next_id", "deleted_with"}
+OF_THE_SERVER = {"folded_title", "folded_description", "next_id", "next_version", "deleted_with"}
 MADE_BY_THE_DATABASE = {"created_at", "updated_at"}
 # For each filter of a listing a value that is not its default.
 FILTERS: dict[str, Any] = {

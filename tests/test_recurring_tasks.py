@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from tests.conftest import User
+from tests.conftest import NewUser, User
 from tests.test_task_members import make_list, pointers
 
 TASKS = "/api/v1/tasks"
@@ -103,6 +103,8 @@ async def test_a_repeated_completion_makes_no_second(alice: User, way: str):
     again = await complete(alice, task, way)
     assert again.json()["completed_at"] == first.json()["completed_at"]
     assert await count(alice) == 2
+    # Whoever did not hear the first answer learns of the next one from the second.
+    assert again.headers["link"] == first.headers["link"]
 
 
 async def test_two_completions_at_once_make_one_next(alice: User):
@@ -110,7 +112,7 @@ async def test_two_completions_at_once_make_one_next(alice: User):
         task = await alice.create(due_date=str(today()), **DAILY)
         before = await count(alice)
         answers = await asyncio.gather(*(complete(alice, task, way) for way in ("PATCH", "PUT", "set")))
-        assert len([answer for answer in answers if "link" in answer.headers]) == 1
+        assert len({answer.headers["link"] for answer in answers}) == 1
         assert await count(alice) == before + 1
 
 
@@ -294,3 +296,31 @@ async def test_a_next_one_in_the_trash_is_neither_linked_to_nor_made_again(alice
     await reopen(alice, task)
     assert "link" not in (await complete(alice, task)).headers
     assert await count(alice) == 1
+
+
+async def test_a_next_one_that_was_changed_is_still_touched_after_an_import(alice: User, new_user: NewUser):
+    task = await alice.create(due_date="2026-01-10", **DAILY)
+    made = await following(alice, await complete(alice, task))
+    await alice.http.patch(f"{TASKS}/{made['id']}", json={"title": "Mine"})
+    untouched = await alice.create(due_date="2026-01-10", **DAILY)
+    left = await following(alice, await complete(alice, untouched))
+    done = await following(alice, await complete(alice, made))
+    carol = await new_user("carol")
+    export = (await alice.http.get("/api/v1/me/export")).content
+    lines = {"Content-Type": "application/x-ndjson"}
+    assert (await carol.http.post("/api/v1/me/import", content=export, headers=lines)).status_code == 200
+    before = {one["id"] for one in (await carol.http.get(TASKS)).json()}
+    for one in (task, made, untouched):
+        await reopen(carol, one)
+    # Whether nobody had touched it is not known any more, so nothing is removed.
+    assert {one["id"] for one in (await carol.http.get(TASKS)).json()} == before
+    assert (await carol.http.get(f"{TASKS}/{made['id']}")).json()["title"] == "Mine"
+    assert before >= {left["id"], done["id"]}
+
+
+async def test_a_next_one_that_was_completed_stays(alice: User):
+    task = await alice.create(due_date="2026-01-10", **DAILY)
+    made = await following(alice, await complete(alice, task))
+    await complete(alice, made)
+    await reopen(alice, task)
+    assert (await alice.http.get(f"{TASKS}/{made['id']}")).json()["completed"] is True

@@ -29,6 +29,7 @@ CHANGED: dict[str, Any] = {
 }  # fmt: skip
 NEVER = {
     "user_id": "x", "completed_at": None, "version": 1, "deleted_at": None, "position": "a", "next_id": None,
+    "next_version": 1,
     "folded_title": "x", "deleted_with": None,
     "created_at": "2026-01-10T09:30:00Z", "updated_at": "2026-01-10T09:30:00Z",
 }  # fmt: skip

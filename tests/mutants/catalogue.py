@@ -257,7 +257,7 @@ def _rights() -> Iterator[Mutant]:
         ("the owner of an account may be changed", '"UPDATE": ("clock", "tasks", "lists")', '"UPDATE": ("clock", "tasks", "lists", "user_id")'),
         ("the owner of a list may be changed", '"UPDATE": ("name", "color",', '"UPDATE": ("user_id", "name", "color",'),
         ("the owner of a tombstone may be changed", '"UPDATE": ("version",)', '"UPDATE": ("version", "user_id")'),
-        ("the owner of a stored answer may be changed", '"UPDATE": ("status", "headers", "body")', '"UPDATE": ("status", "headers", "body", "user_id")'),
+        ("the owner of a stored answer may be changed", '"UPDATE": ("status", "headers", "body", "shown")', '"UPDATE": ("status", "headers", "body", "shown", "user_id")'),
         ("versions of the schema may be written", '{"SELECT": ("version_num",)}', '{"SELECT": ("version_num",), "UPDATE": ()}'),
         ("everything on a table", "listed = \", \".join(f\"{verb} ({', '.join(cols)})\" if cols else verb for verb, cols in privileges.items())", 'listed = "ALL"'),
         ("the probe role reads whole tasks", "GRANT SELECT (id) ON {SCHEMA}.{table} TO {probe}", "GRANT SELECT ON {SCHEMA}.{table} TO {probe}"),

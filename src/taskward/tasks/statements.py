@@ -44,7 +44,7 @@ def load_with_subtasks() -> Statement:
     child = table_of(Task).alias("child")
     below = select(child.c.id).where(child.c.user_id == OWNER, child.c.parent_id == tree.c.id)
     tree = tree.union(below)
-    chosen = [_task[name] for name in WRITTEN] + [_task.created_at, _task.updated_at]
+    chosen = [_task[name] for name in WRITTEN]
     return compile_statement(select(*chosen).where(_task.user_id == OWNER, _task.id == tree.c.id))
 
 

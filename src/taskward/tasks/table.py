@@ -29,6 +29,7 @@ class Task(OwnedTable, table=True):
 
     Attributes:
         next_id: The occurrence that was made when this one was completed.
+        next_version: As which it was made: while it has this version, nobody has touched it.
         position: NULL where the task was never moved; then it is the id.
         folded_title, folded_description: For searching and sorting, as `search` folds them.
         deleted_with: The task with which this one went to the trash, which may be itself.
@@ -53,6 +54,7 @@ class Task(OwnedTable, table=True):
     recurrence: str | None = text_column(nullable=True)
     recurs_from: str = text_column(default="due")
     next_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
+    next_version: int | None = Field(default=None, sa_column=Column(BigInteger))
     list_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     parent_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     position: str | None = text_column(nullable=True, collation="C")

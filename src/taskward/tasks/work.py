@@ -85,6 +85,8 @@ class UnitOfWork:
         self._trashed_parents: frozenset[UUID] = frozenset()
         self._lists: frozenset[UUID] = frozenset()
         self._tags: set[str] | None = None
+        # Tasks of series, and those that follow them and are made here.
+        self._continued: list[tuple[_Entry, _Entry]] = []
 
     @classmethod
     async def begin(cls, session: Session, limits: Limits) -> UnitOfWork:
@@ -248,7 +250,8 @@ class UnitOfWork:
         root = entry.values["deleted_with"]
         parent_id = entry.values["parent_id"]
         for one in self._with_parts(task_id):
-            if one.values["deleted_with"] == root:
+            went_along = one.values["deleted_with"] == root
+            if went_along and (one is entry or self._is_live_parent(one.values["parent_id"])):
                 self._set(one, {"deleted_at": None, "deleted_with": None})
         if parent_id is not None and not self._is_live_parent(parent_id):
             self._set(entry, {"parent_id": None, "position": None})
@@ -286,6 +289,8 @@ class UnitOfWork:
         written = [entry for entry in self._entries.values() if entry.is_changed and not entry.is_erased]
         for entry in written:
             entry.values["version"] = self.turn.next_version()
+        for entry, successor in self._continued:
+            entry.values["next_version"] = successor.values["version"]
         new = [entry for entry in written if entry.version is None]
         old = [entry for entry in written if entry.version is not None]
         rows: list[asyncpg.Record] = []
@@ -354,12 +359,12 @@ class UnitOfWork:
         successor = self._successor(values) if recurs else None
         self._set(entry, {"completed": completed})
         values["completed_at"] = (values["completed_at"] or self.turn.now) if completed else None
-        if successor is not None and not completed and self._is_untouched(successor):
+        if successor is not None and not completed and self._is_untouched(values["next_version"], successor):
             self._erase(successor)
             values["next_id"] = None
         if recurs and successor is None:
             values["next_id"] = None if occurrence is None else self._continue(entry, occurrence)
-        linked = self._successor(values) if completed and recurs else None
+        linked = self._successor(values) if completed and values["recurrence"] is not None else None
         return values["next_id"] if linked is not None and linked.is_live else None
 
     def _next(self, values: Values) -> Occurrence | None:
@@ -379,15 +384,19 @@ class UnitOfWork:
         next_id = uuid7()
         copied = {name: entry.values[name] for name in _COPIED}
         self._insert({**copied, "id": next_id, "completed": False, due: occurrence.due, "recurrence": occurrence.rule})
+        self._continued.append((entry, self._entries[next_id]))
         return next_id
 
-    def _is_untouched(self, entry: _Entry) -> bool:
-        """Whether nobody has changed a task since it was made, nor put anything below it."""
-        values = entry.values
-        if self._tree.has_parts(values["id"]):
+    def _is_untouched(self, version: int | None, entry: _Entry) -> bool:
+        """Whether nobody has changed a task since it was made for a series, nor put anything below it.
+
+        Args:
+            version: As which it was made.
+        """
+        if self._tree.has_parts(entry.values["id"]):
             return False
         # One that was made here has an id that no client can have named yet.
-        return entry.version is None or (values["updated_at"] == values["created_at"] and not entry.is_changed)
+        return entry.version is None or (entry.version == version and not entry.is_changed)
 
     def _merged(self, entry: _Entry, patch: Values, *, replaces: bool) -> str:
         whole = patch if replaces else merge(json.loads(entry.values["metadata"]), patch)

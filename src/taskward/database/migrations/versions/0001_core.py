@@ -54,8 +54,9 @@ CREATE TABLE taskward.task (
     time_zone text,
     recurrence text,
     recurs_from text NOT NULL DEFAULT 'due',
-    -- The occurrence that was made when this one was completed.
+    -- The occurrence that was made when this one was completed, and its version then.
     next_id uuid,
+    next_version bigint,
     list_id uuid,
     parent_id uuid,
     position text COLLATE "C",
