@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -325,6 +327,34 @@ async def test_what_an_import_is_asked_for_is_checked(alice: User):
     for params, name in [({"format": "csv"}, "/format"), ({"tz": "Mars/Base"}, "/tz"), ({"user_id": "x"}, "/user_id")]:
         response = await alice.http.post(f"{ME}/import", params=params, content=b"", headers=LINES)
         assert [error["pointer"] for error in response.json()["errors"]] == [name]
+
+
+async def test_what_repeats_in_todoist_begins_by_the_databases_clock(alice: User, superuser: Superuser):
+    rows = [
+        b"TYPE,CONTENT,DATE,DATE_LANG",
+        b"task,Stand up,every weekday at 9am,en",
+        b"task,Pay rent,every! 1st,en",
+        b"task,Look up,every full moon,en",
+    ]
+    params, headers = {"format": "todoist", "tz": "Pacific/Kiritimati"}, {"Content-Type": "text/csv"}
+    before = await superuser.fetchval("SELECT now()")
+    response = await alice.http.post(f"{ME}/import", params=params, content=b"\n".join(rows), headers=headers)
+    after = await superuser.fetchval("SELECT now()")
+    assert response.status_code == 200, response.text
+    losses = [(loss["line"], loss["what"]) for loss in response.json()["losses"]]
+    assert losses == [(2, "date"), (3, "date"), (4, "recurrence")]
+    tasks = {task["title"]: task for task in (await alice.http.get(TASKS)).json()}
+    moment = datetime.fromisoformat(tasks["Stand up"]["due_at"])
+    assert before < moment <= after + timedelta(days=3)
+    assert moment.astimezone(ZoneInfo("Pacific/Kiritimati")).hour == 9
+    assert tasks["Stand up"]["recurrence"] == "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR"
+    day = date.fromisoformat(tasks["Pay rent"]["due_date"])
+    today = before.astimezone(ZoneInfo("Pacific/Kiritimati")).date()
+    assert (day.day, tasks["Pay rent"]["recurs_from"]) == (1, "completion")
+    assert today <= day <= today + timedelta(days=32)
+    assert tasks["Look up"]["metadata"] == {"todoist_date": "every full moon"}
+    completed = await alice.http.patch(f"{TASKS}/{tasks['Stand up']['id']}/complete", json={"completed": True})
+    assert completed.status_code == 200, completed.text
 
 
 UNKEPT = {
