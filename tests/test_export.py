@@ -357,6 +357,37 @@ async def test_what_repeats_in_todoist_begins_by_the_databases_clock(alice: User
     assert completed.status_code == 200, completed.text
 
 
+async def test_the_list_of_a_todoist_file_is_called_as_asked(alice: User):
+    params, headers = {"format": "todoist"}, {"Content-Type": "text/csv"}
+    for name, expected in [(" Shopping ", "Shopping"), (None, "Todoist"), ("n" * 255, "n" * 255)]:
+        asked = params if name is None else {**params, "name": name}
+        file = f"TYPE,CONTENT\ntask,Buy {len(expected)}\n".encode()
+        response = await alice.http.post(f"{ME}/import", params=asked, content=file, headers=headers)
+        assert response.json()["losses"] == [], response.text
+        assert (await alice.http.get("/api/v1/lists")).json()[-1]["name"] == expected
+
+
+@pytest.mark.parametrize(
+    ("format_", "name"),
+    [
+        ("taskward", "x"),
+        ("vikunja", "x"),
+        ("todoist", ""),
+        ("todoist", " "),
+        ("todoist", "a\nb"),
+        ("todoist", "n" * 256),
+    ],
+)
+async def test_a_name_that_no_list_can_be_given_is_refused(alice: User, format_: str, name: str):
+    params, headers = {"format": format_, "name": name}, {"Content-Type": "text/csv"}
+    response = await alice.http.post(f"{ME}/import", params=params, content=TODOIST, headers=headers)
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == "/name"
+    assert ("format=todoist" in error["detail"]) == (format_ != "todoist")
+    assert (await alice.http.get(ME)).json()["counts"]["lists"] == 0
+
+
 UNKEPT = {
     "a day at the end of the calendar": ("todoist", b"TYPE,CONTENT,DATE\ntask,x,9999-12-31\n"),
     "a tag that no URL can name": ("todoist", b"TYPE,CONTENT\ntask,x @.. @home\n"),

@@ -84,11 +84,12 @@ class Importer:
         await work.flush(())
         return Imported(made_lists, made, len(lists) - made_lists + len(tasks) - made)
 
-    async def carry_over(self, file: bytes, format_: Format, zone: str) -> Imported:
+    async def carry_over(self, file: bytes, format_: Format, zone: str, list_name: str) -> Imported:
         """Make what another service has exported.
 
         Args:
             zone: The zone that times are meant in, where the file does not say.
+            list_name: What to call the list of a file that does not say it, which is one of Todoist.
 
         Raises:
             Invalid: The file is not such an export.
@@ -99,7 +100,7 @@ class Importer:
         work = await UnitOfWork.begin(self._session, self._limits)
         try:
             if format_ == "todoist":
-                reading = read_todoist(file, now=work.turn.now, zone=zone)
+                reading = read_todoist(file, now=work.turn.now, list_name=list_name, zone=zone)
             else:
                 reading = read_vikunja(file, zone=zone)
         except UnreadableExport as error:
