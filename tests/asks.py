@@ -94,7 +94,10 @@ _BAD_PARAMS: dict[Route, dict[str, tuple[Any, ...]]] = {
     ("GET", TASKS): BAD_FILTERS,
     ("DELETE", TASK): {"permanent": ("1", "")},
     ("DELETE", LIST): {"tasks": ("", "erase", "true")},
-}
+    ("POST", f"{ME}/import"): {
+        "format": ("", "csv"), "tz": BAD_FILTERS["tz"], "name": ("", " ", "a\nb", "x" * 256, "Without a format"),
+    },
+}  # fmt: skip
 
 
 def without_good_token(of: Chooser) -> Ask:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -342,6 +344,65 @@ async def test_what_an_import_is_asked_for_is_checked(alice: User):
     for params, name in [({"format": "csv"}, "/format"), ({"tz": "Mars/Base"}, "/tz"), ({"user_id": "x"}, "/user_id")]:
         response = await alice.http.post(f"{ME}/import", params=params, content=b"", headers=LINES)
         assert [error["pointer"] for error in response.json()["errors"]] == [name]
+
+
+async def test_what_repeats_in_todoist_begins_by_the_databases_clock(alice: User, superuser: Superuser):
+    rows = [
+        b"TYPE,CONTENT,DATE,DATE_LANG",
+        b"task,Stand up,every weekday at 9am,en",
+        b"task,Pay rent,every! 1st,en",
+        b"task,Look up,every full moon,en",
+    ]
+    params, headers = {"format": "todoist", "tz": "Pacific/Kiritimati"}, {"Content-Type": "text/csv"}
+    before = await superuser.fetchval("SELECT now()")
+    response = await alice.http.post(f"{ME}/import", params=params, content=b"\n".join(rows), headers=headers)
+    after = await superuser.fetchval("SELECT now()")
+    assert response.status_code == 200, response.text
+    losses = [(loss["line"], loss["what"]) for loss in response.json()["losses"]]
+    assert losses == [(2, "date"), (3, "date"), (4, "recurrence")]
+    tasks = {task["title"]: task for task in (await alice.http.get(TASKS)).json()}
+    moment = datetime.fromisoformat(tasks["Stand up"]["due_at"])
+    assert before < moment <= after + timedelta(days=3)
+    assert moment.astimezone(ZoneInfo("Pacific/Kiritimati")).hour == 9
+    assert tasks["Stand up"]["recurrence"] == "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR"
+    day = date.fromisoformat(tasks["Pay rent"]["due_date"])
+    today = before.astimezone(ZoneInfo("Pacific/Kiritimati")).date()
+    assert (day.day, tasks["Pay rent"]["recurs_from"]) == (1, "completion")
+    assert today <= day <= today + timedelta(days=32)
+    assert tasks["Look up"]["metadata"] == {"todoist_date": "every full moon"}
+    completed = await alice.http.patch(f"{TASKS}/{tasks['Stand up']['id']}/complete", json={"completed": True})
+    assert completed.status_code == 200, completed.text
+
+
+async def test_the_list_of_a_todoist_file_is_called_as_asked(alice: User):
+    params, headers = {"format": "todoist"}, {"Content-Type": "text/csv"}
+    for name, expected in [(" Shopping ", "Shopping"), (None, "Todoist"), ("n" * 255, "n" * 255)]:
+        asked = params if name is None else {**params, "name": name}
+        file = f"TYPE,CONTENT\ntask,Buy {len(expected)}\n".encode()
+        response = await alice.http.post(f"{ME}/import", params=asked, content=file, headers=headers)
+        assert response.json()["losses"] == [], response.text
+        assert (await alice.http.get("/api/v1/lists")).json()[-1]["name"] == expected
+
+
+@pytest.mark.parametrize(
+    ("format_", "name"),
+    [
+        ("taskward", "x"),
+        ("vikunja", "x"),
+        ("todoist", ""),
+        ("todoist", " "),
+        ("todoist", "a\nb"),
+        ("todoist", "n" * 256),
+    ],
+)
+async def test_a_name_that_no_list_can_be_given_is_refused(alice: User, format_: str, name: str):
+    params, headers = {"format": format_, "name": name}, {"Content-Type": "text/csv"}
+    response = await alice.http.post(f"{ME}/import", params=params, content=TODOIST, headers=headers)
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == "/name"
+    assert ("format=todoist" in error["detail"]) == (format_ != "todoist")
+    assert (await alice.http.get(ME)).json()["counts"]["lists"] == 0
 
 
 UNKEPT = {

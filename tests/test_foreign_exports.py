@@ -8,7 +8,8 @@ import json
 import re
 import time
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,8 @@ from hypothesis import strategies as st
 from taskward.account.records import LossKind, Reading, UnreadableExport
 from taskward.account.todoist import read_todoist
 from taskward.account.vikunja import read_vikunja
+from taskward.tasks.models import TaskCreate
+from taskward.tasks.plan import PLAN, check_plan
 from tests.sizes import sized
 
 EXAMPLES = settings(
@@ -31,13 +34,16 @@ COLUMNS = [
 ]
 MEMBERS = {
     *("key", "title", "description", "completed", "priority", "due_date", "due_at", "time_zone", "recurrence"),
-    *("recurs_from", "list", "parent", "tags"),
+    *("recurs_from", "list", "parent", "tags", "metadata"),
 }
+# A Thursday, on which it is 11:00 in Vienna.
+NOW = datetime(2026, 11, 26, 10, tzinfo=UTC)
+read_now = partial(read_todoist, now=NOW)
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def todoist(*rows: dict[str, str], **options: str) -> Reading:
-    return sound(read_todoist(todoist_file(*rows), **options))
+def todoist(*rows: dict[str, str], now: datetime = NOW, **options: str) -> Reading:
+    return sound(read_todoist(todoist_file(*rows), now=now, **options))
 
 
 def todoist_file(*rows: dict[str, str]) -> bytes:
@@ -115,6 +121,8 @@ def assert_members(task: dict[str, Any]) -> None:
     tags = task.get("tags", ["-"])
     assert 1 <= len(tags) == len(set(tags)) <= 20
     assert all(1 <= len(tag) <= 50 and tag == tag.strip() and not CONTROL.search(tag) for tag in tags)
+    assert task.get("metadata", {"todoist_date": "-"}).keys() == {"todoist_date"}
+    assert 1 <= len(task.get("metadata", {"todoist_date": "-"})["todoist_date"]) <= 100
 
 
 def assert_due(task: dict[str, Any]) -> None:
@@ -137,7 +145,7 @@ def assert_due(task: dict[str, Any]) -> None:
 # Both
 
 
-@pytest.mark.parametrize("read", [read_todoist, read_vikunja])
+@pytest.mark.parametrize("read", [read_now, read_vikunja])
 @pytest.mark.parametrize(
     "data", [b"", b" \n", b"\xef\xbb\xbf", "TYPE,CONTENT\ntask,Café".encode("latin-1"), b"TYPE,CONTENT\ntask,a\0b"]
 )
@@ -163,7 +171,7 @@ def test_a_file_that_is_empty_or_not_text_is_refused(read: Callable[[bytes], Rea
 )
 def test_a_file_that_is_no_csv_of_todoist_is_refused(data: bytes):
     with pytest.raises(UnreadableExport, match=r"^[^\n]*\.$"):
-        read_todoist(data)
+        read_now(data)
 
 
 def test_a_task_of_todoist_becomes_a_record():
@@ -194,7 +202,7 @@ def test_a_task_of_todoist_becomes_a_record():
     ],
 )
 def test_marks_line_ends_and_blank_rows_do_not_matter(data: bytes):
-    reading = sound(read_todoist(data))
+    reading = sound(read_now(data))
     assert [task["title"] for task in reading.tasks] == ["a", "b"]
     assert not reading.losses
 
@@ -307,6 +315,33 @@ def test_dates_that_are_certain_are_carried_over(text: str, members: dict[str, s
             "every tue starting 2026-11-26 08:00",
             {"recurrence": "FREQ=WEEKLY;BYDAY=TU", "due_at": "2026-12-01T07:00:00Z"},
         ),
+        ("daily from 2020-01-01", {"recurrence": "FREQ=DAILY", "due_date": "2020-01-01"}),
+        (
+            "daily at 9am starting 2026-11-26",
+            {"recurrence": "FREQ=DAILY", "due_at": "2026-11-26T08:00:00Z"},
+        ),
+        (
+            "every 6 weeks starting 2026-11-26T23:30:00-05:00",
+            {"recurrence": "FREQ=WEEKLY;INTERVAL=6", "due_at": "2026-11-27T04:30:00Z"},
+        ),
+        ("every last friday starting 2026-11-28", {"recurrence": "FREQ=MONTHLY;BYDAY=-1FR", "due_date": "2026-12-25"}),
+        ("every last friday from 2026-11-27", {"recurrence": "FREQ=MONTHLY;BYDAY=-1FR", "due_date": "2026-11-27"}),
+        (
+            "every other mon starting 2030-01-01",
+            {"recurrence": "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO", "due_date": "2030-01-07"},
+        ),
+        (
+            "every 15th at 9am starting 1 jul 2026",
+            {"recurrence": "FREQ=MONTHLY;BYMONTHDAY=15", "due_at": "2026-07-15T07:00:00Z"},
+        ),
+        (
+            "every! jan 15th starting 2026-11-26",
+            {
+                "recurrence": "FREQ=YEARLY;BYMONTH=1;BYMONTHDAY=15",
+                "due_date": "2027-01-15",
+                "recurs_from": "completion",
+            },
+        ),
     ],
 )
 def test_recurrences_with_a_first_date_are_carried_over(text: str, members: dict[str, str]):
@@ -315,39 +350,169 @@ def test_recurrences_with_a_first_date_are_carried_over(text: str, members: dict
     assert not reading.losses
 
 
+WEEKDAYS = "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR"
+
+
 @pytest.mark.parametrize(
-    ("text", "language", "lost"),
+    ("text", "rule", "first"),
     [
-        ("tomorrow", "en", "date"),
-        ("26 Nov", "en", "date"),
-        ("11/12/2026", "en", "date"),
-        ("26 Nov 2026 9", "en", "date"),
-        ("26 Nov 2026 13pm", "en", "date"),
-        ("2026-02-30", "en", "date"),
-        ("0000-01-01", "en", "date"),
-        ("0001-01-01 00:00", "en", "date"),
-        ("9999-12-31T23:00:00-05:00", "en", "date"),
-        ("26 mar 2026", "es", "date"),
-        ("x" * 5000, "en", "date"),
-        ("every day", "en", "recurrence"),
-        ("every! 3 days", "en", "recurrence"),
-        ("every monday at 9am", "en", "recurrence"),
-        ("every 0 days starting 2026-11-26", "en", "recurrence"),
-        ("every day at 25:00 starting 2026-11-26", "en", "recurrence"),
-        ("every day at 9:00 starting 2026-11-26 10:00", "en", "recurrence"),
-        ("every day starting tomorrow", "en", "recurrence"),
-        ("every monday starting 2026-11-26T09:00:00Z", "en", "recurrence"),
-        ("every monday starting 9999-12-31", "en", "recurrence"),
-        ("every last friday starting 2026-11-26", "en", "recurrence"),
-        ("after 3 days", "en", "recurrence"),
-        ("every day starting 2026-11-26", "de", "recurrence"),
+        ("every day", "FREQ=DAILY", "2026-11-26"),
+        ("daily", "FREQ=DAILY", "2026-11-26"),
+        ("weekly", "FREQ=WEEKLY", "2026-11-26"),
+        ("monthly", "FREQ=MONTHLY", "2026-11-26"),
+        ("quarterly", "FREQ=MONTHLY;INTERVAL=3", "2026-11-26"),
+        ("every quarter", "FREQ=MONTHLY;INTERVAL=3", "2026-11-26"),
+        ("every 2 quarters", "FREQ=MONTHLY;INTERVAL=6", "2026-11-26"),
+        ("yearly", "FREQ=YEARLY", "2026-11-26"),
+        ("Annually", "FREQ=YEARLY", "2026-11-26"),
+        ("every 3 days", "FREQ=DAILY;INTERVAL=3", "2026-11-26"),
+        ("every weekday", WEEKDAYS, "2026-11-26"),
+        ("every workday", WEEKDAYS, "2026-11-26"),
+        ("every weekend", "FREQ=WEEKLY;BYDAY=SA", "2026-11-28"),
+        ("every monday", "FREQ=WEEKLY;BYDAY=MO", "2026-11-30"),
+        ("ev mon, wed, and fri", "FREQ=WEEKLY;BYDAY=MO,WE,FR", "2026-11-27"),
+        ("every other monday", "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO", "2026-11-30"),
+        ("every other thursday", "FREQ=WEEKLY;INTERVAL=2;BYDAY=TH", "2026-11-26"),
+        ("every 15th", "FREQ=MONTHLY;BYMONTHDAY=15", "2026-12-15"),
+        ("every 27", "FREQ=MONTHLY;BYMONTHDAY=27", "2026-11-27"),
+        ("every 1st, 15th", "FREQ=MONTHLY;BYMONTHDAY=1,15", "2026-12-01"),
+        ("every 28th and 1st", "FREQ=MONTHLY;BYMONTHDAY=28,1", "2026-11-28"),
+        ("every last day", "FREQ=MONTHLY;BYMONTHDAY=-1", "2026-11-30"),
+        ("every 3rd friday", "FREQ=MONTHLY;BYDAY=3FR", "2026-12-18"),
+        ("every last friday", "FREQ=MONTHLY;BYDAY=-1FR", "2026-11-27"),
+        ("every first monday", "FREQ=MONTHLY;BYDAY=1MO", "2026-12-07"),
+        ("every 15 jan", "FREQ=YEARLY;BYMONTH=1;BYMONTHDAY=15", "2027-01-15"),
+        ("every january 15th", "FREQ=YEARLY;BYMONTH=1;BYMONTHDAY=15", "2027-01-15"),
+        ("every 26 nov", "FREQ=YEARLY;BYMONTH=11;BYMONTHDAY=26", "2026-11-26"),
+        ("every 29 feb", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", "2028-02-29"),
+        ("every day at 9am", "FREQ=DAILY", "2026-11-27T08:00:00Z"),
+        ("every day 11:00", "FREQ=DAILY", "2026-11-27T10:00:00Z"),
+        ("every day 11:01", "FREQ=DAILY", "2026-11-26T10:01:00Z"),
+        ("daily at 18:00", "FREQ=DAILY", "2026-11-26T17:00:00Z"),
+        ("every weekday at 9am", WEEKDAYS, "2026-11-27T08:00:00Z"),
+        ("every thu at 9am", "FREQ=WEEKLY;BYDAY=TH", "2026-12-03T08:00:00Z"),
+        ("every other thu at 9am", "FREQ=WEEKLY;INTERVAL=2;BYDAY=TH", "2026-12-03T08:00:00Z"),
+        ("every 26th at 6:30pm", "FREQ=MONTHLY;BYMONTHDAY=26", "2026-11-26T17:30:00Z"),
+        ("every last day 9am", "FREQ=MONTHLY;BYMONTHDAY=-1", "2026-11-30T08:00:00Z"),
+        ("every 3rd friday at 18:00", "FREQ=MONTHLY;BYDAY=3FR", "2026-12-18T17:00:00Z"),
+        ("every jul 15 at 9am", "FREQ=YEARLY;BYMONTH=7;BYMONTHDAY=15", "2027-07-15T07:00:00Z"),
     ],
 )
-def test_dates_that_are_not_certain_are_reported(text: str, language: str, lost: str):
+def test_a_recurrence_without_a_first_date_begins_at_its_next(text: str, rule: str, first: str):
+    reading = todoist(row(DATE=text), zone="Europe/Vienna")
+    due = {"due_at" if "T" in first else "due_date": first}
+    assert extras(reading.tasks[0]) == due | {"recurrence": rule, "time_zone": "Europe/Vienna"}
+    assert [(loss.what, loss.detail) for loss in reading.losses] == [
+        ("date", f"“{text}” does not say its first date; {first[:10]} was taken.")
+    ]
+
+
+def test_a_recurrence_without_a_first_date_may_count_from_completion():
+    reading = todoist(row(DATE="every! 3 days"))
+    assert extras(reading.tasks[0]) == {
+        "due_date": "2026-11-26",
+        "recurrence": "FREQ=DAILY;INTERVAL=3",
+        "recurs_from": "completion",
+        "time_zone": "UTC",
+    }
+    assert kinds(reading) == ["date"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "text", "members"),
+    [
+        ("Asia/Tokyo", "every day", {"due_date": "2026-11-27"}),
+        ("America/New_York", "every day", {"due_date": "2026-11-26"}),
+        ("Asia/Tokyo", "every day at 7am", {"due_at": "2026-11-26T22:00:00Z"}),
+        ("America/New_York", "every day at 8am", {"due_at": "2026-11-27T13:00:00Z"}),
+    ],
+)
+def test_today_is_that_of_the_tasks_zone(zone: str, text: str, members: dict[str, str]):
+    late = datetime(2026, 11, 26, 16, tzinfo=UTC)
+    reading = todoist(row(DATE=text, TIMEZONE=zone), now=late)
+    assert extras(reading.tasks[0]) == members | {"recurrence": "FREQ=DAILY", "time_zone": zone}
+    (due,) = members.values()
+    day = datetime.fromisoformat(due).astimezone(ZoneInfo(zone)).date() if "T" in due else due
+    assert f" {day} was taken" in reading.losses[0].detail
+
+
+def test_a_first_moment_that_the_zone_skips_is_taken_an_hour_later():
+    for now in (datetime(2027, 3, 28, 0, 30, tzinfo=UTC), datetime(2027, 3, 27, 12, tzinfo=UTC)):
+        reading = todoist(row(DATE="every day at 02:30"), zone="Europe/Vienna", now=now)
+        assert reading.tasks[0]["due_at"] == "2027-03-28T01:30:00Z"
+    after = datetime(2027, 3, 28, 12, tzinfo=UTC)
+    reading = todoist(row(DATE="every day at 02:30"), zone="Europe/Vienna", now=after)
+    assert reading.tasks[0]["due_at"] == "2027-03-29T00:30:00Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "lost", "sentence"),
+    [
+        ("tomorrow", "en", "date", "date"),
+        ("26 Nov", "en", "date", "date"),
+        ("11/12/2026", "en", "date", "date"),
+        ("26 Nov 2026 9", "en", "date", "date"),
+        ("26 Nov 2026 13pm", "en", "date", "date"),
+        ("2026-02-30", "en", "date", "date"),
+        ("0000-01-01", "en", "date", "date"),
+        ("0001-01-01", "en", "date", "date"),
+        ("0001-01-01 00:00", "en", "date", "date"),
+        ("9999-12-31", "en", "date", "date"),
+        ("9999-12-31T23:00:00-05:00", "en", "date", "date"),
+        ("9998-12-31T23:00:00-05:00", "en", "date", "date"),
+        ("26 mar 2026", "es", "date", "date"),
+        ("x" * 5000, "en", "date", "date"),
+        ("every 0 days starting 2026-11-26", "en", "recurrence", "way"),
+        ("every day at 25:00 starting 2026-11-26", "en", "recurrence", "way"),
+        ("every day at 9:00 starting 2026-11-26 10:00", "en", "recurrence", "first"),
+        ("every day starting tomorrow", "en", "recurrence", "first"),
+        ("every day starting 2026-02-30", "en", "recurrence", "first"),
+        ("every day from 9am to 5pm", "en", "recurrence", "first"),
+        ("every monday starting 2026-11-26T09:00:00Z", "en", "recurrence", "first"),
+        ("every monday starting 9999-12-31", "en", "recurrence", "way"),
+        ("every day starting 9999-01-01", "en", "recurrence", "way"),
+        ("every day starting 0001-01-01", "en", "recurrence", "way"),
+        ("every 999 years starting 2026-11-26", "en", "recurrence", "way"),
+        ("every 0 days", "en", "recurrence", "way"),
+        ("every 999 quarters", "en", "recurrence", "way"),
+        ("every day at 25:00", "en", "recurrence", "way"),
+        ("every day 9", "en", "recurrence", "way"),
+        ("every 32nd", "en", "recurrence", "way"),
+        ("every 1st, 0", "en", "recurrence", "way"),
+        ("every 30 feb", "en", "recurrence", "way"),
+        ("every 6th friday", "en", "recurrence", "way"),
+        ("every second friday", "en", "recurrence", "way"),
+        ("every other mon, fri", "en", "recurrence", "way"),
+        ("every 2 hours", "en", "recurrence", "way"),
+        ("every full moon", "en", "recurrence", "way"),
+        ("every day until 2027-01-01", "en", "recurrence", "way"),
+        ("every day for 3 weeks", "en", "recurrence", "way"),
+        ("every! " + "1st, " * 20 + "2nd", "en", "recurrence", "way"),
+        ("daily dose", "en", "recurrence", "way"),
+        ("after 3 days", "en", "recurrence", "way"),
+        ("every day starting 2026-11-26", "de", "recurrence", "way"),
+        ("daily", "de", "recurrence", "way"),
+    ],
+)
+def test_dates_that_are_not_certain_are_reported_and_kept_as_metadata(
+    text: str, language: str, lost: str, sentence: str
+):
+    sentences = {
+        "date": "is not certain to be one date",
+        "first": "repeats from what is not certain to be one date",
+        "way": "repeats in a way that cannot be carried over",
+    }
     reading = todoist(row(DATE=text, DATE_LANG=language), zone="Europe/Vienna")
-    assert not extras(reading.tasks[0])
+    assert extras(reading.tasks[0]) == {"metadata": {"todoist_date": text[:100]}}
     assert kinds(reading) == [lost]
     assert text[:60] in reading.losses[0].detail
+    kept = "its text is" if len(text) <= 100 else "its first 100 characters are"
+    assert f"” {sentences[sentence]}; {kept} in the metadata as todoist_date." in reading.losses[0].detail
+
+
+def test_the_text_of_a_date_is_kept_as_it_was_written():
+    reading = todoist(row(DATE=" Every Full  Moon\tat Ten\n"))
+    assert reading.tasks[0]["metadata"] == {"todoist_date": "Every Full  Moon\tat Ten"}
 
 
 @pytest.mark.parametrize("name", ["Nowhere/Land", "../../etc/passwd", "America", "x" * 5000])
@@ -383,7 +548,7 @@ def test_authors_are_reported_once():
 
 
 def test_cells_of_unknown_doubled_and_missing_columns_are_reported():
-    reading = sound(read_todoist(b"TYPE,CONTENT,MOOD,EMPTY,CONTENT\ntask,a,glad,,b,c\ntask,d,sad,,,\n"))
+    reading = sound(read_now(b"TYPE,CONTENT,MOOD,EMPTY,CONTENT\ntask,a,glad,,b,c\ntask,d,sad,,,\n"))
     assert [task["title"] for task in reading.tasks] == ["a", "d"]
     assert [loss.detail.split("“")[1].split("”")[0] for loss in reading.losses] == ["MOOD", "CONTENT", ""]
     assert kinds(reading) == ["column"] * 3
@@ -794,16 +959,52 @@ def read_or_refuse(read: Callable[[bytes], Reading], data: bytes) -> Reading | N
 @EXAMPLES
 @given(st.binary(max_size=200), st.sampled_from([b"", b"TYPE,CONTENT,DATE,INDENT\n", b'[{"tasks":', b'[{"title":"']))
 def test_any_bytes_are_read_or_refused(data: bytes, before: bytes):
-    for read in (read_todoist, read_vikunja):
+    for read in (read_now, read_vikunja):
         read_or_refuse(read, before + data)
 
 
 @EXAMPLES
 @given(st.lists(CELLS, max_size=15))
 def test_any_rows_become_sound_records(rows: list[dict[str, str]]):
-    reading = read_or_refuse(read_todoist, todoist_file(*rows).replace(b"\0", b""))
+    reading = read_or_refuse(read_now, todoist_file(*rows).replace(b"\0", b""))
     assert reading is not None
     assert len(reading.tasks) == sum(cells["TYPE"] == "task" for cells in rows)
+
+
+# The words of dates, put together in any way, and any text at all.
+WORDS = st.sampled_from(
+    [
+        *("every", "ev", "every!", "other", "last", "first", "3rd", "15th", "31", "0", "2", "999", "1st,", "day"),
+        *("days", "week", "months", "quarter", "years", "weekday", "weekend", "mon", "friday,", "and", "jan", "feb"),
+        *("29", "at", "9am", "23:59", "02:30", "25:00", "starting", "from", "until", "2026-11-26", "9998-12-31"),
+        *("0002-01-01", "0001-01-01", "9999-12-31T23:59:59Z", "26 Nov 2026", "2026-11-26 02:30", "daily", "annually"),
+    ]
+)
+DATE_TEXTS = st.lists(WORDS, min_size=1, max_size=9).map(" ".join) | st.text(min_size=1)
+
+
+@EXAMPLES
+@given(
+    DATE_TEXTS.map(lambda text: text[:100].replace("\0", " ")),
+    st.sampled_from(["UTC", "Europe/Vienna", "Pacific/Kiritimati", "America/Nuuk"]),
+    st.datetimes(datetime(2000, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - see timezones
+)
+def test_any_text_of_a_date_makes_a_task_that_may_be_created(text: str, zone: str, now: datetime):
+    reading = todoist(row(DATE=text), zone=zone, now=now)
+    members = extras(reading.tasks[0])
+    task = TaskCreate(title="x", **members)
+    check_plan({name: getattr(task, name) for name in PLAN}, now=now)
+    is_due = task.due_date is not None or task.due_at is not None
+    assert ("metadata" in members) == (not is_due and bool(text.strip()))
+    if kinds(reading) == ["date"] and task.due_at:
+        assert task.due_at > now
+    if kinds(reading) == ["date"] and task.due_date:
+        assert task.due_date >= now.astimezone(ZoneInfo(zone)).date()
+    # A rule comes true on its first day, or would not have it as one.
+    if task.recurrence and "BY" in task.recurrence and is_due:
+        first = task.due_date or task.due_at.astimezone(ZoneInfo(zone)).date()  # type: ignore[union-attr]
+        start = datetime(first.year, first.month, first.day)  # noqa: DTZ001 - a day
+        assert rrulestr(task.recurrence, dtstart=start)[0] == start
 
 
 @EXAMPLES

@@ -82,7 +82,7 @@ PARAMETERS: dict[str, Any] = {
     **dict.fromkeys(("restore_task", "move_task"), _WRITE | {_KEY}),
     **dict.fromkeys(("create_task", "change_tasks", "create_list"), frozenset({_KEY})),
     "delete_me": {"confirm"},
-    "import_me": {"format", "tz", _KEY},
+    "import_me": {"format", "tz", "name", _KEY},
     "list_lists": {"If-None-Match"},
     "get_list": {"list_id", "If-None-Match"},
     "delete_list": {"list_id", "tasks", "If-Match"},

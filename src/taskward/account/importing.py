@@ -84,22 +84,27 @@ class Importer:
         await work.flush(())
         return Imported(made_lists, made, len(lists) - made_lists + len(tasks) - made)
 
-    async def carry_over(self, file: bytes, format_: Format, zone: str) -> Imported:
+    async def carry_over(self, file: bytes, format_: Format, zone: str, list_name: str) -> Imported:
         """Make what another service has exported.
 
         Args:
             zone: The zone that times are meant in, where the file does not say.
+            list_name: What to call the list of a file that does not say it, which is one of Todoist.
 
         Raises:
             Invalid: The file is not such an export.
             AlreadyImported: It was imported before.
             LimitReached: See `errors`.
         """
+        # The turn comes before the reading, which goes by the database's clock.
+        work = await UnitOfWork.begin(self._session, self._limits)
         try:
-            reading = read_todoist(file, zone=zone) if format_ == "todoist" else read_vikunja(file, zone=zone)
+            if format_ == "todoist":
+                reading = read_todoist(file, now=work.turn.now, list_name=list_name, zone=zone)
+            else:
+                reading = read_vikunja(file, zone=zone)
         except UnreadableExport as error:
             raise Invalid([FieldError("body", "", str(error))]) from None
-        work = await UnitOfWork.begin(self._session, self._limits)
         await AccountStore(self._session).remember_import(blake2b(file, digest_size=32).digest())
         lists = {record["key"]: ListCreate(name=record["name"], color=record["color"]) for record in reading.lists}
         rows = [{"id": one.id, "name": one.name, "color": one.color, "position": None} for one in lists.values()]

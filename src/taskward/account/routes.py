@@ -17,6 +17,7 @@ from taskward.account.models import ImportReport, Me
 from taskward.account.store import AccountStore
 from taskward.database.database import Database
 from taskward.errors import AlreadyImported, Cycle, FieldError, Invalid
+from taskward.members import Line
 from taskward.tasks.members import TimeZone
 from taskward.web.answers import json_answer
 from taskward.web.dependencies import CurrentCaller, OwnerSession, UserLimits
@@ -125,12 +126,17 @@ async def import_me(
     imports: Annotated[Importer, Depends(importer)],
     format_: Annotated[Format, Query(alias="format", description="Whose export it is.")] = "taskward",
     tz: Annotated[TimeZone, Query(description="The zone that times are meant in, where a file does not say.")] = "UTC",
+    name: Annotated[
+        Line | None, Query(description="What to call the list of a file of Todoist, which does not say.")
+    ] = None,
 ) -> Response:
     """Put an export back: what is there already stays as it is, so to do it twice changes nothing. Or carry over what
     Todoist (CSV) or Vikunja (JSON) has exported; the answer says what could not come along.
     """
+    if name is not None and format_ != "todoist":
+        raise Invalid([FieldError("query", "/name", "This goes with format=todoist only, as other files name lists.")])
     if format_ != "taskward":
-        return json_answer(_report(await imports.carry_over(file, format_, tz)))
+        return json_answer(_report(await imports.carry_over(file, format_, tz, name or "Todoist")))
     try:
         return json_answer(_report(await imports.put_back(file)))
     except Unreadable as error:

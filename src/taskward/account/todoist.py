@@ -1,4 +1,4 @@
-"""Reading a project that Todoist exported as CSV. Only dates that mean the same on every day are carried over."""
+"""Reading a project that Todoist exported as CSV. Of its dates, those are carried over that can mean one thing only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from taskward.account.records import (
     LossKind,
@@ -22,7 +24,7 @@ from taskward.account.records import (
     quoted,
     tags_of,
 )
-from taskward.account.todoist_dates import REPEATS, read_due
+from taskward.account.todoist_dues import NotCertain, read_due
 from taskward.members import LONGEST_LINE
 from taskward.tasks.members import LONGEST_DESCRIPTION, zones
 
@@ -36,6 +38,8 @@ _PRIORITIES = {"1": "urgent", "2": "high", "3": "medium", "4": "none", "": "none
 _LABEL = re.compile(r"""@([^\s"(),|&!@]+)""")
 _FILE = "[[file "
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_KEPT_DATE = "todoist_date"
+_LONGEST_KEPT_DATE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +51,19 @@ class _Row:
         return self.cells.get(column, "").strip()
 
 
-def read_todoist(data: bytes, *, list_name: str = "Todoist", zone: str = "UTC") -> Reading:
+def read_todoist(data: bytes, *, now: datetime, list_name: str = "Todoist", zone: str = "UTC") -> Reading:
     """The tasks of one project.
 
     Args:
         data: The CSV file.
+        now: When what repeats begins, where the file does not say; aware.
         list_name: What to call their list; the file does not say it.
         zone: The IANA zone of times in rows that name none.
 
     Raises:
         UnreadableExport: It is no such file.
     """
-    project = _Project(list_name, zone)
+    project = _Project(list_name, zone, now)
     for row in _rows(decoded(data), project):
         project.read(row)
     project.report_authors()
@@ -68,10 +73,11 @@ def read_todoist(data: bytes, *, list_name: str = "Todoist", zone: str = "UTC") 
 class _Project:
     """What has been read so far."""
 
-    def __init__(self, list_name: str, zone: str) -> None:
+    def __init__(self, list_name: str, zone: str, now: datetime) -> None:
         self.reading = Reading()
         self.subject = Subject(self.reading, list_name)
         self._zone = zone
+        self._now = now
         self._tree = Tree()
         self._section = ""
         self._authors: dict[str, None] = {}
@@ -118,7 +124,8 @@ class _Project:
         tags = tags_of(subject, [self._section, *labels] if self._section else labels)
         members = {"description": description, "priority": priority, "tags": tags}
         task |= {name: value for name, value in members.items() if value}
-        task |= _due_of(subject, row, self._zone) | self._tree.place(key, self._parent(subject, row, key), subject)
+        task |= _due_of(subject, row, self._zone, self._now)
+        task |= self._tree.place(key, self._parent(subject, row, key), subject)
         _report_unkept(subject, row)
         self.reading.tasks.append(task)
         self._noted = task
@@ -254,22 +261,23 @@ def _report_unkept(subject: Subject, row: _Row) -> None:
         subject.lose("view", "Its subtasks were collapsed.")
 
 
-def _due_of(subject: Subject, row: _Row, zone: str) -> dict[str, str]:
-    text = " ".join(row["DATE"].lower().split())
+def _due_of(subject: Subject, row: _Row, zone: str, now: datetime) -> dict[str, Any]:
+    written = row["DATE"]
+    text = " ".join(written.lower().split())
     if not text:
         return {}
     try:
         due = read_due(text, english=row["DATE_LANG"].lower()[:2] in {"", "en"})
-        members = due.members(_zone_of(subject, row, zone)) if due else {}
-    except (ValueError, OverflowError):
-        members = {}
-    if members:
-        return members
-    if REPEATS.match(text):
-        subject.lose("recurrence", f"{quoted(row['DATE'])} does not say its first date, or repeats in an unknown way.")
-    else:
-        subject.lose("date", f"{quoted(row['DATE'])} is not certain to be one date.")
-    return {}
+        place = ZoneInfo(_zone_of(subject, row, zone))
+        members = due.members(place, now)
+    except NotCertain as error:
+        kept = "its text is" if len(written) <= _LONGEST_KEPT_DATE else f"its first {_LONGEST_KEPT_DATE} characters are"
+        subject.lose(error.what, f"{quoted(written)} {error.why}; {kept} in the metadata as {_KEPT_DATE}.")
+        return {"metadata": {_KEPT_DATE: written[:_LONGEST_KEPT_DATE]}}
+    if due.start is None:
+        taken = members.get("due_date") or datetime.fromisoformat(members["due_at"]).astimezone(place).date()
+        subject.lose("date", f"{quoted(written)} does not say its first date; {taken} was taken.")
+    return members
 
 
 def _zone_of(subject: Subject, row: _Row, zone: str) -> str:
