@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from taskward.account.records import LossKind, Reading, UnreadableExport
 from taskward.account.todoist import read_todoist
 from taskward.account.vikunja import read_vikunja
+from taskward.errors import LimitReached
+from taskward.limits import Limits
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN, check_plan
 from tests.sizes import sized
@@ -42,7 +44,7 @@ read_now = partial(read_todoist, now=NOW)
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def todoist(*rows: dict[str, str], now: datetime = NOW, **options: str) -> Reading:
+def todoist(*rows: dict[str, str], now: datetime = NOW, **options: Any) -> Reading:
     return sound(read_todoist(todoist_file(*rows), now=now, **options))
 
 
@@ -58,7 +60,7 @@ def row(content: str = "Water the plants", **cells: str) -> dict[str, str]:
     return {"TYPE": "task", "CONTENT": content, "PRIORITY": "4", "INDENT": "1"} | cells
 
 
-def vikunja(*projects: Any, **options: str) -> Reading:
+def vikunja(*projects: Any, **options: Any) -> Reading:
     return sound(read_vikunja(json.dumps(projects).encode(), **options))
 
 
@@ -1028,3 +1030,17 @@ def test_html_takes_time_in_proportion(html: str):
     started = time.process_time()
     sound(read_vikunja(data))
     assert time.process_time() - started < 5
+
+
+def test_a_file_of_more_than_anybody_may_have_is_not_read_to_its_end():
+    few = Limits(tasks=2, lists=1)
+    assert len(vikunja(project({}, {}), limits=few).tasks) == 2
+    for read, limit in [
+        (lambda: vikunja(project({}, {}, {}, *[{"title": 5}] * 10), limits=few), "tasks"),
+        (lambda: vikunja({"title": "a"}, {"title": "b"}, limits=few), "lists"),
+        (lambda: todoist(*[row()] * 3, limits=few), "tasks"),
+    ]:
+        with pytest.raises(LimitReached) as refused:
+            read()
+        assert refused.value.name == limit
+    assert len(todoist(*[row()] * 2, *[{"TYPE": "note", "CONTENT": "x"}] * 3, limits=few).tasks) == 2

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import ValidationError
 
+from taskward.account.foreign import ForeignFormat, Origin, read_foreign
 from taskward.account.models import LINE, ListLine, TaskLine, task_values
-from taskward.account.records import LONGEST_ITEM, Loss, LossKind, Reading, UnreadableExport, shortened
+from taskward.account.records import Loss
 from taskward.account.store import AccountStore
-from taskward.account.todoist import read_todoist
-from taskward.account.vikunja import read_vikunja
 from taskward.database.session import Session
 from taskward.errors import Cycle, FieldError, Invalid, Problem
+from taskward.fairness import fairly
 from taskward.limits import Limits
-from taskward.lists.models import ListCreate
 from taskward.lists.store import ListStore
 from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.models import TaskCreate
-from taskward.tasks.plan import PLAN
 from taskward.tasks.work import UnitOfWork
 
-Format = Literal["taskward", "todoist", "vikunja"]
+Format = Literal["taskward"] | ForeignFormat
 
-_LOST: dict[Any, LossKind] = {"tags": "tag", "time_zone": "time_zone", "recurrence": "recurrence"}
 MOST_ERRORS = 100
 """How many lines of an export are named that cannot be read."""
 
@@ -69,14 +68,14 @@ class Importer:
             Invalid: A line's members do not go together, or name what is not there.
             LimitReached, Cycle: See `errors`.
         """
-        lines = list(_lines(export))
+        lines = await asyncio.to_thread(lambda: list(_lines(export)))
         lists = [line for _, line in lines if isinstance(line, ListLine)]
         tasks = {line.id: (number, line) for number, line in lines if isinstance(line, TaskLine)}
         work = await UnitOfWork.begin(self._session, self._limits)
         made_lists = await ListStore(self._session, self._limits).put_back(work.turn, [one.values() for one in lists])
         await self._load(work, [line for _, line in tasks.values()])
         made = 0
-        for number, line in _parents_first(tasks):
+        async for number, line in fairly(_parents_first(tasks)):
             try:
                 made += work.put_back(task_values(line, dump_metadata(line.metadata), work.turn.now))
             except Problem as problem:
@@ -84,7 +83,7 @@ class Importer:
         await work.flush(())
         return Imported(made_lists, made, len(lists) - made_lists + len(tasks) - made)
 
-    async def carry_over(self, file: bytes, format_: Format, zone: str, list_name: str) -> Imported:
+    async def carry_over(self, file: bytes, format_: ForeignFormat, zone: str, list_name: str) -> Imported:
         """Make what another service has exported.
 
         Args:
@@ -96,25 +95,24 @@ class Importer:
             AlreadyImported: It was imported before.
             LimitReached: See `errors`.
         """
-        # The turn comes before the reading, which goes by the database's clock.
+        origin = Origin(format_, zone, list_name, datetime.now(UTC))
+        # In a thread, and before the owner's turn, because it may take seconds.
+        found = await asyncio.to_thread(read_foreign, file, origin, self._limits)
         work = await UnitOfWork.begin(self._session, self._limits)
-        try:
-            if format_ == "todoist":
-                reading = read_todoist(file, now=work.turn.now, list_name=list_name, zone=zone)
-            else:
-                reading = read_vikunja(file, zone=zone)
-        except UnreadableExport as error:
-            raise Invalid([FieldError("body", "", str(error))]) from None
         await AccountStore(self._session).remember_import(blake2b(file, digest_size=32).digest())
-        lists = {record["key"]: ListCreate(name=record["name"], color=record["color"]) for record in reading.lists}
-        rows = [{"id": one.id, "name": one.name, "color": one.color, "position": None} for one in lists.values()]
+        rows = [{"id": one.id, "name": one.name, "color": one.color, "position": None} for one in found.lists]
         await ListStore(self._session, self._limits).put_back(work.turn, rows)
-        tasks = list(_tasks_of(reading, {key: one.id for key, one in lists.items()}))
-        await self._load(work, tasks)
-        for task in tasks:
-            work.create(task)
+        await self._load(work, found.tasks)
+        async for task in fairly(found.tasks):
+            try:
+                work.create(task)
+            except Invalid as problem:
+                if [error.pointer for error in problem.errors] != ["/recurrence"]:
+                    raise
+                work.create(task.model_copy(update={"recurrence": None, "recurs_from": "due"}))
+                found.lose(task, "recurrence", problem.errors[0].detail)
         await work.flush(())
-        return Imported(len(lists), len(tasks), 0, reading.losses)
+        return Imported(len(found.lists), len(found.tasks), 0, found.losses)
 
     async def _load(self, work: UnitOfWork, tasks: Sequence[TaskCreate]) -> None:
         await work.load(
@@ -167,32 +165,3 @@ def _of_line(problem: Problem, number: int) -> Problem:
     else:
         problem.index = number
     return problem
-
-
-def _tasks_of(reading: Reading, lists: dict[Any, UUID]) -> Iterator[TaskCreate]:
-    ids: dict[Any, UUID] = {}
-    for record in reading.tasks:
-        members = {name: value for name, value in record.items() if name not in {"key", "list", "parent"}}
-        members |= {"list_id": lists.get(record.get("list")), "parent_id": ids.get(record.get("parent"))}
-        task = _task(reading, members)
-        ids[record["key"]] = task.id
-        yield task
-
-
-def _task(reading: Reading, members: dict[str, Any]) -> TaskCreate:
-    """A task with all that it may have. What it may not, such as a due in the year 9999, is lost."""
-    try:
-        return TaskCreate(**members)
-    except ValidationError as error:
-        wrong = {(*found["loc"],) for found in error.errors(include_url=False, include_input=False)}
-    kept = {name: value for name, value in members.items() if (name,) not in wrong}
-    for place in wrong:
-        detail = f"Its {place[0]} is not one that tasks may have."
-        reading.losses.append(
-            Loss(None, shortened(members["title"], LONGEST_ITEM), _LOST.get(place[0], "date"), detail)
-        )
-    if "tags" in kept:
-        kept["tags"] = [tag for index, tag in enumerate(kept["tags"]) if ("tags", index) not in wrong]
-    if not kept.keys() & {"due_date", "due_at"}:
-        kept = {name: value for name, value in kept.items() if name not in PLAN}
-    return TaskCreate(**kept)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from taskward.errors import LimitReached
+from taskward.limits import Limits
 from taskward.members import LONGEST_LINE
 from taskward.tasks.members import LONGEST_DESCRIPTION, LONGEST_TAG, MOST_TAGS
 from taskward.tasks.tree import DEEPEST
@@ -88,6 +91,19 @@ class Reading:
     lists: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    limits: Limits = field(default_factory=Limits)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def count(self, kind: Literal["lists", "tasks"]) -> None:
+        """Count a list or a task that is about to be read: a file of more than anybody may have is not read to its end.
+
+        Raises:
+            LimitReached: There are more.
+        """
+        self._counts[kind] += 1
+        most: int = getattr(self.limits, kind)
+        if self._counts[kind] > most:
+            raise LimitReached(kind, most)
 
 
 class Subject:

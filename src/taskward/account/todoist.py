@@ -25,6 +25,7 @@ from taskward.account.records import (
     tags_of,
 )
 from taskward.account.todoist_dues import NotCertain, read_due
+from taskward.limits import Limits
 from taskward.members import LONGEST_LINE
 from taskward.tasks.members import LONGEST_DESCRIPTION, zones
 
@@ -51,7 +52,9 @@ class _Row:
         return self.cells.get(column, "").strip()
 
 
-def read_todoist(data: bytes, *, now: datetime, list_name: str = "Todoist", zone: str = "UTC") -> Reading:
+def read_todoist(
+    data: bytes, *, now: datetime, list_name: str = "Todoist", zone: str = "UTC", limits: Limits | None = None
+) -> Reading:
     """The tasks of one project.
 
     Args:
@@ -59,11 +62,13 @@ def read_todoist(data: bytes, *, now: datetime, list_name: str = "Todoist", zone
         now: When what repeats begins, where the file does not say; aware.
         list_name: What to call their list; the file does not say it.
         zone: The IANA zone of times in rows that name none.
+        limits: How much one user may have.
 
     Raises:
         UnreadableExport: It is no such file.
+        LimitReached: It has more than that.
     """
-    project = _Project(list_name, zone, now)
+    project = _Project(Reading(limits=limits or Limits()), list_name, zone, now)
     for row in _rows(decoded(data), project):
         project.read(row)
     project.report_authors()
@@ -73,8 +78,8 @@ def read_todoist(data: bytes, *, now: datetime, list_name: str = "Todoist", zone
 class _Project:
     """What has been read so far."""
 
-    def __init__(self, list_name: str, zone: str, now: datetime) -> None:
-        self.reading = Reading()
+    def __init__(self, reading: Reading, list_name: str, zone: str, now: datetime) -> None:
+        self.reading = reading
         self.subject = Subject(self.reading, list_name)
         self._zone = zone
         self._now = now
@@ -115,6 +120,7 @@ class _Project:
             self.subject.lose("author", f"Who wrote tasks and notes is not kept: {names}.")
 
     def _task(self, row: _Row) -> None:
+        self.reading.count("tasks")
         content, labels = _without_labels(row["CONTENT"])
         subject = Subject(self.reading, content, row.line)
         key = f"line-{row.line}"

@@ -24,6 +24,7 @@ from taskward.account.records import (
     quoted,
     tags_of,
 )
+from taskward.limits import Limits
 from taskward.members import LONGEST_LINE
 from taskward.tasks.rules import LARGEST_INTERVAL
 
@@ -115,15 +116,17 @@ class _Keys:
         return self.of_ids.get(identifier) if _is_whole(identifier) else None
 
 
-def read_vikunja(data: bytes, *, zone: str = "UTC") -> Reading:
+def read_vikunja(data: bytes, *, zone: str = "UTC", limits: Limits | None = None) -> Reading:
     """The user's lists and tasks.
 
     Args:
         data: The file `data.json`.
         zone: The IANA zone of the user; due dates are instants, and it is not in the file.
+        limits: How much one user may have.
 
     Raises:
         UnreadableExport: It is no such file.
+        LimitReached: It has more than that.
     """
     try:
         projects = parsed(decoded(data))
@@ -135,7 +138,7 @@ def read_vikunja(data: bytes, *, zone: str = "UTC") -> Reading:
         raise UnreadableExport("The JSON is not an array of projects, as the data.json of an export is.")
     if projects and not any(isinstance(raw, dict) and ("tasks" in raw or "title" in raw) for raw in projects):
         raise UnreadableExport("The JSON has no project with a title or tasks, as the data.json of an export does.")
-    export = _Export(zone)
+    export = _Export(Reading(limits=limits or Limits()), zone)
     export.read(projects)
     return export.reading
 
@@ -143,8 +146,8 @@ def read_vikunja(data: bytes, *, zone: str = "UTC") -> Reading:
 class _Export:
     """What has been read so far."""
 
-    def __init__(self, zone: str) -> None:
-        self.reading = Reading()
+    def __init__(self, reading: Reading, zone: str) -> None:
+        self.reading = reading
         self._zone = zone
         self._once: set[str] = set()
         self._projects: dict[str, _Project] = {}
@@ -171,6 +174,7 @@ class _Export:
             if _is_pseudo(raw):
                 subject.lose("filter", "It shows tasks of other projects and is no list of its own.")
                 continue
+            self.reading.count("lists")
             key = self._project_keys.make(raw.get("id"))
             self._projects[key] = _Project(key, raw, subject, parent)
             children = [(child, key) for child in _items(subject, raw, "child_projects", "list")]
@@ -201,6 +205,7 @@ class _Export:
         return parent
 
     def _read_task(self, raw: dict[str, Any], list_key: str) -> None:
+        self.reading.count("tasks")
         subject = _subject(self.reading, raw)
         key = self._task_keys.make(raw.get("id"))
         record: dict[str, Any] = {"key": key, "title": subject.title}

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic.json_schema import WithJsonSchema
 
 from taskward.errors import FieldError, Invalid, Problem
+from taskward.fairness import fairly
 from taskward.members import UNION_TAG, NewId, Reference
 from taskward.tasks.models import Completion, TaskCreate, TaskRead, TaskUpdate
 from taskward.tasks.work import UnitOfWork
@@ -189,7 +190,7 @@ async def carry_out(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapp
         tags=any(task.tags for task in tasks),
     )
     outcomes = []
-    for index, operation in enumerate(operations):
+    async for index, operation in fairly(enumerate(operations)):
         try:
             outcomes.append(_carry_out(work, operation))
         except Problem as problem:

@@ -68,6 +68,25 @@ _FOLDED: dict[int, str | None] = {
 # Their decomposition would grow into the word before them: "Windows™" is not "windowstm".
 _SIGNS = str.maketrans("™℠", "  ")
 
+# No language puts so many on one letter; Unicode's stream-safe format has the same bound.
+_MOST_MARKS = 30
+_TOO_MANY_MARKS = re.compile(rb"[^\0]{%d,}" % (_MOST_MARKS + 1))
+
+
+class _Decompositions(dict[int, str]):
+    """What characters decompose to, each looked at by itself and once."""
+
+    def __missing__(self, code: int) -> str:
+        found = unicodedata.normalize("NFKD", chr(code))
+        if code < _REMEMBERED:
+            self[code] = found
+        return found
+
+
+# Alphabets; to remember ideographs and all else as well would take memory.
+_REMEMBERED = 0x3000
+_DECOMPOSITIONS = _Decompositions()
+
 _UNSPACED = (
     "\u0e00-\u0eff"  # Thai, Lao
     "\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Myanmar
@@ -130,8 +149,20 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower().replace("\0", " ")
-    decomposed = unicodedata.normalize("NFKD", text.translate(_SIGNS))
+    decomposed = _decompose(text.translate(_SIGNS))
     return unicodedata.normalize("NFC", decomposed.casefold().translate(_FOLDED))
+
+
+def _decompose(text: str) -> str:
+    """The text in NFKD, of whose runs of marks only the beginning is kept."""
+    # A character has at most two marks of its own.
+    if len(text) > _MOST_MARKS // 2:
+        # Putting marks in order takes time by the square of how many there are, so they are looked at before that.
+        text = text.translate(_DECOMPOSITIONS)
+        classes = bytes(map(unicodedata.combining, text))
+        for run in reversed([*_TOO_MANY_MARKS.finditer(classes)]):
+            text = text[: run.start() + _MOST_MARKS] + text[run.end() :]
+    return unicodedata.normalize("NFKD", text)
 
 
 def searchable(*texts: str | None) -> str:

@@ -1,0 +1,80 @@
+"""However much work a request is, others are served meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from taskward.fairness import fairly
+from taskward.tasks.search import fold, searchable
+from tests.conftest import User
+
+TASKS, IMPORT = "/api/v1/tasks", "/api/v1/me/import"
+MARKS = "a" + "\u0301" * 5000 + "\u0316" * 4999
+
+
+async def test_others_run_between_items_whenever_these_have_taken_their_time():
+    ran = 0
+
+    async def other() -> None:
+        nonlocal ran
+        while True:
+            ran += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    async for _ in fairly(range(10)):
+        time.sleep(0.006)  # noqa: ASYNC251 - the work of an item
+    assert 9 <= ran <= 11
+    async for _ in fairly(range(100)):
+        pass
+    assert ran <= 12
+    running.cancel()
+
+
+@pytest.mark.parametrize("text", [MARKS, "\u0f73" * 9999, "\uff9e\u0301" * 4999, "\u0344\u0316" * 4999], ids=len)
+def test_a_run_of_marks_is_folded_in_time_that_grows_with_it(text: str):
+    begun = time.process_time()
+    fold(text)
+    assert time.process_time() - begun < 0.05
+
+
+def test_marks_of_a_word_fold_as_they_did_however_many_there_are():
+    assert fold("e\u0301\u0316") == fold("é\u0316") == "e"
+    assert searchable("Cafe" + "\u0301" * 100) == " cafe "
+    few, many = "か" + "\u3099" + "\u0301" * 5, "か" + "\u3099" + "\u0301" * 500
+    assert fold(few) == fold(many) == "が"
+
+
+def work_of(kind: str) -> dict[str, Any]:
+    if kind == "batch":
+        task = {"title": "x", "description": MARKS}
+        return {"url": f"{TASKS}/batch", "json": {"operations": [{"op": "create", "task": task}] * 25}}
+    if kind == "large letters":
+        operations = [{"op": "create", "task": {"title": "x", "description": "\ufdfa" * 9999}}] * 30
+        return {"url": f"{TASKS}/batch", "json": {"operations": operations}}
+    if kind == "vikunja":
+        body = json.dumps([{"tasks": [{}] * 340_000}], separators=(",", ":"))
+        return {"url": IMPORT, "params": {"format": "vikunja"}, "content": body[: 1 << 20]}
+    rows = "TYPE,CONTENT\n" + "task,a\n" * 60_000
+    return {"url": IMPORT, "params": {"format": "todoist"}, "content": rows, "headers": {"Content-Type": "text/csv"}}
+
+
+@pytest.mark.parametrize("kind", ["batch", "large letters", "vikunja", "todoist"])
+async def test_nobody_waits_long_for_the_work_of_another(alice: User, bob: User, kind: str):
+    await bob.create()
+    asked = work_of(kind)
+    asked.setdefault("headers", {"Content-Type": "application/json"})
+    working = asyncio.create_task(alice.http.post(**asked, timeout=120))
+    waits = []
+    while not working.done():
+        begun = time.monotonic()
+        assert (await bob.http.get(TASKS)).status_code == 200
+        waits.append(time.monotonic() - begun)
+        await asyncio.sleep(0.01)
+    assert (await working).status_code in {200, 422}
+    assert max(waits) < 0.7, (max(waits), len(waits))
