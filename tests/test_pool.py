@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator
 
@@ -18,8 +19,8 @@ from taskward.identity import Owner
 from tests.conftest import connected, opened
 from tests.test_dsn import dead_port
 
-ALICE = Owner("alice")
 SIZE = 3
+NUMBERS = itertools.count()
 
 
 @pytest.fixture
@@ -29,7 +30,9 @@ async def full(new_database: str) -> AsyncIterator[Database]:
 
 
 async def hold(database: Database, seconds: float, *, read_only: bool = False) -> None:
-    async with database.session(ALICE, read_only=read_only) as session:
+    # Each somebody else, since one owner may not have all.
+    somebody = Owner(f"user-{next(NUMBERS)}")
+    async with database.session(somebody, read_only=read_only) as session:
         await session._connection.execute(f"SELECT pg_sleep({seconds})")
 
 

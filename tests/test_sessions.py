@@ -168,8 +168,9 @@ async def test_a_database_that_takes_no_writes_is_read_and_is_unavailable_for_wr
 
 async def test_idle_connections_that_were_cut_are_replaced_unnoticed(new_database: str):
     async with opened(new_database, pool_size=3) as database:
-        async with database.session(ALICE) as one, database.session(ALICE) as two, database.session(ALICE) as three:
-            pids = [await backend(session) for session in (one, two, three)]
+        one, two, three = (database.session(Owner(name)) for name in ("one", "two", "three"))
+        async with one as first, two as second, three as third:
+            pids = [await backend(session) for session in (first, second, third)]
         # From another thread, while this one's loop stands still and so cannot notice.
         with ThreadPoolExecutor(1) as elsewhere:
             elsewhere.submit(asyncio.run, terminate(new_database, *pids)).result()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from taskward.database.dsn import Address
+from taskward.database.shares import Shares
 from taskward.deadlines import Deadline, Deadlines
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
 
@@ -117,6 +118,8 @@ class Pool:
     def __init__(self, address: Address, size: int) -> None:
         self._address = address
         self._size = size
+        self.shares = Shares((size + 1) // 2, ACQUIRE_TIMEOUT)
+        """How many connections each owner may use at once."""
         self._open = 0
         self._idle: list[Lease] = []
         self._waiting: deque[asyncio.Future[Lease | None]] = deque()

@@ -82,12 +82,25 @@ class Transaction:
         self._read_only = read_only
 
     async def __aenter__(self) -> Session:
-        self._lease = await _begin(self._pool, _opening(self._owner, self._role, read_only=self._read_only))
+        user_id = self._owner.user_id
+        if not self._pool.shares.enter(user_id):
+            await self._pool.shares.wait(user_id)
+        try:
+            self._lease = await _begin(self._pool, _opening(self._owner, self._role, read_only=self._read_only))
+        except BaseException:
+            self._pool.shares.leave(user_id)
+            raise
         return Session(self._lease.connection, self._owner)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
+        try:
+            await self._end(error)
+        finally:
+            self._pool.shares.leave(self._owner.user_id)
+
+    async def _end(self, error: BaseException | None) -> None:
         if error is None:
             if self._read_only and self._pool.may_linger:
                 self._pool.release(self._lease, lingering=True)
