@@ -2,47 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from struct import Struct
 from uuid import UUID
 
-from taskward.database.session import Session, Transaction
+import asyncpg
+
+from taskward.database.session import Transaction
+from taskward.database.turns import read_clock
 from taskward.lists.store import export_lists
 from taskward.tasks import statements
 from taskward.tasks.tree import DEEPEST
 
 _PAGE = 200
 _BEFORE_ALL = UUID(int=0)
+_ID = Struct("16s")
 
 
 async def export(begin: Callable[[], Transaction]) -> AsyncIterator[bytes]:
     """Lines of JSON: lists, then tasks, each after the one that it is a part of, then how many there were.
 
     A page is a transaction of its own, so nobody who reads slowly holds a connection. What is written meanwhile may be
-    in it or not; what is not, is there as it is.
+    in it or not; what is not, is there as it is. A task that is put elsewhere meanwhile comes after all others where
+    its new place had been read already.
 
     Args:
         begin: Makes a transaction as the owner.
     """
     async with begin() as session:
+        version = await read_clock(session)
         lists = [row["line"] for row in await session.fetch(export_lists())]
     # The first answer has both kinds, so that a database that cannot give them is told of by a status.
-    lines, tasks = lists, 0
+    lines, ids = lists, _Ids()
     for level in range(DEEPEST):
         after, is_last = _BEFORE_ALL, False
         while not is_last:
             async with begin() as session:
-                found, after = await _page(session, level, after)
-            is_last = len(found) < _PAGE
-            tasks += len(found)
-            if lines := [*lines, *found]:
+                rows = await session.fetch(statements.export_page(level), after=after, rows=_PAGE)
+            is_last = len(rows) < _PAGE
+            after = rows[-1]["id"] if rows else after
+            ids.add(rows)
+            if lines := [*lines, *(row["line"] for row in rows)]:
                 yield _text(lines)
             lines = []
-    yield f'{{"type":"end","lists":{len(lists)},"tasks":{tasks}}}\n'.encode()
+    is_last = False
+    while not is_last:
+        async with begin() as session:
+            rows = await session.fetch(statements.export_changed(), after=version, rows=_PAGE)
+        is_last = len(rows) < _PAGE
+        version = rows[-1]["version"] if rows else version
+        missed = ids.without(rows)
+        ids.add(missed)
+        if missed:
+            yield _text([row["line"] for row in missed])
+    yield f'{{"type":"end","lists":{len(lists)},"tasks":{len(ids)}}}\n'.encode()
 
 
-async def _page(session: Session, level: int, after: UUID) -> tuple[list[str], UUID]:
-    rows = await session.fetch(statements.export_page(level), after=after, rows=_PAGE)
-    return [row["line"] for row in rows], rows[-1]["id"] if rows else after
+class _Ids:
+    """The ids that were exported, in as little memory as they take."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._bytes) // _ID.size
+
+    def add(self, rows: Sequence[asyncpg.Record]) -> None:
+        for row in rows:
+            self._bytes += row["id"].bytes
+
+    def without(self, rows: Sequence[asyncpg.Record]) -> list[asyncpg.Record]:
+        """Those rows that were not exported."""
+        wanted = {row["id"].bytes: row for row in rows}
+        if wanted:
+            for (found,) in _ID.iter_unpack(self._bytes):
+                wanted.pop(found, None)
+        return list(wanted.values())
 
 
 def _text(lines: list[str]) -> bytes:

@@ -159,6 +159,15 @@ def export_page(level: int) -> Statement:
 
 
 @cache
+def export_changed() -> Statement:
+    """A page of tasks, of those that have changed since the version `after`, in the order of their last changes."""
+    chosen: tuple[Any, ...] = (*export_from(_task), _task.version)
+    changed = select(*chosen).where(_task.user_id == OWNER, _task.version > bindparam("after", type_=BigInteger()))
+    page = changed.order_by(_task.version)
+    return compile_statement(page.limit(bindparam("rows", type_=BigInteger())))
+
+
+@cache
 def existing_lists() -> Statement:
     """Which of `ids` are lists of the owner's."""
     row = columns(TaskList)
