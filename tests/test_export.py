@@ -264,16 +264,25 @@ async def test_a_task_that_is_put_elsewhere_meanwhile_is_in_the_export(
     # The page of the topmost ones that would have it has been read.
     await alice.http.patch(f"{TASKS}/{moved}", json={"parent_id": None})
     await alice.http.patch(f"{TASKS}/{kept}", json={"title": "y"})
+    # And this one was in the page that has been read.
+    (last,) = [line["id"] for line in lines(whole) if line["type"] == "task"][-1:]
+    made = (await alice.http.post("/api/v1/lists", json={"name": "New"})).json()
+    await alice.http.patch(f"{TASKS}/{last}", json={"parent_id": kept, "list_id": made["id"]})
+    await alice.http.patch(f"{TASKS}/{below}", json={"list_id": made["id"]})
     async for page in pages:
         whole += page
     ids = [line["id"] for line in lines(whole) if line["type"] == "task"]
     assert len(ids) == len(set(ids)) == lines(whole)[-1]["tasks"] == 304
     assert {above, moved, below, kept} <= set(ids)
     carol = await new_user("carol")
-    assert (await put_back(carol, whole)).json()["tasks"] == 304
+    report = (await put_back(carol, whole)).json()
+    assert (report["lists"], report["tasks"]) == (1, 304)
+    assert lines(whole)[-1]["lists"] == 1
 
 
-async def test_an_export_takes_no_more_memory_for_more_tasks_than_their_ids(database: Database, superuser: Superuser, alice: User):
+async def test_an_export_takes_no_more_memory_for_more_tasks_than_their_ids(
+    database: Database, superuser: Superuser, alice: User
+):
     await alice.create()
 
     async def peak() -> tuple[int, int]:

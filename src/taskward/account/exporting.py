@@ -31,9 +31,9 @@ async def export(begin: Callable[[], Transaction]) -> AsyncIterator[bytes]:
     """
     async with begin() as session:
         version = await read_clock(session)
-        lists = [row["line"] for row in await session.fetch(export_lists())]
+        lists = {row["id"]: row["line"] for row in await session.fetch(export_lists())}
     # The first answer has both kinds, so that a database that cannot give them is told of by a status.
-    lines, ids = lists, _Ids()
+    lines, exported = list(lists.values()), _Exported(version)
     for level in range(DEEPEST):
         after, is_last = _BEFORE_ALL, False
         while not is_last:
@@ -41,8 +41,7 @@ async def export(begin: Callable[[], Transaction]) -> AsyncIterator[bytes]:
                 rows = await session.fetch(statements.export_page(level), after=after, rows=_PAGE)
             is_last = len(rows) < _PAGE
             after = rows[-1]["id"] if rows else after
-            ids.add(rows)
-            if lines := [*lines, *(row["line"] for row in rows)]:
+            if lines := [*lines, *exported.add(rows)]:
                 yield _text(lines)
             lines = []
     is_last = False
@@ -51,33 +50,39 @@ async def export(begin: Callable[[], Transaction]) -> AsyncIterator[bytes]:
             rows = await session.fetch(statements.export_changed(), after=version, rows=_PAGE)
         is_last = len(rows) < _PAGE
         version = rows[-1]["version"] if rows else version
-        missed = ids.without(rows)
-        ids.add(missed)
-        if missed:
-            yield _text([row["line"] for row in missed])
-    yield f'{{"type":"end","lists":{len(lists)},"tasks":{len(ids)}}}\n'.encode()
+        if lines := exported.add(rows):
+            yield _text(lines)
+    # Tasks may be in lists that were made meanwhile.
+    async with begin() as session:
+        later = {row["id"]: row["line"] for row in await session.fetch(export_lists())}
+    if lines := [line for list_id, line in later.items() if list_id not in lists]:
+        yield _text(lines)
+    lists |= later
+    yield f'{{"type":"end","lists":{len(lists)},"tasks":{len(exported)}}}\n'.encode()
 
 
-class _Ids:
-    """The ids that were exported, in as little memory as they take."""
+class _Exported:
+    """The tasks that were exported, by their ids, in as little memory as those take.
 
-    def __init__(self) -> None:
-        self._bytes = bytearray()
+    Args:
+        since: The owner's clock at the beginning. Only what has changed since can be met twice.
+    """
+
+    def __init__(self, since: int) -> None:
+        self._since = since
+        self._ids = bytearray()
 
     def __len__(self) -> int:
-        return len(self._bytes) // _ID.size
+        return len(self._ids) // _ID.size
 
-    def add(self, rows: Sequence[asyncpg.Record]) -> None:
-        for row in rows:
-            self._bytes += row["id"].bytes
-
-    def without(self, rows: Sequence[asyncpg.Record]) -> list[asyncpg.Record]:
-        """Those rows that were not exported."""
-        wanted = {row["id"].bytes: row for row in rows}
-        if wanted:
-            for (found,) in _ID.iter_unpack(self._bytes):
-                wanted.pop(found, None)
-        return list(wanted.values())
+    def add(self, rows: Sequence[asyncpg.Record]) -> list[str]:
+        """Note tasks, and give the lines of those that are new."""
+        changed = {row["id"].bytes for row in rows if row["version"] > self._since}
+        known = {found for (found,) in _ID.iter_unpack(self._ids) if found in changed} if changed else ()
+        new = [row for row in rows if row["id"].bytes not in known]
+        for row in new:
+            self._ids += row["id"].bytes
+        return [row["line"] for row in new]
 
 
 def _text(lines: list[str]) -> bytes:

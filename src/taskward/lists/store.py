@@ -228,9 +228,9 @@ _READ = read_from(_list)
 
 @cache
 def export_lists() -> Statement:
-    """Every list as a `line` of an export."""
+    """Every list as a `line` of an export, with its `id`."""
     members: dict[str, Member] = {"type": Plain(Constant("list")), **_members(_list)}
-    lines = select(json_object(members).label("line")).where(_list.user_id == OWNER)
+    lines = select(_list.id, json_object(members).label("line")).where(_list.user_id == OWNER)
     return compile_statement(lines.order_by(_list.id))
 
 
