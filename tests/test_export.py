@@ -251,14 +251,17 @@ async def test_an_export_says_what_it_speaks(alice: User):
 
 
 async def test_a_task_that_is_put_elsewhere_meanwhile_is_in_the_export(
-    database: Database, alice: User, new_user: NewUser
+    database: Database, alice: User, bob: User, new_user: NewUser
 ):
+    many = {"operations": [{"op": "create", "task": {"title": "x"}}] * 100}
+    # Somebody whose clock is ahead.
+    for _ in range(4):
+        await bob.http.post(f"{TASKS}/batch", json=many)
     above, moved, below, kept = (str(uuid7()) for _ in range(4))
     for task_id, parent_id in [(above, None), (moved, above), (below, moved), (kept, above)]:
         await alice.create("x", id=task_id, parent_id=parent_id)
     for _ in range(3):
-        many = [{"op": "create", "task": {"title": "x"}}] * 100
-        await alice.http.post(f"{TASKS}/batch", json={"operations": many})
+        await alice.http.post(f"{TASKS}/batch", json=many)
     pages = export(partial(database.session, Owner(alice.id), read_only=True))
     whole = await anext(pages)
     # The page of the topmost ones that would have it has been read.
