@@ -21,6 +21,7 @@ from taskward.errors import OutcomeUnknown, Unavailable
 from taskward.identity import Owner
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
+from taskward.tasks.statements import export_changed
 from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, connected, execute, name_of, opened, write_task
 
@@ -274,3 +275,14 @@ async def test_nothing_runs_before_the_role_was_checked(cluster: Cluster, templa
     database = Database(parse_address(cluster.url(template)), pool_size=1)
     with pytest.raises(Unavailable, match="has not been started"):
         database.session(ALICE)
+
+
+async def test_several_rows_are_never_taken_for_one(new_database: str):
+    async with opened(new_database) as database:
+        for _ in range(2):
+            await write_task(database, ALICE.user_id)
+        async with database.session(ALICE) as session:
+            assert len(await session.fetch(export_changed(), after=0, rows=2)) == 2
+            assert await session.fetch_one(export_changed(), after=0, rows=1)
+            with pytest.raises(RuntimeError, match="yielded several"):
+                await session.fetch_one(export_changed(), after=0, rows=2)

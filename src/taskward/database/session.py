@@ -45,8 +45,14 @@ class Session:
         return await self._connection.fetch(statement.sql, *statement.arguments(self._user_id, parameters))
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
-        """Run a statement that yields at most one row."""
+        """Run a statement that yields at most one row.
+
+        Raises:
+            RuntimeError: It has yielded more, one of which may be somebody else's.
+        """
         rows = await self.fetch(statement, **parameters)
+        if len(rows) > 1:
+            raise RuntimeError("a statement for one row has yielded several")
         return rows[0] if rows else None
 
     @asynccontextmanager
