@@ -18,6 +18,7 @@ from taskward.database.database import Database
 from taskward.identity import Owner
 from tests.conftest import NewUser, Superuser, User
 from tests.sizes import sized
+from tests.test_task_members import CHANGED, WHOLE
 
 TASKS = "/api/v1/tasks"
 ME = "/api/v1/me"
@@ -59,6 +60,8 @@ async def fill(user: User) -> None:
         recurs_from="completion",
     )  # fmt: skip
     assert "link" in (await http.patch(f"{TASKS}/{series['id']}/complete")).headers
+    whole = (await http.post(TASKS, json=WHOLE)).json()
+    await user.create(**{**CHANGED, "due_at": None, "list_id": lists[0]["id"], "parent_id": whole["id"]})
     trashed = await user.create("Trashed")
     await user.create("Trashed with it", parent_id=trashed["id"])
     await user.trash(trashed["id"])
@@ -71,7 +74,7 @@ async def test_an_export_put_back_into_an_empty_account_gives_the_same_export(al
     assert (await alice.http.delete(ME, params={"confirm": alice.id})).status_code == 204
     assert lines(await exported(alice)) == [{"type": "end", "lists": 0, "tasks": 0}]
     report = (await put_back(alice, before)).json()
-    assert report == {"lists": 2, "tasks": 7, "unchanged": 0, "losses": [], "losses_left_out": 0}
+    assert report == {"lists": 2, "tasks": 9, "unchanged": 0, "whole": True, "losses": [], "losses_left_out": 0}
     after = await exported(alice)
     assert lasting(after) == lasting(before)
     assert {line["user_id"] for line in lines(after)[:-1]} == {alice.id}
@@ -82,7 +85,7 @@ async def test_to_put_it_back_twice_changes_nothing(alice: User):
     before = await exported(alice)
     tag = (await alice.http.get(TASKS)).headers["etag"]
     report = (await put_back(alice, before)).json()
-    assert report == {"lists": 0, "tasks": 0, "unchanged": 9, "losses": [], "losses_left_out": 0}
+    assert report == {"lists": 0, "tasks": 0, "unchanged": 11, "whole": True, "losses": [], "losses_left_out": 0}
     assert await exported(alice) == before
     assert (await alice.http.get(TASKS)).headers["etag"] == tag
 

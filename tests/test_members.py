@@ -25,20 +25,23 @@ from taskward.tasks.filters import SORTS, TaskFilters
 from taskward.tasks.models import TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.query import listing
 from taskward.tasks.table import Task
-from tests import asks_values, oracle_listing, oracle_tasks
+from tests import asks_bad, asks_values, oracle_listing, oracle_tasks
 from tests.conftest import User
 
 PAGES = Path(__file__).parents[1] / "docs"
 # What a table has besides what clients read of it: what the server finds tasks by, and what it remembers of them.
 OF_THE_SERVER = {"folded_title", "folded_description", "next_id", "next_version", "deleted_with"}
 MADE_BY_THE_DATABASE = {"created_at", "updated_at"}
-# For each filter of a listing a value that is not its default.
-FILTERS: dict[str, Any] = {
-    "completed": "true", "priority": "high,urgent", "tag": "home", "list_id": str(uuid4()), "parent_id": str(uuid4()),
-    "due_before": "2026-01-10", "due_after": "2026-01-10T09:30:00Z", "updated_since": "2026-01-10",
-    "created_since": "2026-01-10", "overdue": "true", "tz": "Europe/Berlin", "q": "milk", "deleted": "true",
-    "sort": "due,-title",
+# For each filter of a listing a value that is not its default, and another one.
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "completed": ("true", "false"), "priority": ("high,urgent", "low"), "tag": ("home", "garden"),
+    "list_id": (str(uuid4()), str(uuid4())), "parent_id": (str(uuid4()), str(uuid4())),
+    "due_before": ("2026-01-10", "2027-01-10"), "due_after": ("2026-01-10T09:30:00Z", "2027-01-10"),
+    "updated_since": ("2026-01-10", "2027-01-10"), "created_since": ("2026-01-10", "2027-01-10"),
+    "overdue": ("true", "false"), "tz": ("Europe/Berlin", "Asia/Kathmandu"), "q": ("milk", "bread"),
+    "deleted": ("true", "false"), "sort": ("due,-title", "-due,title"),
 }  # fmt: skip
+FILTERS: dict[str, Any] = {name: value for name, (value, _) in PAIRS.items()}
 # A zone says what the others mean, and by itself nothing; what is counted is the same listing.
 ALONE_THE_SAME = {"tz", "count"}
 TABLES = OwnedTable.metadata.tables.values()
@@ -133,6 +136,8 @@ def test_the_state_machine_sends_every_member_and_every_filter_and_judges_them()
     assert set(asks_values.FILTERED) | {"sort", "tz"} >= set(FILTERS)
     assert set(oracle_listing.FILTERS) | {"sort", "tz"} >= set(FILTERS)
     assert set(oracle_listing.SORTS) >= set(SORTS) - {"id"}
+    assert set(asks_bad.BAD) >= TASK.changeable
+    assert set(asks_bad.BAD_FILTERS) == set(TaskFilters.model_fields)
 
 
 def test_every_filter_and_every_sort_is_tried_here():
@@ -177,15 +182,7 @@ async def test_a_filter_makes_another_listing_with_a_tag_and_cursors_of_its_own(
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_another_value_of_a_filter_is_another_listing_by_the_same_statement(name: str):
-    other = {
-        "completed": "false", "deleted": "false", "overdue": "false", "list_id": str(uuid4()),
-        "parent_id": str(uuid4()), "tz": "Asia/Kathmandu", "sort": "-due,title", "priority": "low", "q": "bread",
-        "tag": "garden",
-    }  # fmt: skip
-    pair = [
-        listing(TaskFilters.model_validate({name: [value] if name == "tag" else value}))
-        for value in (FILTERS[name], other.get(name, "2027-01-10"))
-    ]
+    pair = [listing(TaskFilters.model_validate({name: [value] if name == "tag" else value})) for value in PAIRS[name]]
     assert pair[0].fingerprint != pair[1].fingerprint
     # Their statement is compiled for whether they are asked, and for those that have but two values, for which.
     of_its_own = {"completed", "deleted", "overdue", "sort"}

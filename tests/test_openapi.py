@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -295,3 +296,29 @@ async def test_a_member_of_a_patch_has_no_default_and_limits_are_told(document: 
             "TagRename",
         )
     )
+
+
+def integers_in(schema: Any, document: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
+    """Every schema of an integer below a schema."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from integers_in(one, document, seen)
+    elif isinstance(schema, dict):
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name and name not in seen:
+            seen.add(name)
+            yield from integers_in(document["components"]["schemas"][name], document, seen)
+        if schema.get("type") == "integer":
+            yield schema
+        yield from integers_in(
+            [value for key, value in schema.items() if key not in {"example", "examples"}], document, seen
+        )
+
+
+def test_what_clients_send_has_no_number_without_bounds(document: dict[str, Any]):
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            sent = [operation.get("requestBody", {}), operation.get("parameters", [])]
+            for schema in integers_in(sent, document, set()):
+                # An integer column refuses what is beyond, and the answer would be a 500.
+                assert schema.keys() >= {"minimum", "maximum"}, (method, path, schema)

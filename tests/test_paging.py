@@ -168,6 +168,7 @@ async def test_each_sort_goes_both_ways_with_ties_by_id_and_nulls_last(alice: Us
             values = [task[name] for task in found]
         filled = [(value, task["id"]) for value, task in zip(values, found, strict=True) if value is not None]
         assert values[len(filled) :] == [None] * (16 - len(filled))
+        assert len({value for value, _ in filled}) > 1
         assert (len(filled) < 16) == (name in NULLS)
         by_id = sorted(filled, key=lambda pair: pair[1])
         # Python's sort keeps the order of what is equal, downwards as well.

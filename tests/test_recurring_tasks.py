@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import NewUser, User
-from tests.test_task_members import make_list, pointers
+from tests.test_task_members import WHOLE, make_list, pointers
 
 TASKS = "/api/v1/tasks"
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -61,6 +61,7 @@ async def count(user: User, **params: str) -> int:
 async def test_completing_keeps_the_task_and_makes_the_next_with_all_that_was_written(alice: User, way: str):
     due = datetime.now(UTC).replace(microsecond=123456) + timedelta(days=2)
     members = {
+        **{name: value for name, value in WHOLE.items() if name != "completed"},
         "title": "Water the plants", "description": "All\tof them", "priority": "high", "tags": ["b", "a"],
         "due_at": due.isoformat().replace("+00:00", "Z"), "time_zone": "Asia/Kathmandu", "recurs_from": "due",
         "recurrence": "FREQ=DAILY;INTERVAL=3;COUNT=4", "list_id": await make_list(alice),

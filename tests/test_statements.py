@@ -382,7 +382,7 @@ _NO = Conditions(
 )  # fmt: skip
 _NONE = _ALL._replace(completed=False, deleted=False, list_id=False, parent_id=False, overdue=False)
 _EVERY_SORT = tuple((name, name in {"due", "title"}) for name in (*query._SORTS, "id"))
-_MEMBERS = ("completed", "description", "priority", "title")
+_MEMBERS = tuple(sorted(store._SIMPLE))
 BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "account.store._count_lists": [()],
     "account.store._count_tags": [()],

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
+from taskward.tasks.models import TaskUpdate
 from tests.conftest import User
 
 TASKS = "/api/v1/tasks"
@@ -131,7 +132,11 @@ async def test_every_writable_member_is_among_those_tried(alice: User):
     assert CHANGED.keys() == WHOLE.keys() | {"due_date", "list_id", "parent_id"}
 
 
-NULLABLE = ("description", "due_date", "due_at", "time_zone", "recurrence", "list_id", "parent_id")
+NULLABLE = tuple(
+    name
+    for name, schema in TaskUpdate.model_json_schema()["properties"].items()
+    if {"type": "null"} in schema.get("anyOf", ())
+)
 
 
 @pytest.mark.parametrize("verb", ["PATCH", "PUT"])

@@ -42,6 +42,12 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def test_every_member_has_a_default_but_those_that_are_the_tasks_own():
+    assert set(MEMBERS) - DEFAULTS.keys() == {
+        *("id", "user_id", "title", "position", "version", "created_at", "updated_at")
+    }
+
+
 async def read(user: User, task_id: str) -> dict[str, Any]:
     response = await user.http.get(f"{TASKS}/{task_id}")
     assert response.status_code == 200, response.text

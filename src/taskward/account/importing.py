@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from taskward.account.foreign import ForeignFormat, Origin, read_foreign
-from taskward.account.models import LINE, ListLine, TaskLine, task_values
+from taskward.account.models import LINE, EndLine, ListLine, TaskLine, task_values
 from taskward.account.records import Loss
 from taskward.account.store import AccountStore
 from taskward.database.session import Session
@@ -45,11 +45,14 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did: how many lists and tasks it made, how many there were already, what was lost."""
+    """What an import did: how many lists and tasks it made, how many there were already, whether the file has the end
+    of an export, what was lost.
+    """
 
     lists: int
     tasks: int
     unchanged: int
+    is_whole: bool = True
     losses: Sequence[Loss] = ()
 
 
@@ -81,7 +84,8 @@ class Importer:
             except Problem as problem:
                 raise _of_line(problem, number) from None
         await work.flush(())
-        return Imported(made_lists, made, len(lists) - made_lists + len(tasks) - made)
+        is_whole = any(isinstance(line, EndLine) for _, line in lines)
+        return Imported(made_lists, made, len(lists) - made_lists + len(tasks) - made, is_whole)
 
     async def carry_over(self, file: bytes, format_: ForeignFormat, zone: str, list_name: str) -> Imported:
         """Make what another service has exported.
@@ -112,7 +116,7 @@ class Importer:
                 work.create(task.model_copy(update={"recurrence": None, "recurs_from": "due"}))
                 found.lose(task, "recurrence", problem.errors[0].detail)
         await work.flush(())
-        return Imported(len(found.lists), len(found.tasks), 0, found.losses)
+        return Imported(len(found.lists), len(found.tasks), 0, losses=found.losses)
 
     async def _load(self, work: UnitOfWork, tasks: Sequence[TaskCreate]) -> None:
         await work.load(

@@ -79,6 +79,7 @@ class ImportReport(BaseModel):
                     "lists": 1,
                     "tasks": 12,
                     "unchanged": 0,
+                    "whole": True,
                     "losses": [
                         {"line": 7, "item": "Call Bob", "what": "assignee", "detail": "Tasks have no assignees."}
                     ],
@@ -91,6 +92,7 @@ class ImportReport(BaseModel):
     lists: int = Field(description="Lists that were made.")
     tasks: int = Field(description="Tasks that were made.")
     unchanged: int = Field(description="Lists and tasks that were there already and were left as they are.")
+    whole: bool = Field(description="Whether an export's end was in the file; without it, lines may be missing.")
     losses: list[Lost] = Field(description="What could not be carried over, at most 1,000 of it.")
     losses_left_out: int = Field(description="How many more losses there are.")
 

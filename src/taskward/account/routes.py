@@ -32,6 +32,8 @@ LARGEST_IMPORT = 1024 * 1024
 """Bytes that the body of an import may have."""
 _MOST_LOSSES = 1000
 _LINES = "application/x-ndjson"
+_FOREIGN = ("application/json", "text/csv")
+_FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 
 router = APIRouter(
     prefix=f"{BASE_PATH}/me", tags=["me"], route_class=SessionRoute, generate_unique_id_function=operation_id
@@ -111,6 +113,7 @@ async def _after(first: bytes, pages: AsyncIterator[bytes]) -> AsyncIterator[byt
     response_model=ImportReport,
     summary="Import",
     responses=answers(200, "What was made.", problems=[AlreadyImported, Cycle]),
+    openapi_extra={"requestBody": {"content": {kind: {"schema": _FILE} for kind in _FOREIGN}}},
 )
 @idempotent
 async def import_me(
@@ -118,7 +121,7 @@ async def import_me(
         bytes,
         RequestBody(
             largest=LARGEST_IMPORT,
-            media_types=(_LINES, "application/json", "text/csv"),
+            media_types=(_LINES, *_FOREIGN),
             media_type=_LINES,
             description="An export of yours, or of another service.",
         ),
@@ -148,6 +151,7 @@ def _report(done: Imported) -> dict[str, object]:
         "lists": done.lists,
         "tasks": done.tasks,
         "unchanged": done.unchanged,
+        "whole": done.is_whole,
         "losses": [asdict(loss) for loss in done.losses[:_MOST_LOSSES]],
         "losses_left_out": max(0, len(done.losses) - _MOST_LOSSES),
     }

@@ -39,7 +39,14 @@ def _version(value: object) -> object:
 _IfMatch = Annotated[
     Annotated[int, Field(ge=1, le=2**63 - 1)],
     BeforeValidator(_version),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": '^"[1-9][0-9]*"$'}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+                {"type": "string", "pattern": '^"[1-9][0-9]{0,18}"$'},
+            ]
+        }
+    ),
 ]
 
 
