@@ -225,6 +225,8 @@ def _part(found: re.Match[str]) -> _Part:
 
 
 def _words(folded: str) -> list[str]:
+    if folded.isascii():
+        return folded.translate(_ASCII_APART).split()
     apart = {ord(character): _apart(character) for character in set(folded) if not character.isalnum()}
     return _OWN_WORDS.sub(r" \g<0> ", folded.translate(apart)).split()
 
@@ -236,6 +238,9 @@ def _apart(character: str) -> str:
         return character
     # Unassigned ones are mostly emoji newer than this Python.
     return f" {character} " if category in {"So", "Cn", "Co"} else " "
+
+
+_ASCII_APART = {code: _apart(chr(code)) for code in range(128) if not chr(code).isalnum()}
 
 
 def _pattern(words: list[str], *, prefix: bool) -> str:

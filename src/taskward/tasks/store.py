@@ -45,6 +45,7 @@ _DEFAULTS: dict[str, Any] = {
     for name, member in TaskCreate.model_fields.items()
     if name not in {*_ALWAYS, "parent_id", "tags"}
 } | {"metadata": "{}"}
+_PLAN = frozenset(PLAN)
 # What one statement can change without a look at anything else.
 _SIMPLE = frozenset({"title", "description", "completed", "priority"})
 
@@ -82,11 +83,13 @@ class TaskStore:
         """
         if task.parent_id is not None or task.tags:
             return await self._add_to_others(task)
-        values = {name: getattr(task, name) for name in _DEFAULTS}
-        values["metadata"] = dump_metadata(task.metadata) if task.metadata else "{}"
-        if any(values[name] != _DEFAULTS[name] for name in PLAN):
-            check_plan(values, now=datetime.now(UTC))
-        extra = tuple(name for name, default in _DEFAULTS.items() if values[name] != default)
+        sent = task.model_fields_set
+        values = {name: getattr(task, name) for name in _DEFAULTS if name in sent}
+        if "metadata" in values:
+            values["metadata"] = dump_metadata(task.metadata)
+        extra = tuple([name for name, value in values.items() if value != _DEFAULTS[name]])
+        if not _PLAN.isdisjoint(extra):
+            check_plan({name: getattr(task, name) for name in PLAN}, now=datetime.now(UTC))
         for name, folded in _FOLDED.items():
             values[folded] = _folded(getattr(task, name))
         return await self._insert(_add(extra), {**values, **{name: getattr(task, name) for name in _ALWAYS}})
