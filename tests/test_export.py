@@ -471,3 +471,16 @@ async def test_what_a_task_cannot_have_is_lost_and_the_task_is_kept(alice: User,
     assert task["title"] == "x"
     assert task["recurrence"] is None
     assert task["tags"] == (["home"] if "tag" in kind else [])
+
+
+async def test_a_rule_of_another_service_that_never_comes_true_is_lost_alone(alice: User):
+    # Every 600 weeks: not once within ten years.
+    task = {"id": 1, "title": "Rarely", "due_date": "2026-12-01T09:00:00Z", "repeat_after": 362_880_000}
+    file = json.dumps([{"id": 1, "title": "Home", "tasks": [task, {"id": 2, "title": "Other"}]}])
+    params, headers = {"format": "vikunja"}, {"Content-Type": "application/json"}
+    answer = await alice.http.post(f"{ME}/import", params=params, content=file, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert [(loss["item"], loss["what"]) for loss in answer.json()["losses"]] == [("Rarely", "recurrence")]
+    rarely, other = (await alice.http.get(TASKS, params={"sort": "-title"})).json()
+    assert (rarely["title"], rarely["recurrence"], rarely["due_at"] is None) == ("Rarely", None, False)
+    assert other["title"] == "Other"

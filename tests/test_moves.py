@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from typing import Any
 
@@ -234,3 +235,14 @@ async def test_if_match_holds_for_a_move(alice: User):
     assert (await alice.http.post(path, json={"after": None}, headers={"If-Match": '"1"'})).status_code == 200
     # The precondition comes before the state of others.
     assert (await alice.http.post(path, json={"after": str(uuid7())}, headers={"If-Match": '"1"'})).status_code == 412
+
+
+async def test_siblings_that_an_import_gave_one_position_are_spaced_anew(alice: User):
+    # No export has two of one position, but a file may.
+    rows = [{"type": "task", "id": str(uuid7()), "title": title, "position": "h"} for title in "abc"]
+    moved = await alice.create("d")
+    file = "\n".join(map(json.dumps, rows))
+    headers = {"Content-Type": "application/x-ndjson"}
+    assert (await alice.http.post("/api/v1/me/import", content=file, headers=headers)).status_code == 200
+    await move(alice, moved["id"], rows[0]["id"])
+    assert await titles(alice) == "adbc"
