@@ -134,7 +134,8 @@ def _completed(user: User, ask: Ask, answer: httpx.Response, task: Row, *, compl
         user.note(ask, "next removed")
     elif successor is not None:
         user.note(ask, "next kept")
-    follower = user.tasks.get(task["_next"]) if turns and completed else None
+    # That it is completed already makes no difference to who asks.
+    follower = user.tasks.get(task["_next"]) if completed and task["recurrence"] is not None else None
     return follower is not None and follower["deleted_at"] is None
 
 

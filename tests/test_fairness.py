@@ -71,10 +71,12 @@ async def test_nobody_waits_long_for_the_work_of_another(alice: User, bob: User,
     asked.setdefault("headers", {"Content-Type": "application/json"})
     working = asyncio.create_task(alice.http.post(**asked, timeout=120))
     waits = []
+    started = time.monotonic()
     while not working.done():
         begun = time.monotonic()
         assert (await bob.http.get(TASKS)).status_code == 200
         waits.append(time.monotonic() - begun)
         await asyncio.sleep(0.01)
     assert (await working).status_code in {200, 422}
-    assert max(waits) < 0.7, (max(waits), len(waits))
+    # Who does not yield keeps the other waiting nearly as long as the work takes.
+    assert max(waits) < max(1.2, (time.monotonic() - started) / 2), (max(waits), len(waits))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -76,7 +76,7 @@ class Importer:
         tasks = {line.id: (number, line) for number, line in lines if isinstance(line, TaskLine)}
         work = await UnitOfWork.begin(self._session, self._limits)
         made_lists = await ListStore(self._session, self._limits).put_back(work.turn, [one.values() for one in lists])
-        await self._load(work, [line for _, line in tasks.values()])
+        await self._load(work, [line for _, line in tasks.values()], ids=tasks.keys())
         made = 0
         async for number, line in fairly(_parents_first(tasks)):
             try:
@@ -106,7 +106,8 @@ class Importer:
         await AccountStore(self._session).remember_import(blake2b(file, digest_size=32).digest())
         rows = [{"id": one.id, "name": one.name, "color": one.color, "position": None} for one in found.lists]
         await ListStore(self._session, self._limits).put_back(work.turn, rows)
-        await self._load(work, found.tasks)
+        # Their ids are new, so no task can have one.
+        await self._load(work, found.tasks, ids=())
         async for task in fairly(found.tasks):
             try:
                 work.create(task)
@@ -118,9 +119,9 @@ class Importer:
         await work.flush(())
         return Imported(len(found.lists), len(found.tasks), 0, losses=found.losses)
 
-    async def _load(self, work: UnitOfWork, tasks: Sequence[TaskCreate]) -> None:
+    async def _load(self, work: UnitOfWork, tasks: Sequence[TaskCreate], *, ids: Collection[UUID]) -> None:
         await work.load(
-            {task.id for task in tasks},
+            ids,
             parents={task.parent_id for task in tasks if task.parent_id is not None},
             lists={task.list_id for task in tasks if task.list_id is not None},
             tags=any(task.tags for task in tasks),

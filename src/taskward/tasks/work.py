@@ -30,6 +30,7 @@ from taskward.errors import (
     TaskIdTaken,
     TaskNotFound,
 )
+from taskward.fairness import fairly
 from taskward.limits import Limits
 from taskward.ordering import reorder
 from taskward.tasks import statements
@@ -42,6 +43,9 @@ from taskward.tasks.tree import Tree
 
 # What the next task of a series takes over.
 _COPIED = tuple(name for name in TaskUpdate.model_fields if name != "completed")
+
+# Rows that one statement writes; a batch has fewer.
+_AT_ONCE = 1000
 
 Versions = list[int] | None
 Values = dict[str, Any]
@@ -293,13 +297,13 @@ class UnitOfWork:
             entry.values["next_version"] = successor.values["version"]
         new = [entry for entry in written if entry.version is None]
         old = [entry for entry in written if entry.version is not None]
-        rows: list[asyncpg.Record] = []
-        if new:
-            rows += await self._session.fetch(statements.insert_rows(), rows=_as_json(new))
-        if old:
-            rows += await self._session.fetch(statements.update_rows(), rows=_as_json(old))
+        found: dict[UUID, asyncpg.Record] = {}
+        for statement, entries in ((statements.insert_rows(), new), (statements.update_rows(), old)):
+            # An import may have so many that others would wait.
+            async for start in fairly(range(0, len(entries), _AT_ONCE)):
+                rows = await self._session.fetch(statement, rows=_as_json(entries[start : start + _AT_ONCE]))
+                found |= {row["id"]: row for row in rows if row["id"] in wanted}
         await self._bury()
-        found = {row["id"]: row for row in rows}
         if unchanged := [task_id for task_id in wanted if task_id not in found]:
             found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
         await self.turn.end()
