@@ -138,7 +138,10 @@ REFUSING = {
     ),
     "database/session.py": (
         {"RuntimeError"},
-        ("tests/test_sessions.py::test_a_swallowed_error_is_not_taken_for_a_commit",),
+        (
+            "tests/test_sessions.py::test_a_swallowed_error_is_not_taken_for_a_commit",
+            "tests/test_sessions.py::test_several_rows_are_never_taken_for_one",
+        ),
     ),
     "database/database.py": (
         {"UnsafeRoleError", "SchemaBehindError"},
