@@ -110,14 +110,14 @@ TASKWARD = Contender(
     },
     ready="/readyz",
     seeded=(
-        Seeded("taskward", "account", "users", ("user_id", "clock")),
+        Seeded("taskward", "account", "users", ("user_id", "clock", "tasks")),
         Seeded(
             "taskward",
             "task",
             "tasks",
             (
                 *("user_id", "id", "title", "description", "completed", "completed_at", "version"),
-                *("created_at", "updated_at"),
+                *("folded_title", "folded_description", "created_at", "updated_at"),
             ),
         ),
     ),

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 from jose import jwt
 
+from taskward.tasks.search import searchable
+
 _REQUESTS = 4096  # prebuilt per operation; far more than connections, so that neighbours rarely meet on a row
 _READERS = 512  # users whose listings are known already, in "unchanged"
 _MIX = {"list": 70, "get": 15, "patch": 10, "create": 5}  # in percent
@@ -70,6 +72,14 @@ class TaskRow:
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def folded_title(self) -> str:
+        return searchable(self.title)
+
+    @property
+    def folded_description(self) -> str:
+        return searchable(self.description)
+
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
@@ -77,6 +87,11 @@ class UserRow:
 
     user_id: str
     clock: int
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the user has, each of which was written once."""
+        return self.clock
 
 
 @dataclass(frozen=True, slots=True)
