@@ -370,7 +370,9 @@ class Unavailable(Problem):
 
 
 class PoolExhausted(Unavailable):
-    """Every database connection is busy and none came free in time. Nothing was written; try again."""
+    """Every database connection is busy, or as many as one user may have, and none came free in time. Nothing was
+    written; try again.
+    """
 
     slug, title = "pool-exhausted", "Too busy"
 

@@ -95,7 +95,7 @@ class Due:
         if not FIRST_YEAR <= first.year <= LAST_YEAR:
             raise ValueError("no task is due then")
         if self.rule:
-            # One that never comes true again would have the whole import refused.
+            # Of one that never comes true again the text is kept.
             next_occurrence(self.rule, first, zone, now=now, from_completion=self.from_completion)
             members |= {"time_zone": zone.key, "recurrence": self.rule.text}
         if self.from_completion:

@@ -50,12 +50,12 @@ def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
 
 
 def export_from(source: Any) -> tuple[ColumnElement[Any], ...]:
-    """What is exported of a task: its `id`, and as `line` the JSON that `read_from` has, with all that it takes to make
-    the task again.
+    """What is exported of a task: its `id`, its `version`, and as `line` the JSON that `read_from` has, with all that
+    it takes to make the task again.
     """
     members: dict[str, Member] = {"type": Plain(Constant("task")), **_members(source)}
     members |= {"next_id": source.next_id, "deleted_with": source.deleted_with}
-    return source.id, json_object(members).label("line")
+    return source.id, source.version, json_object(members).label("line")
 
 
 def _members(source: Any) -> dict[str, Member]:

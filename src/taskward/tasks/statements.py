@@ -143,10 +143,6 @@ def change_many(numbered: Any, values: Mapping[str, Any]) -> Statement:
     return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None)))
 
 
-def _exported() -> tuple[Any, ...]:
-    return (*export_from(_task), _task.version)
-
-
 @cache
 def export_page(level: int) -> Statement:
     """A page of tasks, of those on one level of their trees, after the id `after`: parents come before their parts.
@@ -158,14 +154,16 @@ def export_page(level: int) -> Statement:
     where = [tasks[-1].c.parent_id.is_(None), _task.id > bindparam("after", type_=Uuid())]
     where += [one.c.user_id == OWNER for one in tasks]
     where += [above.c.id == one.c.parent_id for one, above in pairwise(tasks)]
-    page = select(*_exported()).where(*where).order_by(_task.id)
+    page = select(*export_from(_task)).where(*where).order_by(_task.id)
     return compile_statement(page.limit(bindparam("rows", type_=BigInteger())))
 
 
 @cache
 def export_changed() -> Statement:
     """A page of tasks, of those that have changed since the version `after`, in the order of their last changes."""
-    changed = select(*_exported()).where(_task.user_id == OWNER, _task.version > bindparam("after", type_=BigInteger()))
+    changed = select(*export_from(_task)).where(
+        _task.user_id == OWNER, _task.version > bindparam("after", type_=BigInteger())
+    )
     page = changed.order_by(_task.version)
     return compile_statement(page.limit(bindparam("rows", type_=BigInteger())))
 

@@ -426,9 +426,8 @@ class UnitOfWork:
         self._tree.check(parent_id, height=height, of=of)
 
     def _is_live_parent(self, task_id: UUID) -> bool:
-        entry = self._entries.get(task_id)
-        if entry is not None:
-            return entry.is_live
+        if task_id in self._entries:
+            return self.is_live(task_id)
         return task_id in self._tree and task_id not in self._trashed_parents
 
     def _with_parts(self, task_id: UUID) -> list[_Entry]:
