@@ -399,7 +399,6 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "database.turns._close_account": [()],
     "database.turns._lock": [()],
     "database.turns._open_account": [()],
-    "database.turns._read_clock": [()],
     "lists.store._add": [()],
     "lists.store._all": [()],
     "lists.store._any_task": [()],

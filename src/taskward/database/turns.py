@@ -80,12 +80,6 @@ class Turn:
         await self._session.fetch(_advance(), clock=self._version, new_tasks=self.tasks, new_lists=self.lists)
 
 
-async def read_clock(session: Session) -> int:
-    """The last version that was given out, 0 before the first."""
-    row = await session.fetch_one(_read_clock())
-    return 0 if row is None else int(row["clock"])
-
-
 async def wait_for_turn(session: Session) -> bool:
     """Wait for the owner's turn, and say whether there is an account."""
     return await session.fetch_one(_lock()) is not None
@@ -96,12 +90,6 @@ async def ensure_account(session: Session) -> None:
     while await session.fetch_one(_open_account()) is None:
         if await wait_for_turn(session):
             return
-
-
-@cache
-def _read_clock() -> Statement:
-    account = columns(Account)
-    return compile_statement(select(account.clock).where(account.user_id == OWNER))
 
 
 @cache

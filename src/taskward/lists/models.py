@@ -25,7 +25,7 @@ EXAMPLE: dict[str, Any] = {
     "created_at": "2026-01-10T09:30:00.123456Z",
     "updated_at": "2026-01-10T09:30:00.123456Z",
 }
-_COLOR = r"^#[0-9a-fA-F]{6}$"
+_COLOR = "^#[0-9a-fA-F]{6}$"
 
 
 def _color(text: str) -> str:
