@@ -168,7 +168,7 @@ async def test_a_crowd_without_good_tokens_does_not_wait_for_a_slow_issuer_all_a
 ):
     with trusting(publisher, database_url) as (url, _):
         assert await asyncio.to_thread(eventually, lambda: ready(url))
-        publisher.publish(FIRST.jwk(kid="1"), seconds=4.5)
+        publisher.publish(FIRST.jwk(kid="1"), seconds=3)
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20, limits=limits) as client:
             headers = {"Authorization": f"Bearer {token(SECOND, publisher, '2')}"}
