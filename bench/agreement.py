@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Any
 
-import httpx
+import httpx2
 
 from bench.data import BASE, FILTERED, Dataset, TaskRow, changed_title, new_task
 from bench.processes import BenchError, Running
@@ -74,7 +74,7 @@ def _expected(dataset: Dataset) -> Answers:
 
 def _ask(server: Running, dataset: Dataset) -> Answers:
     answers: Answers = {}
-    with httpx.Client(base_url=server.url, timeout=10, trust_env=False) as client:
+    with httpx2.Client(base_url=server.url, timeout=10, trust_env=False) as client:
         for task in _samples(dataset):
             mine = _bearer(dataset, task.user_id)
             stranger = next(user.user_id for user in dataset.users if user.user_id != task.user_id)
@@ -114,7 +114,7 @@ def _bearer(dataset: Dataset, user_id: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {dataset.tokens[user_id]}"}
 
 
-def _shown(answer: httpx.Response, with_id: bool = True) -> Any:
+def _shown(answer: httpx2.Response, with_id: bool = True) -> Any:
     if not answer.is_success:
         return answer.status_code, answer.text
     body = answer.json()
@@ -122,7 +122,7 @@ def _shown(answer: httpx.Response, with_id: bool = True) -> Any:
     return answer.status_code, {member: body.get(member) for member in members}
 
 
-def _members(answer: httpx.Response) -> Any:
+def _members(answer: httpx2.Response) -> Any:
     if not answer.is_success:
         return answer.text
     return [{member: task[member] for member in ("id", *_MEMBERS)} for task in answer.json()]

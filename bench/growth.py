@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-import httpx
+import httpx2
 
 from bench import data, load
 from bench.data import Request
@@ -75,15 +75,15 @@ def _own_tasks(stage: Stage, rounds: int) -> tuple[dict[str, float], dict[str, f
 def _page_path(running: Running, token: str, page: int) -> str:
     """The path of a page of the default listing, found by following its links."""
     path, skipped = data.BASE, 0
-    with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
+    with httpx2.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
         while skipped < (page - 1) * _PAGE:
             step = min(_LARGEST_PAGE, (page - 1) * _PAGE - skipped)
-            answer = client.get(path, params=httpx.URL(path).params.merge({"limit": str(step)}))
+            answer = client.get(path, params=httpx2.URL(path).params.merge({"limit": str(step)}))
             link = answer.links.get("next")
             if link is None:
                 raise BenchError(f"There is no page {page}.")
             skipped += step
-            cursor = httpx.URL(link["url"]).params["cursor"]
+            cursor = httpx2.URL(link["url"]).params["cursor"]
             path = f"{data.BASE}?cursor={cursor}"
     return path
 

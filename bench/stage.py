@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 from bench import cluster, data, databases, floor, load
@@ -58,7 +58,7 @@ class Participant:
     def conditional(self, requests: Sequence[data.Request], dataset: data.Dataset) -> list[data.Request]:
         """The same requests with the tags of the answers that they have now."""
         tagged = []
-        with httpx.Client(base_url=self.running.url, trust_env=False, timeout=_ANSWER_SECONDS) as client:
+        with httpx2.Client(base_url=self.running.url, trust_env=False, timeout=_ANSWER_SECONDS) as client:
             for one in requests:
                 answer = client.get(one.path, headers={"Authorization": f"Bearer {dataset.tokens[one.user_id]}"})
                 # Who has no tags gets one that holds for nothing.

@@ -24,7 +24,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from uuid import UUID
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -261,7 +261,7 @@ class User:
 
     id: str
     token: str
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
     async def create(self, title: str = "Buy milk", **members: Any) -> dict[str, Any]:
         response = await self.http.post("/api/v1/tasks", json={"title": title, **members})
@@ -278,13 +278,13 @@ NewUser = Callable[[str], Awaitable[User]]
 @pytest.fixture
 async def new_user(base_url: str) -> AsyncIterator[NewUser]:
     """Makes users with an id that no other test has."""
-    clients: list[httpx.AsyncClient] = []
+    clients: list[httpx2.AsyncClient] = []
 
     async def make(name: str) -> User:
         user_id = f"{name}-{secrets.token_hex(4)}"
         token = make_token(user_id)
         headers = {"Authorization": f"Bearer {token}"}
-        client = httpx.AsyncClient(base_url=base_url, headers=headers, timeout=30, verify=NO_TLS)
+        client = httpx2.AsyncClient(base_url=base_url, headers=headers, timeout=30, verify=NO_TLS)
         clients.append(client)
         return User(user_id, token, client)
 
@@ -304,9 +304,9 @@ async def bob(new_user: NewUser) -> User:
 
 
 @pytest.fixture
-async def nobody(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def nobody(base_url: str) -> AsyncIterator[httpx2.AsyncClient]:
     """A client without a token."""
-    async with httpx.AsyncClient(base_url=base_url, timeout=30, verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(base_url=base_url, timeout=30, verify=NO_TLS) as client:
         yield client
 
 

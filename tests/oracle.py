@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import httpx
+import httpx2
 
 from tests import oracle_account, oracle_lists, oracle_tags, oracle_tasks, oracle_trees
 from tests.oracle_account import BATCH, ME
@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def check(user: User, ask: Ask, answer: httpx.Response) -> bool:
+def check(user: User, ask: Ask, answer: httpx2.Response) -> bool:
     """Hold the answer against what it must be, and note what it changed.
 
     Returns:
@@ -46,11 +46,11 @@ def check(user: User, ask: Ask, answer: httpx.Response) -> bool:
     return user.changes != changes
 
 
-def _batch(user: User, ask: Ask, answer: httpx.Response) -> None:
+def _batch(user: User, ask: Ask, answer: httpx2.Response) -> None:
     oracle_account.batch(user, ask, answer, CHECKS)
 
 
-CHECKS: dict[Route, Callable[[User, Ask, httpx.Response], None]] = {
+CHECKS: dict[Route, Callable[[User, Ask, httpx2.Response], None]] = {
     ("GET", TASKS): listing,
     ("POST", TASKS): oracle_tasks.create,
     ("GET", TASK): User.read,

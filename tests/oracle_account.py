@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.oracle_ask import BASE, Ask, Route
 from tests.oracle_world import User
@@ -18,7 +18,7 @@ NOTHING = {"type": "end", "lists": 0, "tasks": 0}
 """An export of an empty account."""
 
 
-def me(user: User, ask: Ask, answer: httpx.Response) -> None:
+def me(user: User, ask: Ask, answer: httpx2.Response) -> None:
     assert answer.status_code == 200
     if ask.method == "HEAD":
         return
@@ -33,7 +33,7 @@ def me(user: User, ask: Ask, answer: httpx.Response) -> None:
     }  # fmt: skip
 
 
-def export(user: User, ask: Ask, answer: httpx.Response) -> None:
+def export(user: User, ask: Ask, answer: httpx2.Response) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
     if ask.method == "HEAD":
         return
@@ -45,16 +45,16 @@ def export(user: User, ask: Ask, answer: httpx.Response) -> None:
         assert found.keys() == set(shelf)
 
 
-def import_nothing(user: User, _ask: Ask, answer: httpx.Response) -> None:
+def import_nothing(user: User, _ask: Ask, answer: httpx2.Response) -> None:
     assert answer.status_code == 200, (user.id, answer.text)
     assert answer.json() == {"lists": 0, "tasks": 0, "unchanged": 0, "whole": True, "losses": [], "losses_left_out": 0}
 
 
-def erasure_of_another(user: User, ask: Ask, answer: httpx.Response) -> None:
+def erasure_of_another(user: User, ask: Ask, answer: httpx2.Response) -> None:
     user.invalid(ask, answer, "/confirm")
 
 
-def batch(user: User, ask: Ask, answer: httpx.Response, checks: dict[Route, Callable[..., None]]) -> None:
+def batch(user: User, ask: Ask, answer: httpx2.Response, checks: dict[Route, Callable[..., None]]) -> None:
     """Judge the one operation as the request by itself would be judged."""
     inner = ask.inner
     assert inner is not None
@@ -68,7 +68,7 @@ def batch(user: User, ask: Ask, answer: httpx.Response, checks: dict[Route, Call
     checks[inner.route](user, inner, _alone(status, told))
 
 
-def _alone(status: int, told: Any) -> httpx.Response:
+def _alone(status: int, told: Any) -> httpx2.Response:
     headers = {"content-type": "application/json"}
     if status >= 400:
         headers["content-type"] = "application/problem+json"
@@ -79,7 +79,7 @@ def _alone(status: int, told: Any) -> httpx.Response:
     elif told is not None:
         headers |= {"etag": f'"{told["version"]}"', "cache-control": "private, no-cache"}
         headers |= {"location": f"{BASE}/tasks/{told['id']}"} if status == 201 else {}
-    return httpx.Response(status, headers=headers, content=b"" if told is None else json.dumps(told).encode())
+    return httpx2.Response(status, headers=headers, content=b"" if told is None else json.dumps(told).encode())
 
 
 def as_batch(inner: Ask, *, atomic: bool) -> Ask:

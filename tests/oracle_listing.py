@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
-import httpx
+import httpx2
 
 from tests.oracle_ask import TASKS, Ask
 from tests.oracle_world import Row, User
@@ -152,7 +152,7 @@ def can_tell(user: User, cursor: str) -> bool:
     return user.world.cursors[cursor][2] in {"", user.id}
 
 
-def listing(user: User, ask: Ask, answer: httpx.Response) -> None:
+def listing(user: User, ask: Ask, answer: httpx2.Response) -> None:
     shape = shape_of(ask.params)
     cursor = ask.params.get("cursor")
     made_for, after, _ = user.world.cursors[cursor] if cursor else (shape, None, "")
@@ -189,14 +189,14 @@ def listing(user: User, ask: Ask, answer: httpx.Response) -> None:
         _note(user, ask, shape, len(found), len(user.tasks))
 
 
-def _page(user: User, ask: Ask, answer: httpx.Response, rows: list[Row], limit: int) -> None:
+def _page(user: User, ask: Ask, answer: httpx2.Response, rows: list[Row], limit: int) -> None:
     shape = shape_of(ask.params)
     assert ("link" in answer.headers) == (len(rows) > limit)
     if len(rows) > limit:
         link = answer.headers["link"]
         assert link.endswith('>; rel="next"')
         target = urlsplit(link[1 : link.index(">")])
-        sent = httpx.QueryParams({name: value for name, value in ask.params.items() if name != "cursor"})
+        sent = httpx2.QueryParams({name: value for name, value in ask.params.items() if name != "cursor"})
         given = parse_qsl(target.query, keep_blank_values=True)
         assert (target.path, given[:-1]) == (TASKS, sent.multi_items())
         is_by_own = any(part.removeprefix("-") in {*_TIMES, "position"} for part in shape["sort"].split(","))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.oracle_ask import LISTS, Ask
 from tests.oracle_trees import above, below, trash
@@ -22,7 +22,7 @@ def understood(body: Row) -> Row:
     return {name: body[name] and keep(body[name]) for name, keep in kept.items() if name in body}
 
 
-def listing(user: User, ask: Ask, answer: httpx.Response) -> None:
+def listing(user: User, ask: Ask, answer: httpx2.Response) -> None:
     if user.collection(ask, answer):
         found, known = answer.json(), in_order(user)
         assert len(found) == len(known)
@@ -30,7 +30,7 @@ def listing(user: User, ask: Ask, answer: httpx.Response) -> None:
             user.same(row, one)
 
 
-def create(user: User, ask: Ask, answer: httpx.Response) -> None:
+def create(user: User, ask: Ask, answer: httpx2.Response) -> None:
     sent = understood(ask.body)
     if sent.get("id") in user.lists:
         user.problem(ask, answer, 409)
@@ -43,7 +43,7 @@ def create(user: User, ask: Ask, answer: httpx.Response) -> None:
     assert answer.headers["location"] == f"{LISTS}/{one['id']}"
 
 
-def update(user: User, ask: Ask, answer: httpx.Response) -> None:
+def update(user: User, ask: Ask, answer: httpx2.Response) -> None:
     one = user.find(ask, answer)
     if one is None:
         return
@@ -54,7 +54,7 @@ def update(user: User, ask: Ask, answer: httpx.Response) -> None:
     user.entity(answer, one)
 
 
-def move(user: User, ask: Ask, answer: httpx.Response) -> None:
+def move(user: User, ask: Ask, answer: httpx2.Response) -> None:
     one = user.find(ask, answer)
     if one is None:
         return
@@ -73,7 +73,7 @@ def move(user: User, ask: Ask, answer: httpx.Response) -> None:
     user.entity(answer, one)
 
 
-def delete(user: User, ask: Ask, answer: httpx.Response) -> None:
+def delete(user: User, ask: Ask, answer: httpx2.Response) -> None:
     one = user.find(ask, answer)
     if one is None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-import httpx
+import httpx2
 
 from tests.oracle_ask import Ask
 from tests.oracle_world import Row, User
@@ -15,7 +15,7 @@ def in_use(user: User) -> Counter[str]:
     return Counter(tag for task in user.tasks.values() if task["deleted_at"] is None for tag in task["tags"])
 
 
-def listing(user: User, ask: Ask, answer: httpx.Response) -> None:
+def listing(user: User, ask: Ask, answer: httpx2.Response) -> None:
     if user.collection(ask, answer):
         used = in_use(user)
         assert answer.json() == [{"name": tag, "tasks": used[tag]} for tag in sorted(used)]
@@ -26,7 +26,7 @@ def _with(user: User, tag: str) -> list[Row]:
     return [task for task in user.tasks.values() if tag in task["tags"]]
 
 
-def rename(user: User, ask: Ask, answer: httpx.Response) -> None:
+def rename(user: User, ask: Ask, answer: httpx2.Response) -> None:
     tag, new = ask.target.strip(), ask.body["name"].strip()
     tagged = _with(user, tag)
     if not tagged:
@@ -44,7 +44,7 @@ def rename(user: User, ask: Ask, answer: httpx.Response) -> None:
     assert answer.json() == {"name": new, "tasks": in_use(user)[new]}
 
 
-def remove(user: User, ask: Ask, answer: httpx.Response) -> None:
+def remove(user: User, ask: Ask, answer: httpx2.Response) -> None:
     tag = ask.target.strip()
     tagged = _with(user, tag)
     if not tagged:

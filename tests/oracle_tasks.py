@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.oracle_ask import TASKS, Ask
 from tests.oracle_series import PLAN, broken, following, instant, merged
@@ -52,7 +52,7 @@ _KEPT: dict[str, Any] = {
 }
 
 
-def create(user: User, ask: Ask, answer: httpx.Response) -> None:
+def create(user: User, ask: Ask, answer: httpx2.Response) -> None:
     sent = understood(ask.body)
     wrong = broken({**DEFAULTS, **sent})
     if sent.get("id") in user.tasks:
@@ -71,7 +71,7 @@ def create(user: User, ask: Ask, answer: httpx.Response) -> None:
         assert answer.headers["location"] == f"{TASKS}/{task['id']}"
 
 
-def update(user: User, ask: Ask, answer: httpx.Response) -> None:
+def update(user: User, ask: Ask, answer: httpx2.Response) -> None:
     task = user.find(ask, answer)
     if task is None:
         return
@@ -86,13 +86,13 @@ def update(user: User, ask: Ask, answer: httpx.Response) -> None:
         _change(user, ask, answer, task, changes)
 
 
-def complete(user: User, ask: Ask, answer: httpx.Response) -> None:
+def complete(user: User, ask: Ask, answer: httpx2.Response) -> None:
     task = user.find(ask, answer)
     if task is not None:
         _change(user, ask, answer, task, {"completed": not task["completed"], **(ask.body or {})})
 
 
-def _change(user: User, ask: Ask, answer: httpx.Response, task: Row, changes: Row) -> None:
+def _change(user: User, ask: Ask, answer: httpx2.Response, task: Row, changes: Row) -> None:
     assert answer.status_code == 200, answer.text
     completed = changes.pop("completed", None)
     follows = False
@@ -107,7 +107,7 @@ def _change(user: User, ask: Ask, answer: httpx.Response, task: Row, changes: Ro
     assert answer.headers.get("link") == (link if follows else None)
 
 
-def _completed(user: User, ask: Ask, answer: httpx.Response, task: Row, *, completed: bool) -> bool:
+def _completed(user: User, ask: Ask, answer: httpx2.Response, task: Row, *, completed: bool) -> bool:
     """Note that a task was completed or reopened, and what this does to its series.
 
     Returns:

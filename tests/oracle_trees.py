@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 
 from tests.oracle_ask import Ask
 from tests.oracle_world import Row, User
@@ -50,7 +50,7 @@ def siblings(user: User, task: Row) -> list[Row]:
     return sorted(found, key=lambda other: (other["position"], other["id"]))
 
 
-def refused(user: User, ask: Ask, answer: httpx.Response, task: Row, changes: Row) -> bool:
+def refused(user: User, ask: Ask, answer: httpx2.Response, task: Row, changes: Row) -> bool:
     """Whether a task cannot be put where it shall be, which the answer must tell then.
 
     What is not the caller's is told of in the same words as what is not there.
@@ -83,7 +83,7 @@ def put(task: Row, changes: Row) -> None:
     task.update(changes)
 
 
-def move(user: User, ask: Ask, answer: httpx.Response) -> None:
+def move(user: User, ask: Ask, answer: httpx2.Response) -> None:
     task = user.find(ask, answer)
     changes = {name: ask.body[name] and ask.body[name].lower() for name in ("list_id", "parent_id") if name in ask.body}
     if task is None or refused(user, ask, answer, task, changes):
@@ -109,7 +109,7 @@ def move(user: User, ask: Ask, answer: httpx.Response) -> None:
     user.entity(answer, task)
 
 
-def delete(user: User, ask: Ask, answer: httpx.Response) -> None:
+def delete(user: User, ask: Ask, answer: httpx2.Response) -> None:
     permanent = ask.params.get("permanent") == "true"
     task = user.find(ask, answer, trashed=permanent)
     if task is None:
@@ -134,7 +134,7 @@ def trash(user: User, tasks: list[tuple[Row, str]]) -> None:
         task.update(deleted_at=at, _root=root)
 
 
-def restore(user: User, ask: Ask, answer: httpx.Response) -> None:
+def restore(user: User, ask: Ask, answer: httpx2.Response) -> None:
     task = user.find(ask, answer, trashed=True)
     if task is None:
         return

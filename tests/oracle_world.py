@@ -12,7 +12,7 @@ import secrets
 from collections import Counter
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.conftest import make_token
 from tests.oracle_ask import Ask, Route
@@ -37,7 +37,7 @@ def new_marker() -> str:
     return f"canary-{secrets.token_hex(6)}"
 
 
-def markers(answer: httpx.Response) -> set[str]:
+def markers(answer: httpx2.Response) -> set[str]:
     """Whose data an answer has in it, headers included."""
     return set(re.findall(r"canary-[0-9a-f]{12}", f"{answer.text}{answer.headers}"))
 
@@ -158,7 +158,7 @@ class User:
         times = {name: self.moments.get(row[name]) for name in _TIMES if row.get(name) is not None}
         return {name: value for name, value in {**known, **times}.items() if isinstance(value, _JSON)}
 
-    def problem(self, ask: Ask, answer: httpx.Response, *statuses: int, slug: str = "") -> None:
+    def problem(self, ask: Ask, answer: httpx2.Response, *statuses: int, slug: str = "") -> None:
         """Hold an answer against the problem that it must be."""
         status = answer.status_code
         assert status in statuses, (ask, answer.text)
@@ -178,19 +178,19 @@ class User:
         if ask.fault == 422 and ask.pointer:
             assert any(error["pointer"].startswith(ask.pointer) for error in problem["errors"]), (ask, problem)
 
-    def invalid(self, ask: Ask, answer: httpx.Response, *pointers: str) -> None:
+    def invalid(self, ask: Ask, answer: httpx2.Response, *pointers: str) -> None:
         """Hold an answer against a 422 of the state, which names these members."""
         self.problem(ask, answer, 422)
         assert [error["pointer"] for error in answer.json()["errors"]] == list(pointers), (ask, answer.text)
         self.note(ask, " ".join(pointers))
 
-    def unknown(self, ask: Ask, answer: httpx.Response, pointer: str) -> None:
+    def unknown(self, ask: Ask, answer: httpx2.Response, pointer: str) -> None:
         """Hold an answer against a 422 of what is not there for this user, which says the same whatever there is."""
         self.invalid(ask, answer, pointer)
         words = answer.json()["detail"], answer.json()["errors"]
         assert self.world.words.setdefault((ask.resource, pointer), words) == words
 
-    def find(self, ask: Ask, answer: httpx.Response, *, trashed: bool = False) -> Row | None:
+    def find(self, ask: Ask, answer: httpx2.Response, *, trashed: bool = False) -> Row | None:
         """What is asked for; None where the answer must be, and is, that there is none to be had."""
         row_id = ask.target.lower()
         row = self.shelf(ask).get(row_id)
@@ -247,13 +247,13 @@ class User:
         wanted["version"] = self.version(row, found["version"])
         assert found == wanted
 
-    def entity(self, answer: httpx.Response, row: Row, *, status: int = 200) -> None:
+    def entity(self, answer: httpx2.Response, row: Row, *, status: int = 200) -> None:
         """Hold an answer against a row that it must be."""
         assert answer.status_code == status, answer.text
         self.same(answer.json(), row)
         assert answer.headers["etag"] == f'"{row["version"]}"'
 
-    def read(self, ask: Ask, answer: httpx.Response) -> None:
+    def read(self, ask: Ask, answer: httpx2.Response) -> None:
         """Hold an answer against one of this user's rows, or against that there is none."""
         # Reads have no precondition that could fail.
         row = self.find(Ask(ask.method, ask.path, ask.target), answer)
@@ -268,7 +268,7 @@ class User:
         else:
             assert answer.status_code == 200
 
-    def collection(self, ask: Ask, answer: httpx.Response, *which: Any) -> bool:
+    def collection(self, ask: Ask, answer: httpx2.Response, *which: Any) -> bool:
         """Hold a collection's tag against all others: it stays while nothing of this user's changes, and is no other's.
 
         Returns:
@@ -288,5 +288,5 @@ class User:
 _JSON = (str, int, bool, list, dict, type(None))
 
 
-def nothing_new(answer: httpx.Response) -> None:
+def nothing_new(answer: httpx2.Response) -> None:
     assert (answer.status_code, answer.content) == (304, b"")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psutil
 
 from tests.conftest import NO_TLS, make_token
@@ -100,8 +100,8 @@ class Service:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=5, verify=NO_TLS).status_code == 200
-        except httpx.TransportError:
+            return httpx2.get(f"{self.url}/healthz", timeout=5, verify=NO_TLS).status_code == 200
+        except httpx2.TransportError:
             return False
 
     @property
@@ -110,11 +110,11 @@ class Service:
         assert eventually(lambda: " -d " in self.stdout), self.stdout
         return shlex.split(self.stdout.split("try:")[1].strip())
 
-    def client(self, user: str = "alice") -> httpx.Client:
+    def client(self, user: str = "alice") -> httpx2.Client:
         secret = self.data.joinpath("development-secret").read_text().strip()
         token = make_token(user, secret=secret)
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=NO_TLS)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=20, verify=NO_TLS)
 
     @property
     def workers(self) -> list[psutil.Process]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -15,11 +15,11 @@ from tests.conftest import Superuser, User
 TASKS = "/api/v1/tasks"
 
 
-async def send(user: User, *operations: Any, **more: Any) -> httpx.Response:
+async def send(user: User, *operations: Any, **more: Any) -> httpx2.Response:
     return await user.http.post(f"{TASKS}/batch", json={"operations": operations, **more})
 
 
-def results(response: httpx.Response) -> list[Any]:
+def results(response: httpx2.Response) -> list[Any]:
     assert response.status_code == 200, response.text
     return response.json()["results"]  # type: ignore[no-any-return]
 

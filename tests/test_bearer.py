@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -41,7 +41,7 @@ async def me(base_url: str, *values: str | bytes) -> Answer:
 
 
 @pytest.mark.parametrize("place", ELSEWHERE)
-async def test_a_token_in_another_header_is_no_token(app: FastAPI, alice: User, nobody: httpx.AsyncClient, place: str):
+async def test_a_token_in_another_header_is_no_token(app: FastAPI, alice: User, nobody: httpx2.AsyncClient, place: str):
     before = app.state.database.pool.acquired
     headers = {place: filled(ELSEWHERE[place], alice.token)}
     for method, path in ROUTES:
@@ -51,7 +51,7 @@ async def test_a_token_in_another_header_is_no_token(app: FastAPI, alice: User, 
 
 
 @pytest.mark.parametrize("query", QUERIES)
-async def test_a_token_in_the_address_is_no_token(app: FastAPI, alice: User, nobody: httpx.AsyncClient, query: str):
+async def test_a_token_in_the_address_is_no_token(app: FastAPI, alice: User, nobody: httpx2.AsyncClient, query: str):
     before = app.state.database.pool.acquired
     for method, path in ROUTES:
         answer = await nobody.request(
@@ -66,7 +66,7 @@ async def test_a_token_in_the_address_is_no_token(app: FastAPI, alice: User, nob
     [("application/x-www-form-urlencoded", "title=x&access_token={}"), ("application/json", '{"access_token":"{}"}')],
 )
 async def test_a_token_in_the_body_is_no_token(
-    app: FastAPI, alice: User, nobody: httpx.AsyncClient, media_type: str, body: str
+    app: FastAPI, alice: User, nobody: httpx2.AsyncClient, media_type: str, body: str
 ):
     before = app.state.database.pool.acquired
     for method, path in ROUTES:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from joserfc.jwk import KeySet
 from joserfc.jwt import decode
@@ -31,15 +31,15 @@ class Client:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def __call__(self, token: str, method: str = "GET", path: str = "/me", **options: Any) -> httpx.Response:
+    def __call__(self, token: str, method: str = "GET", path: str = "/me", **options: Any) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.request(method, f"{self.url}/api/v1{path}", headers=headers, timeout=30, verify=NO_TLS, **options)
+        return httpx2.request(method, f"{self.url}/api/v1{path}", headers=headers, timeout=30, verify=NO_TLS, **options)
 
     def status(self, token: str) -> int:
         return self(token).status_code
 
     def ready(self) -> Client:
-        assert eventually(lambda: httpx.get(f"{self.url}/readyz", verify=NO_TLS).status_code == 200)
+        assert eventually(lambda: httpx2.get(f"{self.url}/readyz", verify=NO_TLS).status_code == 200)
         return self
 
 
@@ -251,8 +251,8 @@ def test_an_issuer_that_is_down_from_the_start_is_waited_for(new_issuer: NewIssu
         answer = ask(token)
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
-        assert httpx.get(f"{url}/healthz", verify=NO_TLS).status_code == 200
-        assert httpx.get(f"{url}/readyz", verify=NO_TLS).status_code == 503
+        assert httpx2.get(f"{url}/healthz", verify=NO_TLS).status_code == 200
+        assert httpx2.get(f"{url}/readyz", verify=NO_TLS).status_code == 503
         issuer.start()
         assert eventually(lambda: ask.status(token) == 200, 15)
         assert ask.status(alice.token()) == 200

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -104,21 +104,21 @@ def exercise(url: str, canaries: Canaries, *statuses: int) -> None:
     stranger = make_token("stranger", secret=canaries.secret)
     seen = set()
     # A connection for each: one whose request was refused before its body was read may be closed.
-    limits = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=url, timeout=30, verify=NO_TLS, limits=limits) as client:
+    limits = httpx2.Limits(max_keepalive_connections=0)
+    with httpx2.Client(base_url=url, timeout=30, verify=NO_TLS, limits=limits) as client:
 
-        def ask(method: str, path: str, token: str, **sent: Any) -> httpx.Response:
+        def ask(method: str, path: str, token: str, **sent: Any) -> httpx2.Response:
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
             with client.stream(method, path, **{**sent, "headers": {**headers, **sent.get("headers", {})}}) as begun:
                 content = b""
                 try:
                     for chunk in begun.iter_bytes():
                         content += chunk
-                except (httpx.RemoteProtocolError, httpx.ReadError):
+                except (httpx2.RemoteProtocolError, httpx2.ReadError):
                     # An export that has begun when something goes wrong is cut, so that it is not taken for a whole.
                     assert path == f"{ME}/export"
                     assert not {500, 503}.isdisjoint(statuses)
-            answer = httpx.Response(begun.status_code, content=content)
+            answer = httpx2.Response(begun.status_code, content=content)
             seen.add(answer.status_code)
             text = f"{answer.text}{begun.headers}"
             assert [canary for canary in canaries.unspeakable if canary in text] == []
@@ -223,7 +223,7 @@ def test_no_logger_at_any_level_is_told_anything_of_anybody(cluster: Cluster, ne
         finally:
             run(cluster.superuser, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     names = {line.split()[1].partition(".")[0].rstrip(":") for line in heard.lines}
-    assert names >= {"taskward", "httpx"}
+    assert names >= {"taskward", "httpx2"}
     assert re.search(r"ERROR taskward.* Request \S+ failed: asyncpg\.exceptions\.UndefinedTableError", heard.text)
     assert "Cannot connect to the database" in heard.text
     assert canaries.escaped(heard.text) == set()
@@ -273,7 +273,7 @@ def test_a_service_and_its_database_write_nothing_of_anybody_down(outside: Path)
 
         def create() -> int:
             headers = {"Authorization": f"Bearer {canaries.token}"}
-            return httpx.post(
+            return httpx2.post(
                 service.url + TASKS, headers=headers, json=canaries.task, timeout=30, verify=NO_TLS
             ).status_code
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from taskward.app import create_app
@@ -25,12 +25,12 @@ def cors_url(cluster: Cluster, template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def page(cors_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=cors_url, verify=NO_TLS) as client:
+async def page(cors_url: str) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=cors_url, verify=NO_TLS) as client:
         yield client
 
 
-async def test_without_origins_no_page_is_let_in(nobody: httpx.AsyncClient):
+async def test_without_origins_no_page_is_let_in(nobody: httpx2.AsyncClient):
     answers = [await nobody.options(TASKS, headers=CORS), await nobody.get(TASKS, headers={"Origin": ORIGIN})]
     assert [answer.status_code for answer in answers] == [405, 401]
     for answer in answers:
@@ -39,7 +39,7 @@ async def test_without_origins_no_page_is_let_in(nobody: httpx.AsyncClient):
 
 @pytest.mark.parametrize("origin", [ORIGIN, "http://localhost:3000"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-async def test_a_preflight_of_an_allowed_origin_needs_no_token(page: httpx.AsyncClient, origin: str, method: str):
+async def test_a_preflight_of_an_allowed_origin_needs_no_token(page: httpx2.AsyncClient, origin: str, method: str):
     asked = "authorization, content-type,If-Match, if-none-match, x-request-id, idempotency-key"
     headers = {"origin": origin, "access-control-request-method": method, "access-control-request-headers": asked}
     response = await page.options(f"{TASKS}/x", headers=headers)
@@ -66,7 +66,7 @@ async def test_a_preflight_of_an_allowed_origin_needs_no_token(page: httpx.Async
         {"access-control-request-headers": "x-evil"},
     ],
 )
-async def test_a_preflight_that_is_refused_is_a_problem(page: httpx.AsyncClient, changed: dict[str, str]):
+async def test_a_preflight_that_is_refused_is_a_problem(page: httpx2.AsyncClient, changed: dict[str, str]):
     response = await page.options(TASKS, headers={**CORS, **changed})
     assert response.status_code == 400
     assert response.headers["content-type"] == "application/problem+json"
@@ -77,7 +77,7 @@ async def test_a_preflight_that_is_refused_is_a_problem(page: httpx.AsyncClient,
     assert "evil" not in response.text
 
 
-async def test_an_allowed_page_may_read_every_answer_and_its_headers(page: httpx.AsyncClient):
+async def test_an_allowed_page_may_read_every_answer_and_its_headers(page: httpx2.AsyncClient):
     token = {"Authorization": f"Bearer {make_token('dave')}", "Origin": ORIGIN}
     for response in [
         await page.get(TASKS, headers=token),
@@ -94,7 +94,7 @@ async def test_an_allowed_page_may_read_every_answer_and_its_headers(page: httpx
         assert "Origin" in response.headers["vary"]
 
 
-async def test_another_page_gets_an_answer_that_its_browser_keeps_from_it(page: httpx.AsyncClient):
+async def test_another_page_gets_an_answer_that_its_browser_keeps_from_it(page: httpx2.AsyncClient):
     response = await page.get("/api/v1/me", headers={"Origin": "https://evil.example"})
     assert response.status_code == 401
     assert "access-control-allow-origin" not in response.headers
@@ -102,7 +102,7 @@ async def test_another_page_gets_an_answer_that_its_browser_keeps_from_it(page: 
 
 async def test_any_origin_may_be_allowed(cluster: Cluster, template: str):
     app = create_app(make_settings(cluster.url(template), cors_origins="*"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://x", verify=NO_TLS) as client:
         response = await client.options(TASKS, headers={**CORS, "origin": "https://any.example"})
     assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, "*")
     assert "access-control-allow-credentials" not in response.headers

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from bench import page as bench_page
 from fastapi import FastAPI
@@ -184,7 +184,7 @@ async def test_the_mounting_example_runs(new_database: str, tmp_path: Path, monk
     exec(example, names)  # noqa: S102 - our own page
     headers = {"Authorization": f"Bearer {make_token('alice')}"}
     with serving(names["app"]) as url:
-        async with httpx.AsyncClient(base_url=url, headers=headers, verify=NO_TLS) as http:
+        async with httpx2.AsyncClient(base_url=url, headers=headers, verify=NO_TLS) as http:
             created = await http.post("/taskward/api/v1/tasks", json={"title": "Buy milk"})
             assert created.status_code == 201
             assert created.headers["location"] == f"/taskward/api/v1/tasks/{created.json()['id']}"

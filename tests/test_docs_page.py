@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-import httpx
+import httpx2
 
 
-async def test_the_docs_page_needs_no_network(nobody: httpx.AsyncClient):
+async def test_the_docs_page_needs_no_network(nobody: httpx2.AsyncClient):
     page = await nobody.get("/docs")
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -26,13 +26,13 @@ async def test_the_docs_page_needs_no_network(nobody: httpx.AsyncClient):
     assert "http" not in start
 
 
-async def test_an_asset_is_sent_whole_whatever_part_is_asked_for(nobody: httpx.AsyncClient):
+async def test_an_asset_is_sent_whole_whatever_part_is_asked_for(nobody: httpx2.AsyncClient):
     for part in ("bytes=0-9", "bytes=5-2", "bytes=-0", "bytes=99999999-", "lines=1"):
         answer = await nobody.get("/docs/assets/swagger-ui.css", headers={"Range": part})
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/css; charset=utf-8"), part
 
 
-async def test_health_needs_no_token_and_answers_head(nobody: httpx.AsyncClient):
+async def test_health_needs_no_token_and_answers_head(nobody: httpx2.AsyncClient):
     for path in ("/healthz", "/readyz"):
         assert (await nobody.get(path)).json() == {"status": "ok"}
         head = await nobody.head(path)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
 
@@ -73,13 +73,13 @@ def below_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def below(below_url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def below(below_url: str) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {make_token(f'erin-{secrets.token_hex(4)}')}"}
-    async with httpx.AsyncClient(base_url=below_url, headers=headers, verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(base_url=below_url, headers=headers, verify=NO_TLS) as client:
         yield client
 
 
-async def test_locations_and_links_lead_back(below: httpx.AsyncClient):
+async def test_locations_and_links_lead_back(below: httpx2.AsyncClient):
     for _ in range(2):
         made = await below.post(f"{PREFIX}/api/v1/tasks", json={"title": "x"})
         assert made.status_code == 201, made.text
@@ -91,7 +91,7 @@ async def test_locations_and_links_lead_back(below: httpx.AsyncClient):
     assert len((await below.get(link[1 : link.index(">")])).json()) == 1
 
 
-async def test_problems_lead_to_their_pages_and_name_the_whole_path(below: httpx.AsyncClient):
+async def test_problems_lead_to_their_pages_and_name_the_whole_path(below: httpx2.AsyncClient):
     for path, slug, status in [
         ("/api/v1/tasks/x", "task-not-found", 404),
         ("/api/v1/tasks?x=1", "invalid", 422),
@@ -107,7 +107,7 @@ async def test_problems_lead_to_their_pages_and_name_the_whole_path(below: httpx
         assert f'href="{PREFIX}/docs"' in page.text
 
 
-async def test_the_docs_page_and_the_document_work_below(below: httpx.AsyncClient):
+async def test_the_docs_page_and_the_document_work_below(below: httpx2.AsyncClient):
     page = await below.get(f"{PREFIX}/docs")
     assert page.status_code == 200
     for asset in re.findall(r'(?:src|href)="((?!data:)[^"]+)"', page.text):
@@ -117,7 +117,7 @@ async def test_the_docs_page_and_the_document_work_below(below: httpx.AsyncClien
     assert "/api/v1/tasks" in document["paths"]
 
 
-async def test_answers_below_have_the_common_headers_and_methods(below: httpx.AsyncClient):
+async def test_answers_below_have_the_common_headers_and_methods(below: httpx2.AsyncClient):
     for path in ("/api/v1/tasks", "/api/v1/me", "/api/v1/tasks/x"):
         response = await below.get(PREFIX + path)
         assert "Authorization" in response.headers["vary"]
@@ -132,13 +132,13 @@ async def test_answers_below_have_the_common_headers_and_methods(below: httpx.As
 async def test_the_path_of_a_mount_counts_whatever_is_configured(cluster: Cluster, template: str):
     parent = make_parent(create_app(make_settings(cluster.url(template), root_path="/elsewhere")))
     with serving(parent) as url:
-        async with httpx.AsyncClient(base_url=url, verify=NO_TLS) as client:
+        async with httpx2.AsyncClient(base_url=url, verify=NO_TLS) as client:
             response = await client.get(f"{PREFIX}/api/v1/tasks")
     assert (response.status_code, response.json()["type"]) == (401, f"{PREFIX}/problems/not-authenticated")
 
 
 async def test_the_outer_apps_own_routes_are_left_alone(mounted_url: str):
-    async with httpx.AsyncClient(base_url=mounted_url, verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(base_url=mounted_url, verify=NO_TLS) as client:
         own = await client.get("/own")
         assert own.json() == "own"
         assert not {"x-request-id", "vary", "cache-control"} & set(own.headers)
@@ -151,7 +151,7 @@ async def test_without_the_lifespan_it_is_503_and_says_why(cluster: Cluster, tem
     parent.mount(PREFIX, create_app(make_settings(cluster.url(template))))
     headers = {"Authorization": f"Bearer {make_token('erin')}"}
     with serving(parent) as url:
-        async with httpx.AsyncClient(base_url=url, verify=NO_TLS) as client:
+        async with httpx2.AsyncClient(base_url=url, verify=NO_TLS) as client:
             response = await client.get(f"{PREFIX}/api/v1/tasks", headers=headers)
             assert (response.status_code, response.headers["retry-after"]) == (503, "2")
             assert "lifespan" in response.json()["detail"]
@@ -162,8 +162,8 @@ async def test_without_the_lifespan_it_is_503_and_says_why(cluster: Cluster, tem
 async def test_the_lifespan_lets_go_of_every_connection(cluster: Cluster, template: str):
     app = create_app(make_settings(cluster.url(template)))
     headers = {"Authorization": f"Bearer {make_token('erin')}"}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://x", headers=headers, verify=NO_TLS
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://x", headers=headers, verify=NO_TLS
     ) as client:
         async with lifespan(app):
             assert (await client.get("/api/v1/tasks")).status_code == 200
@@ -178,7 +178,7 @@ async def test_errors_of_an_outer_apps_dependency_are_problems_too(cluster: Clus
         raise HTTPException(418, "secret", {"X-Own": "kept"})
 
     app.add_api_route("/extra", lambda: None, dependencies=[Depends(teapot)])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://x", verify=NO_TLS) as client:
         response = await client.get("/extra")
     assert (response.status_code, response.headers["x-own"]) == (418, "kept")
     assert response.headers["content-type"] == "application/problem+json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketException
 
@@ -25,9 +25,9 @@ def app() -> FastAPI:
     return create_app(make_settings("postgresql://nobody@127.0.0.1:1/nothing"))
 
 
-async def get(app: FastAPI, path: str = "/raise", method: str = "GET", content: bytes = b"") -> httpx.Response:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://x", verify=NO_TLS) as client:
+async def get(app: FastAPI, path: str = "/raise", method: str = "GET", content: bytes = b"") -> httpx2.Response:
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://x", verify=NO_TLS) as client:
         return await client.request(method, path, content=content)
 
 

@@ -7,7 +7,7 @@ import tracemalloc
 from functools import partial
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -39,7 +39,7 @@ def lasting(export: bytes) -> list[Any]:
     return [{name: value for name, value in line.items() if name not in VARYING} for line in lines(export)]
 
 
-async def put_back(user: User, export: bytes) -> httpx.Response:
+async def put_back(user: User, export: bytes) -> httpx2.Response:
     return await user.http.post(f"{ME}/import", content=export, headers=LINES)
 
 

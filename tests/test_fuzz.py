@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -39,7 +39,7 @@ SEGMENTS = st.sampled_from(
     ["api", "v1", "tasks", "lists", "tags", "me", "complete", "restore", "move",
      "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c", "docs", "assets",
      "problems", "openapi.json", "healthz", "invalid", "..", ".", "", "%2F", "%00", "%ff", "*"]
-) | st.text(max_size=40).map(lambda text: httpx.QueryParams({"": text}).__str__()[1:])  # fmt: skip
+) | st.text(max_size=40).map(lambda text: httpx2.QueryParams({"": text}).__str__()[1:])  # fmt: skip
 PATHS = st.sampled_from(
     [
         "/api/v1/tasks",
@@ -94,20 +94,20 @@ METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 
 
 @pytest.fixture(scope="module")
-def client(base_url: str) -> Iterator[httpx.Client]:
+def client(base_url: str) -> Iterator[httpx2.Client]:
     token = make_token(f"frank-{secrets.token_hex(4)}")
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    with httpx.Client(base_url=base_url, headers=headers, timeout=20, verify=NO_TLS) as client:
+    with httpx2.Client(base_url=base_url, headers=headers, timeout=20, verify=NO_TLS) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def task_id(client: httpx.Client) -> str:
+def task_id(client: httpx2.Client) -> str:
     return str(client.post("/api/v1/tasks", json={"title": "x"}).json()["id"])
 
 
 @pytest.fixture(scope="module")
-def list_id(client: httpx.Client) -> str:
+def list_id(client: httpx2.Client) -> str:
     return str(client.post("/api/v1/lists", json={"name": "x"}).json()["id"])
 
 
@@ -117,11 +117,11 @@ REQUESTS = st.fixed_dictionaries({"path": PATHS, "query": QUERIES, "headers": HE
 @given(method=METHODS, sent=REQUESTS)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 def test_whatever_is_sent_is_answered(
-    client: httpx.Client, task_id: str, list_id: str, method: str, sent: dict[str, Any]
+    client: httpx2.Client, task_id: str, list_id: str, method: str, sent: dict[str, Any]
 ):
     address = str(client.base_url).rstrip("/") + sent["path"].replace("{id}", task_id).replace("{list_id}", list_id)
     headers = [(name.encode(), value.encode("latin-1")) for name, value in sent["headers"].items()]
-    response = client.request(method, httpx.URL(address, params=sent["query"]), headers=headers, content=sent["body"])
+    response = client.request(method, httpx2.URL(address, params=sent["query"]), headers=headers, content=sent["body"])
     assert response.status_code < 500, response.text
     assert response.headers["x-request-id"]
     assert response.headers["x-content-type-options"] == "nosniff"

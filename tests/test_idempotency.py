@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -21,7 +21,7 @@ TASKS, LISTS = "/api/v1/tasks", "/api/v1/lists"
 KEY = {"Idempotency-Key": "a-key"}
 
 
-async def post(user: User, path: str = TASKS, key: str = "a-key", **options: Any) -> httpx.Response:
+async def post(user: User, path: str = TASKS, key: str = "a-key", **options: Any) -> httpx2.Response:
     options.setdefault("json", {"title": "Once"})
     return await user.http.post(path, headers={"Idempotency-Key": key}, **options)
 
@@ -30,7 +30,7 @@ async def titles(user: User) -> list[str]:
     return [task["title"] for task in (await user.http.get(TASKS)).json()]
 
 
-def kept(answer: httpx.Response) -> Any:
+def kept(answer: httpx2.Response) -> Any:
     names = ("content-type", "location", "etag", "cache-control", "link")
     return answer.status_code, answer.content, {name: answer.headers.get(name) for name in names}
 
@@ -157,7 +157,7 @@ async def test_one_waits_for_the_first_but_not_for_ever(
 
 
 async def test_one_that_waited_for_a_request_that_failed_is_carried_out(alice: User, database: Database):
-    waiting: list[asyncio.Task[httpx.Response]] = []
+    waiting: list[asyncio.Task[httpx2.Response]] = []
 
     async def fail() -> None:
         async with database.session(Owner(alice.id)) as session:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
@@ -119,7 +119,7 @@ def test_every_path_and_every_reference_is_of_a_kind_that_is_walked(method: str,
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_without_a_good_token_it_is_401_and_no_database(
-    app: FastAPI, alice: User, nobody: httpx.AsyncClient, method: str, path: str
+    app: FastAPI, alice: User, nobody: httpx2.AsyncClient, method: str, path: str
 ):
     task = await alice.create()
     url = target_of(path, task["id"], query=query_of(method, path), user_id=alice.id)
@@ -154,10 +154,10 @@ def test_a_token_for_another_audience_or_of_another_issuer_is_401(strict: tuple[
     url, app = strict
     good = {"iss": "https://id.example", "aud": "tasks"}
 
-    def send(claims: dict[str, Any]) -> httpx.Response:
+    def send(claims: dict[str, Any]) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {make_token('alice', **claims)}"}
         target = url + target_of(path, query=query_of(method, path), user_id="alice")
-        return httpx.request(method, target, headers=headers, json=body_of(method, path), verify=NO_TLS)
+        return httpx2.request(method, target, headers=headers, json=body_of(method, path), verify=NO_TLS)
 
     before = app.state.database.pool.acquired
     for wrong in ({"aud": "other"}, {"aud": ["other"]}, {"aud": None}, {"iss": "https://id.example/"}, {"iss": None}):
@@ -176,7 +176,7 @@ async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluste
     with serving(app) as url:
         async with (
             connected(cluster.url(name_of(new_database), superuser=True)) as superuser,
-            httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client,
+            httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client,
         ):
             async with superuser.transaction():
                 await superuser.execute("LOCK TABLE taskward.account IN ACCESS EXCLUSIVE MODE")
@@ -441,7 +441,7 @@ async def test_a_live_task_is_restored_without_a_change_whatever_is_in_a_strange
 )
 async def test_a_user_id_is_taken_character_for_character(base_url: str, superuser: Superuser, user_id: str):
     headers = {"Authorization": f"Bearer {make_token(user_id)}"}
-    async with httpx.AsyncClient(base_url=base_url, headers=headers, verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(base_url=base_url, headers=headers, verify=NO_TLS) as client:
         made = (await client.post(router.prefix, json={"title": user_id})).json()
         assert made["user_id"] == user_id
         listed = (await client.get(router.prefix)).json()

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any, ClassVar
 
 import asyncpg
-import httpx
+import httpx2
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -55,7 +55,7 @@ class Rows:
 class _Machine(RuleBasedStateMachine):
     """Each step is one request by one of the users; the tests make a subclass that knows where to send it."""
 
-    client: ClassVar[httpx.Client]
+    client: ClassVar[httpx2.Client]
     rows: ClassVar[Rows]
     seen: ClassVar[Counter[oracle.Seen]]
     steps: ClassVar[list[Ask]]
@@ -155,7 +155,7 @@ def test_whatever_users_do_each_answer_is_expected_and_nobody_elses_rows_move(cl
     app = create_app(make_settings(new_database))
     with (
         serving(app) as url,
-        httpx.Client(base_url=url, timeout=20, verify=NO_TLS) as client,
+        httpx2.Client(base_url=url, timeout=20, verify=NO_TLS) as client,
         # Its own loop is not made this thread's: the session has one.
         asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner,
         closing(Rows(cluster.url(name_of(new_database), superuser=True), runner)) as rows,
@@ -184,7 +184,7 @@ async def test_a_crowd_at_once_each_is_answered_from_what_is_theirs(new_database
     world = World()
     crowd = [world.add(at_once=True) for _ in range(20)]
     with serving(app) as url:
-        async with httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
+        async with httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
             lives = (live(client, user, seed, sized(20, 250)) for seed, user in enumerate(crowd))
             await asyncio.gather(*lives)
             for user in crowd:
@@ -196,7 +196,7 @@ async def test_a_crowd_at_once_each_is_answered_from_what_is_theirs(new_database
         assert missed(world.seen, 401, 422) == []
 
 
-async def live(client: httpx.AsyncClient, user: User, seed: int, requests: int) -> None:
+async def live(client: httpx2.AsyncClient, user: User, seed: int, requests: int) -> None:
     """One user of a crowd, who waits for each answer before the next request."""
     chance = random.Random(seed)  # noqa: S311
     for path, name in ((TASKS, "title"), (TASKS, "title"), (LISTS, "name")):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -178,7 +178,7 @@ class Life:
         """A text with this life's ids in place of the other's."""
         return _UUID.sub(lambda found: self.ids.get(other.named.get(found[0], ""), found[0]), text)
 
-    def answer(self, response: httpx.Response) -> Any:
+    def answer(self, response: httpx2.Response) -> Any:
         kept = {name: response.headers.get(name) for name in ("etag", "link", "location", "x-total-count")}
         if kept["etag"] and not kept["etag"].strip('"').isdigit():
             kept["etag"] = "a collection's"

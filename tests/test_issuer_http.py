@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -44,12 +44,12 @@ def token(signer: Issuer, publisher: Publisher, kid: str | None, alg: str | None
     return signer.sign(issued, **{name: value for name, value in header.items() if value is not None})
 
 
-def get(base_url: str, token: str, path: str = TASKS) -> httpx.Response:
-    return httpx.get(base_url + path, headers={"Authorization": f"Bearer {token}"}, verify=NO_TLS)
+def get(base_url: str, token: str, path: str = TASKS) -> httpx2.Response:
+    return httpx2.get(base_url + path, headers={"Authorization": f"Bearer {token}"}, verify=NO_TLS)
 
 
 def ready(base_url: str) -> bool:
-    return httpx.get(f"{base_url}/readyz", verify=NO_TLS).status_code == 200
+    return httpx2.get(f"{base_url}/readyz", verify=NO_TLS).status_code == 200
 
 
 @pytest.mark.parametrize("found_by", ["issuer", "jwks_url"])
@@ -96,7 +96,7 @@ def test_a_key_that_is_new_verifies_nothing_but_what_it_signed(publisher: Publis
 async def test_before_any_key_was_asked_for_no_token_is_called_bad(publisher: Publisher, database_url: str):
     # As in an app that mounts this one and has not entered its lifespan.
     app = create_app(make_settings(database_url, issuer=publisher.url, jwt_secret=None))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://x", verify=NO_TLS) as client:
         headers = {"Authorization": f"Bearer {token(FIRST, publisher, '1')}"}
         answer = await client.get(TASKS, headers=headers)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/keys-unavailable")
@@ -125,14 +125,14 @@ def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publish
             assert answer.status_code == 503
             assert answer.json()["type"] == "/problems/keys-unavailable"
             assert 1 <= int(answer.headers["retry-after"]) <= 30
-            readiness = httpx.get(f"{cold}/readyz", verify=NO_TLS)
+            readiness = httpx2.get(f"{cold}/readyz", verify=NO_TLS)
             assert readiness.status_code == 503
             assert readiness.json()["detail"] == "The issuer's keys could not be fetched yet."
             assert int(readiness.headers["retry-after"]) >= 1
-            assert httpx.get(f"{cold}/healthz", verify=NO_TLS).status_code == 200
+            assert httpx2.get(f"{cold}/healthz", verify=NO_TLS).status_code == 200
             # What is no token at all is not a matter of keys.
             assert get(cold, "x.y").status_code == 401
-            assert httpx.get(cold + TASKS, verify=NO_TLS).status_code == 401
+            assert httpx2.get(cold + TASKS, verify=NO_TLS).status_code == 401
             assert app.state.database.pool.acquired == before
             publisher.start()
             assert eventually(lambda: ready(cold), 20)
@@ -143,7 +143,7 @@ def test_who_can_accept_no_token_is_not_ready(publisher: Publisher, database_url
     publisher.publish()
     with trusting(publisher, database_url) as (url, _):
         assert eventually(lambda: get(url, token(FIRST, publisher, "1")).status_code == 401)
-        readiness = httpx.get(f"{url}/readyz", verify=NO_TLS)
+        readiness = httpx2.get(f"{url}/readyz", verify=NO_TLS)
         assert readiness.status_code == 503
         assert readiness.json()["detail"] == "The issuer publishes no key that could verify a token."
         assert int(readiness.headers["retry-after"]) >= 1
@@ -169,8 +169,8 @@ async def test_a_crowd_without_good_tokens_does_not_wait_for_a_slow_issuer_all_a
     with trusting(publisher, database_url) as (url, _):
         assert await asyncio.to_thread(eventually, lambda: ready(url))
         publisher.publish(FIRST.jwk(kid="1"), seconds=3)
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20, limits=limits) as client:
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(base_url=url, verify=NO_TLS, timeout=20, limits=limits) as client:
             headers = {"Authorization": f"Bearer {token(SECOND, publisher, '2')}"}
             crowd = [asyncio.create_task(client.get(TASKS, headers=headers)) for _ in range(160)]
             for answered, request in enumerate(asyncio.as_completed(crowd)):
@@ -198,7 +198,7 @@ async def test_a_slow_issuer_holds_up_only_those_whose_key_is_not_known(publishe
     with trusting(publisher, database_url) as (url, _):
         assert await asyncio.to_thread(eventually, lambda: ready(url))
         publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"), seconds=1.5)
-        async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as client:
+        async with httpx2.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as client:
 
             async def ask(bearer: str) -> tuple[int, float]:
                 began = time.monotonic()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -264,14 +264,14 @@ async def is_accepted(app: FastAPI, token: str) -> bool:
     return True
 
 
-def asking(url: str) -> Callable[..., httpx.Response]:
+def asking(url: str) -> Callable[..., httpx2.Response]:
     """Sends requests with a token, as soon as there are keys."""
 
-    def ask(token: str, method: str = "GET", path: str = "/api/v1/me", **options: Any) -> httpx.Response:
+    def ask(token: str, method: str = "GET", path: str = "/api/v1/me", **options: Any) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.request(method, f"{url}{path}", headers=headers, timeout=30, verify=NO_TLS, **options)
+        return httpx2.request(method, f"{url}{path}", headers=headers, timeout=30, verify=NO_TLS, **options)
 
-    assert eventually(lambda: httpx.get(f"{url}/readyz", verify=NO_TLS).status_code == 200)
+    assert eventually(lambda: httpx2.get(f"{url}/readyz", verify=NO_TLS).status_code == 200)
     return ask
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from taskward.identity import KeyNotFound, KeysNotFetched, TokenRejected, load_keys
@@ -295,9 +295,9 @@ async def test_what_an_address_has_in_its_query_is_in_no_log(publisher: Publishe
     assert caplog.records
     assert not [record for record in caplog.records if "canary" in f"{record.getMessage()}{vars(record)}"]
     publisher.start()
-    async with httpx.AsyncClient(verify=NO_TLS) as another:
+    async with httpx2.AsyncClient(verify=NO_TLS) as another:
         await another.get(address)
-    assert "canary" in caplog.text, "what the app does with httpx is logged as ever"
+    assert "canary" in caplog.text, "what the app does with httpx2 is logged as ever"
 
 
 async def test_closing_in_the_middle_of_a_fetch_leaves_nothing_running(publisher: Publisher):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from taskward.app import create_app
@@ -33,13 +33,13 @@ NewUser = Callable[[str], Awaitable[User]]
 
 @pytest.fixture
 async def new_small(small_url: str) -> AsyncIterator[NewUser]:
-    clients: list[httpx.AsyncClient] = []
+    clients: list[httpx2.AsyncClient] = []
 
     async def make(name: str) -> User:
         user_id = f"{name}-{secrets.token_hex(4)}"
         token = make_token(user_id)
         headers = {"Authorization": f"Bearer {token}"}
-        clients.append(httpx.AsyncClient(base_url=small_url, headers=headers, timeout=30, verify=NO_TLS))
+        clients.append(httpx2.AsyncClient(base_url=small_url, headers=headers, timeout=30, verify=NO_TLS))
         return User(user_id, token, clients[-1])
 
     yield make
@@ -52,7 +52,7 @@ async def sam(new_small: NewUser) -> User:
     return await new_small("sam")
 
 
-def assert_reached(response: httpx.Response, limit: str, most: int, pointer: str = "") -> None:
+def assert_reached(response: httpx2.Response, limit: str, most: int, pointer: str = "") -> None:
     problem = response.json()
     assert (response.status_code, problem["type"], problem["limit"]) == (422, "/problems/limit-reached", limit)
     assert problem["errors"] == [
@@ -61,7 +61,7 @@ def assert_reached(response: httpx.Response, limit: str, most: int, pointer: str
     assert response.headers["content-type"] == "application/problem+json"
 
 
-async def post_task(user: User, **members: Any) -> httpx.Response:
+async def post_task(user: User, **members: Any) -> httpx2.Response:
     return await user.http.post(TASKS, json={"title": "x", **members})
 
 

@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from tests.conftest import User
@@ -21,7 +21,7 @@ async def ids(user: User, **params: Any) -> list[str]:
     return [task["id"] for task in response.json()]
 
 
-def next_link(response: httpx.Response) -> str | None:
+def next_link(response: httpx2.Response) -> str | None:
     link: str | None = response.headers.get("link")
     if link is None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -191,7 +191,7 @@ async def test_moves_put_a_list_first_last_and_between(alice: User, bob: User):
     assert await names(alice) == "cdbae"
 
 
-async def delete(user: User, list_id: str, **params: str) -> httpx.Response:
+async def delete(user: User, list_id: str, **params: str) -> httpx2.Response:
     return await user.http.delete(f"{LISTS}/{list_id}", params=params)
 
 

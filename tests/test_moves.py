@@ -7,7 +7,7 @@ import json
 import random
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -28,7 +28,7 @@ async def move(user: User, task_id: str, after: str | None, **place: Any) -> dic
 async def siblings(user: User, **place: str) -> list[dict[str, Any]]:
     """The tasks of one place, as `sort=position` gives them."""
     found: list[dict[str, Any]] = []
-    url: str | None = str(httpx.URL(TASKS, params={"sort": "position", "limit": "200", **place}))
+    url: str | None = str(httpx2.URL(TASKS, params={"sort": "position", "limit": "200", **place}))
     while url:
         response = await user.http.get(url)
         found += response.json()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -123,7 +123,7 @@ MODELS: dict[str, Any] = {
 
 
 @pytest.fixture
-async def document(nobody: httpx.AsyncClient) -> dict[str, Any]:
+async def document(nobody: httpx2.AsyncClient) -> dict[str, Any]:
     response = await nobody.get("/openapi.json")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"

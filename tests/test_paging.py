@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -29,12 +29,12 @@ FILTERS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def next_link(response: httpx.Response) -> str | None:
+def next_link(response: httpx2.Response) -> str | None:
     link: str | None = response.headers.get("link")
     return None if link is None else link[1 : link.index(">")]
 
 
-def cursor_of(response: httpx.Response) -> str:
+def cursor_of(response: httpx2.Response) -> str:
     link = next_link(response)
     assert link is not None
     return parse_qs(urlsplit(link).query)["cursor"][0]

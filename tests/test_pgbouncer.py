@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -189,8 +189,8 @@ async def test_a_crowd_over_ten_connections_is_answered_each_from_what_is_theirs
         apps = [create_app(make_settings(pooled, pool_size=25, pooled="on")) for _ in range(2)]
         urls = itertools.cycle([stack.enter_context(serving(app)) for app in apps])
         # Each user has connections of their own, as people do, and none that the server is about to give up.
-        limits = httpx.Limits(keepalive_expiry=1)
-        clients = [httpx.AsyncClient(timeout=60, verify=NO_TLS, limits=limits) for _ in crowd]
+        limits = httpx2.Limits(keepalive_expiry=1)
+        clients = [httpx2.AsyncClient(timeout=60, verify=NO_TLS, limits=limits) for _ in crowd]
         for client in clients:
             await stack.enter_async_context(client)
         db = await stack.enter_async_context(connected(new_database))

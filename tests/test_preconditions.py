@@ -7,17 +7,17 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.conftest import Superuser, User
 
 TASKS = "/api/v1/tasks"
-Write = Callable[[User, str, dict[str, str]], Awaitable[httpx.Response]]
+Write = Callable[[User, str, dict[str, str]], Awaitable[httpx2.Response]]
 
 
 def write(verb: str, sub: str = "", body: Any = None) -> Write:
-    async def send(user: User, task_id: str, headers: dict[str, str]) -> httpx.Response:
+    async def send(user: User, task_id: str, headers: dict[str, str]) -> httpx2.Response:
         return await user.http.request(verb, f"{TASKS}/{task_id}{sub}", headers=headers, json=body)
 
     return send

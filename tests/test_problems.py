@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
@@ -111,7 +111,7 @@ async def test_at_most_a_hundred_mistakes_are_named(alice: User):
     assert len(response.json()["errors"]) == 100
 
 
-async def test_the_page_of_every_problem_exists_and_is_html(nobody: httpx.AsyncClient):
+async def test_the_page_of_every_problem_exists_and_is_html(nobody: httpx2.AsyncClient):
     for kind in every_problem():
         response = await nobody.get(f"/problems/{kind.slug}")
         assert response.status_code == 200
@@ -142,7 +142,7 @@ async def test_allow_names_every_method_that_a_path_answers(alice: User, path: s
 
 
 @pytest.mark.parametrize("given", ["a", "x" * 64, "A-Za_z.0", "4b1f0c2d-9e8a"])
-async def test_a_proper_request_id_is_kept(nobody: httpx.AsyncClient, given: str):
+async def test_a_proper_request_id_is_kept(nobody: httpx2.AsyncClient, given: str):
     response = await nobody.get(TASKS, headers={"X-Request-Id": given})
     assert response.headers["x-request-id"] == response.json()["request_id"] == given
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
+import httpx2
 import pytest
 
 from tests.conftest import NewUser, User
@@ -28,7 +28,7 @@ def today(zone: str = "UTC") -> date:
     return datetime.now(ZoneInfo(zone)).date()
 
 
-async def complete(user: User, task: dict[str, Any], way: str = "set", **members: Any) -> httpx.Response:
+async def complete(user: User, task: dict[str, Any], way: str = "set", **members: Any) -> httpx2.Response:
     verb, sub, body = WAYS[way]
     path = f"{TASKS}/{task['id']}{sub}"
     response = await user.http.request(verb, path, json={**body, **members} if body else None)
@@ -37,7 +37,7 @@ async def complete(user: User, task: dict[str, Any], way: str = "set", **members
     return response
 
 
-async def following(user: User, response: httpx.Response) -> dict[str, Any]:
+async def following(user: User, response: httpx2.Response) -> dict[str, Any]:
     link = response.headers["link"]
     assert link.startswith(f"<{TASKS}/")
     assert link.endswith('>; rel="next-occurrence"')
@@ -46,7 +46,7 @@ async def following(user: User, response: httpx.Response) -> dict[str, Any]:
     return read.json()  # type: ignore[no-any-return]
 
 
-async def reopen(user: User, task: dict[str, Any]) -> httpx.Response:
+async def reopen(user: User, task: dict[str, Any]) -> httpx2.Response:
     response = await user.http.patch(f"{TASKS}/{task['id']}/complete", json={"completed": False})
     assert (response.status_code, response.json()["completed"]) == (200, False)
     assert "link" not in response.headers

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Header, Query, Request, Response
 from pydantic import BaseModel
@@ -40,9 +40,9 @@ def make_app(*routers: APIRouter) -> FastAPI:
     return app
 
 
-async def send(app: FastAPI, method: str = "GET", path: str = "/", **request: Any) -> httpx.Response:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://x", verify=NO_TLS) as client:
+async def send(app: FastAPI, method: str = "GET", path: str = "/", **request: Any) -> httpx2.Response:
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://x", verify=NO_TLS) as client:
         return await client.request(method, path, **request)
 
 

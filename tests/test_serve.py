@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 import taskward
@@ -48,8 +48,8 @@ def test_a_fresh_start_says_where_it_is_and_what_to_try(fresh: Service):
     lines = fresh.stdout.splitlines()
     assert lines[:3] == [f"Taskward answers at {fresh.url}", f"  docs:  {fresh.url}/docs", f"  data:  {fresh.data}"]
     assert made_in(fresh.data, fresh.stderr)
-    assert httpx.get(f"{fresh.url}/docs").status_code == 200
-    assert httpx.get(f"{fresh.url}/readyz").json() == {"status": "ok"}
+    assert httpx2.get(f"{fresh.url}/docs").status_code == 200
+    assert httpx2.get(f"{fresh.url}/readyz").json() == {"status": "ok"}
 
 
 def made_in(data: Path, stderr: str) -> bool:
@@ -62,7 +62,7 @@ def test_the_request_that_it_proposes_works(fresh: Service):
     program, url, *headers, data_flag, body = fresh.curl
     # Not `--json`, which curl has since 7.82 only.
     assert (program, url, headers[::2], data_flag) == ("curl", f"{fresh.url}{TASKS}", ["-H", "-H"], "-d")
-    response = httpx.post(url, headers=dict(header.split(": ") for header in headers[1::2]), content=body)
+    response = httpx2.post(url, headers=dict(header.split(": ") for header in headers[1::2]), content=body)
     assert response.status_code == 201
     assert response.json()["title"] == "Buy milk"
     assert response.json()["user_id"] == "alice"
@@ -82,7 +82,7 @@ def test_the_development_secret_is_its_owners_and_stays(fresh: Service, folder: 
         cwd=folder, env={**BASE_ENVIRONMENT, "TASKWARD_DATA_DIR": str(fresh.data)},
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
-    response = httpx.get(f"{fresh.url}{TASKS}", headers={"Authorization": f"Bearer {token}"})
+    response = httpx2.get(f"{fresh.url}{TASKS}", headers={"Authorization": f"Bearer {token}"})
     assert (response.status_code, response.json()) == (200, [])
 
 
@@ -136,7 +136,7 @@ def test_a_database_that_is_behind_is_refused_or_migrated(folder: Path, empty_da
         assert "data:" not in service.stdout
         assert "Bearer" not in service.stdout
         headers = {"Authorization": f"Bearer {make_token('alice')}"}
-        assert httpx.post(f"{service.url}{TASKS}", headers=headers, json={"title": "Buy milk"}).status_code == 201
+        assert httpx2.post(f"{service.url}{TASKS}", headers=headers, json={"title": "Buy milk"}).status_code == 201
         assert service.stop() == 0
         assert service.stderr == ""
     finally:
@@ -165,9 +165,9 @@ def test_another_server_runs_the_app_in_several_workers(folder: Path, new_databa
     try:
         service.ready()
         headers = {"Authorization": f"Bearer {make_token('alice')}"}
-        made = httpx.post(f"{service.url}{TASKS}", headers=headers, json={"title": "Buy milk"}).json()
+        made = httpx2.post(f"{service.url}{TASKS}", headers=headers, json={"title": "Buy milk"}).json()
         for _ in range(10):
-            assert [task["id"] for task in httpx.get(f"{service.url}{TASKS}", headers=headers).json()] == [made["id"]]
+            assert [task["id"] for task in httpx2.get(f"{service.url}{TASKS}", headers=headers).json()] == [made["id"]]
         service.stop()
     finally:
         service.end()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -119,7 +119,7 @@ def test_what_was_answered_survives_a_killed_parent_and_nothing_else_does(start:
             while True:
                 try:
                     answer = client.post(TASKS, json={"title": "Buy milk"})
-                except httpx.TransportError:
+                except httpx2.TransportError:
                     return
                 (
                     written.append(answer.json()["id"])

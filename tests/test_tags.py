@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 
 from taskward.app import create_app
@@ -40,7 +40,7 @@ async def tags_of(user: User, task: dict[str, Any]) -> list[str]:
     return (await user.http.get(f"{TASKS}/{task['id']}")).json()["tags"]  # type: ignore[no-any-return]
 
 
-async def rename(user: User, tag: str, name: Any) -> httpx.Response:
+async def rename(user: User, tag: str, name: Any) -> httpx2.Response:
     return await user.http.patch(path_of(tag), json={"name": name})
 
 
@@ -214,7 +214,7 @@ async def test_tags_come_by_their_characters_whatever_order_the_database_has(pla
     await migrate(parse_address(url))
     headers = {"Authorization": f"Bearer {make_token('alice')}"}
     with serving(create_app(make_settings(url))) as base_url:
-        async with httpx.AsyncClient(base_url=base_url, headers=headers) as client:
+        async with httpx2.AsyncClient(base_url=base_url, headers=headers) as client:
             assert (await client.post(TASKS, json={"title": "x", "tags": names})).status_code == 201
             listed = (await client.get(TAGS)).json()
     assert [one["name"] for one in listed] == sorted(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -65,7 +65,7 @@ async def make_list(user: User) -> str:
     return str((await user.http.post("/api/v1/lists", json={"name": "Home"})).json()["id"])
 
 
-async def whole_task(user: User, **members: Any) -> httpx.Response:
+async def whole_task(user: User, **members: Any) -> httpx2.Response:
     """A task with a value for every member, none of them the default, at a place of its own."""
     places = {"list_id": await make_list(user), "parent_id": (await user.create("Parent"))["id"]}
     await user.create("Sibling", **places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from taskward.database.session import Session
@@ -64,7 +64,7 @@ async def test_a_task_that_is_trashed_while_it_is_restored_is_restored(alice: Us
         if len(looked) == 1:
             # It is live when restoring begins. Before that has its turn, it goes to the trash.
             url, headers = alice.http.base_url.join(path), alice.http.headers
-            trashed = await asyncio.to_thread(httpx.delete, url, headers=headers, verify=NO_TLS)
+            trashed = await asyncio.to_thread(httpx2.delete, url, headers=headers, verify=NO_TLS)
             assert trashed.status_code == 204
         return await fetch_one(session, statement, **parameters)
 
@@ -79,7 +79,7 @@ async def test_a_task_that_is_to_be_trashed_while_it_is_restored_waits_and_is_tr
 ):
     task = await alice.create()
     path = f"{TASKS}/{task['id']}"
-    trashing: list[asyncio.Future[httpx.Response]] = []
+    trashing: list[asyncio.Future[httpx2.Response]] = []
     fetch_one = Session.fetch_one
 
     async def fetch(session: Session, statement: Statement, **parameters: Any) -> Any:
@@ -88,7 +88,7 @@ async def test_a_task_that_is_to_be_trashed_while_it_is_restored_waits_and_is_tr
             # Restoring has its turn. In this very moment it shall go to the trash.
             url, headers = alice.http.base_url.join(path), alice.http.headers
             loop = asyncio.get_running_loop()
-            trashing.append(loop.run_in_executor(None, lambda: httpx.delete(url, headers=headers, verify=NO_TLS)))
+            trashing.append(loop.run_in_executor(None, lambda: httpx2.delete(url, headers=headers, verify=NO_TLS)))
             await asyncio.sleep(0.2)
             assert not trashing[0].done()
         return row

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import httpx2
 import pytest
 
 from tests.conftest import NO_TLS
@@ -83,7 +83,7 @@ class Account:
 
     id: str
     session: str
-    http: httpx.Client = field(repr=False)
+    http: httpx2.Client = field(repr=False)
 
     def token(self) -> str:
         """A new token, as a front end asks for it."""
@@ -111,7 +111,7 @@ class BetterAuth:
         self._options = {"secret": SECRET, "keep": str(folder / f"{secrets.token_hex(4)}.tables"), **options}
         self._errors = folder / "better-auth.err"
         self._process: subprocess.Popen[str] | None = None
-        self._browsers: list[httpx.Client] = []
+        self._browsers: list[httpx2.Client] = []
         self.origin = f"http://127.0.0.1:{options.get('port')}"
 
     def start(self, **changes: Any) -> Self:
@@ -124,7 +124,7 @@ class BetterAuth:
                 env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1,
             )  # fmt: skip
         self.origin = self._read()["origin"]
-        self._options["port"] = httpx.URL(self.origin).port
+        self._options["port"] = httpx2.URL(self.origin).port
         return self
 
     def stop(self) -> None:
@@ -148,11 +148,11 @@ class BetterAuth:
 
     def keys(self) -> list[dict[str, str]]:
         """The keys that it publishes."""
-        keys: list[dict[str, str]] = httpx.get(self.jwks_url, verify=NO_TLS).json()["keys"]
+        keys: list[dict[str, str]] = httpx2.get(self.jwks_url, verify=NO_TLS).json()["keys"]
         return keys
 
     def sign_up(self) -> Account:
-        browser = httpx.Client(base_url=self.origin, timeout=20, verify=NO_TLS)
+        browser = httpx2.Client(base_url=self.origin, timeout=20, verify=NO_TLS)
         self._browsers.append(browser)
         form = {"name": "Alice", "email": f"{secrets.token_hex(8)}@example.com", "password": secrets.token_urlsafe()}
         answer = browser.post("/api/auth/sign-up/email", json=form)

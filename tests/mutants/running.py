@@ -30,7 +30,7 @@ _COPIED = ("src", "tests", "docs", "README.md", "pyproject.toml")
 # What a child would load first of all. Not what is under test, and not what pytest loads as its plugins.
 _LIBRARIES = (
     "alembic.command", "asyncpg", "cryptography.x509", "fastapi", "fastapi.openapi.utils", "granian.utils.proxies",
-    "httpx", "hypothesis", "joserfc.jwk", "jose.jwt", "orjson", "pydantic_settings", "pytest_asyncio",
+    "httpx2", "hypothesis", "joserfc.jwk", "jose.jwt", "orjson", "pydantic_settings", "pytest_asyncio",
     "sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.ext.asyncio", "sqlmodel", "uuid_utils.compat", "uvicorn",
 )  # fmt: skip
 _fork = multiprocessing.get_context("fork")

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-import httpx
+import httpx2
 
 from taskward import __version__
 from taskward.identity.encoding import parse_object
@@ -29,13 +29,13 @@ _OK = 200
 _LAST_PORT = 65_535
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"taskward/{__version__}"}
 # Each document comes over a connection of its own, so that no answer can be left over from the one before.
-_LIMITS = httpx.Limits(max_keepalive_connections=0)
+_LIMITS = httpx2.Limits(max_keepalive_connections=0)
 _MAX_AGE = re.compile(r"(?i)(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])")
 
 
 _fetching: ContextVar[bool] = ContextVar("fetching", default=False)
-# httpx logs whole addresses, and a query may hold a key of an API. What else the app does with httpx is not our affair.
-logging.getLogger("httpx").addFilter(lambda _record: not _fetching.get())
+# httpx2 logs whole addresses, and a query may hold a key of an API. What else the app does with it is not our affair.
+logging.getLogger("httpx2").addFilter(lambda _record: not _fetching.get())
 
 
 class FetchError(Exception):
@@ -80,7 +80,7 @@ class KeySource:
         # A proxy of the environment does not lead to this machine, which is all that http is for.
         self._trusts_environment = found.scheme == "https"
         self.algorithms = ASYMMETRIC.intersection(algorithms)
-        self._client: httpx.AsyncClient | None = None
+        self._client: httpx2.AsyncClient | None = None
 
     async def fetch(self) -> Fetched:
         """Fetch and read the keys, all of them anew.
@@ -123,10 +123,10 @@ class KeySource:
             raise FetchError(f"{_shown(address)} names no https address of keys")
         return str(found)
 
-    def _connect(self) -> httpx.AsyncClient:
+    def _connect(self) -> httpx2.AsyncClient:
         if self._client is None:
             try:
-                self._client = httpx.AsyncClient(
+                self._client = httpx2.AsyncClient(
                     headers=_HEADERS, timeout=_SECONDS, limits=_LIMITS, trust_env=self._trusts_environment
                 )
             except (ImportError, OSError, ValueError):
@@ -134,7 +134,7 @@ class KeySource:
                 raise FetchError("the environment's HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE cannot be used") from None
         return self._client
 
-    async def _get(self, address: str) -> tuple[bytes, httpx.Headers]:
+    async def _get(self, address: str) -> tuple[bytes, httpx2.Headers]:
         client = self._connect()
         body = bytearray()
         fetching = _fetching.set(True)
@@ -153,7 +153,7 @@ class KeySource:
                         raise FetchError(f"{_shown(address)} answers with more than {_LARGEST_DOCUMENT} bytes")
         except TimeoutError:
             raise FetchError(f"{_shown(address)} does not answer within {_SECONDS:.0f} seconds") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             raise FetchError(f"{_shown(address)} cannot be reached ({_reason(error)})") from None
         finally:
             _fetching.reset(fetching)
@@ -161,12 +161,12 @@ class KeySource:
         return bytes(body), response.headers
 
 
-def _parse(address: str) -> httpx.URL | None:
+def _parse(address: str) -> httpx2.URL | None:
     """The address, if keys may be fetched from there."""
     try:
-        url = httpx.URL(address)
+        url = httpx2.URL(address)
         host = url.host  # which may be malformed in a way that the address is not
-    except (httpx.InvalidURL, ValueError):
+    except (httpx2.InvalidURL, ValueError):
         return None
     if not host or not 0 < (url.port or 443) <= _LAST_PORT:
         return None
@@ -175,7 +175,7 @@ def _parse(address: str) -> httpx.URL | None:
     return url if url.scheme == "https" or (url.scheme == "http" and _is_local(url)) else None
 
 
-def _is_local(url: httpx.URL) -> bool:
+def _is_local(url: httpx2.URL) -> bool:
     if url.host == "localhost":
         return True
     try:
@@ -186,7 +186,7 @@ def _is_local(url: httpx.URL) -> bool:
 
 def _shown(address: str) -> str:
     # A query may hold a key of an API.
-    return ascii(str(httpx.URL(address).copy_with(query=None))).strip("'")
+    return ascii(str(httpx2.URL(address).copy_with(query=None))).strip("'")
 
 
 def _reason(error: Exception) -> str:
