@@ -12,14 +12,14 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from taskward.account.models import Counts, ImportReport, LimitsRead, Lost, Me
+from taskward.account.models import AccountCounts, AccountLimits, ImportLoss, ImportReport, Me
 from taskward.errors import every_problem
 from taskward.lists.models import ListCreate, ListMove, ListRead, ListUpdate
 from taskward.tags.models import TagRead, TagRename
 from taskward.tasks import batch
 from taskward.tasks.batch import Batch, BatchResult, BatchResults
 from taskward.tasks.filters import SORTS, TaskFilters
-from taskward.tasks.models import Completion, Move, TaskCreate, TaskRead, TaskReplace, TaskUpdate
+from taskward.tasks.models import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
 from taskward.web.health import Health
 from tests.conftest import User
 
@@ -97,8 +97,8 @@ MODELS: dict[str, Any] = {
     "TaskRead": TaskRead,
     "TaskReplace": TaskReplace,
     "TaskUpdate": TaskUpdate,
-    "Completion": Completion,
-    "Move": Move,
+    "TaskCompletion": TaskCompletion,
+    "TaskMove": TaskMove,
     "ListCreate": ListCreate,
     "ListRead": ListRead,
     "ListUpdate": ListUpdate,
@@ -108,16 +108,16 @@ MODELS: dict[str, Any] = {
     "Batch": Batch,
     "BatchResult": BatchResult,
     "BatchResults": BatchResults,
-    "Create": batch.Create,
-    "Update": batch.Update,
-    "Complete": batch.Complete,
-    "Delete": batch.Delete,
-    "Restore": batch.Restore,
+    "BatchCreate": batch.BatchCreate,
+    "BatchUpdate": batch.BatchUpdate,
+    "BatchComplete": batch.BatchComplete,
+    "BatchDelete": batch.BatchDelete,
+    "BatchRestore": batch.BatchRestore,
     "Me": Me,
-    "Counts": Counts,
-    "LimitsRead": LimitsRead,
+    "AccountCounts": AccountCounts,
+    "AccountLimits": AccountLimits,
     "ImportReport": ImportReport,
-    "Lost": Lost,
+    "ImportLoss": ImportLoss,
     "Health": Health,
 }
 
@@ -252,8 +252,8 @@ async def test_bodies_are_described_with_their_media_types(document: dict[str, A
     json, patch = {"application/json"}, {"application/json", "application/merge-patch+json"}
     for name, (media_types, schema, required) in {
         "create_task": (json, "TaskCreate", True), "replace_task": (json, "TaskReplace", True),
-        "update_task": (patch, "TaskUpdate", True), "complete_task": (patch, "Completion", False),
-        "move_task": (json, "Move", True), "create_list": (json, "ListCreate", True),
+        "update_task": (patch, "TaskUpdate", True), "complete_task": (patch, "TaskCompletion", False),
+        "move_task": (json, "TaskMove", True), "create_list": (json, "ListCreate", True),
         "update_list": (patch, "ListUpdate", True), "move_list": (json, "ListMove", True),
         "rename_tag": (patch, "TagRename", True), "change_tasks": (json, "Batch", True),
     }.items():  # fmt: skip
@@ -269,7 +269,7 @@ async def test_bodies_are_described_with_their_media_types(document: dict[str, A
 
 async def test_a_member_of_a_patch_has_no_default_and_limits_are_told(document: dict[str, Any], alice: User):
     schemas = document["components"]["schemas"]
-    for name in ("TaskUpdate", "TaskReplace", "Completion", "Move", "ListUpdate"):
+    for name in ("TaskUpdate", "TaskReplace", "TaskCompletion", "TaskMove", "ListUpdate"):
         assert not [m for m, described in schemas[name]["properties"].items() if "default" in described], name
     title = schemas["TaskCreate"]["properties"]["title"]
     # Spaces around it do not count, so that its longest length is not that of the string.
@@ -288,8 +288,8 @@ async def test_a_member_of_a_patch_has_no_default_and_limits_are_told(document: 
             "TaskCreate",
             "TaskUpdate",
             "TaskReplace",
-            "Completion",
-            "Move",
+            "TaskCompletion",
+            "TaskMove",
             "ListCreate",
             "ListUpdate",
             "ListMove",

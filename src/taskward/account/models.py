@@ -17,7 +17,7 @@ from taskward.tasks.models import TaskCreate
 _COUNTS: dict[str, JsonValue] = {"tasks": 12, "open": 9, "completed": 3, "trash": 1, "lists": 2, "tags": 4}
 
 
-class Counts(BaseModel):
+class AccountCounts(BaseModel):
     """How much there is."""
 
     tasks: int = Field(description="Live tasks.")
@@ -28,7 +28,7 @@ class Counts(BaseModel):
     tags: int = Field(description="Different tags, those of tasks in the trash included.")
 
 
-class LimitsRead(BaseModel):
+class AccountLimits(BaseModel):
     """How much there may be."""
 
     tasks: int = Field(description="Those in the trash count as well.")
@@ -56,11 +56,11 @@ class Me(BaseModel):
     user_id: str = Field(description="The token's user claim; every task of yours has it.")
     expires_at: datetime | None = Field(description="When the token expires; null if that is after the year 9999.")
     scopes: list[str] = Field(description="What the token allows; Taskward goes by it only where it is told to.")
-    counts: Counts
-    limits: LimitsRead
+    counts: AccountCounts
+    limits: AccountLimits
 
 
-class Lost(BaseModel):
+class ImportLoss(BaseModel):
     """Something that an import could not carry over as it was."""
 
     line: int | None = Field(description="The line of a CSV file, from 1; null where there are no lines.")
@@ -93,7 +93,7 @@ class ImportReport(BaseModel):
     tasks: int = Field(description="Tasks that were made.")
     unchanged: int = Field(description="Lists and tasks that were there already and were left as they are.")
     whole: bool = Field(description="Whether an export's end was in the file; without it, lines may be missing.")
-    losses: list[Lost] = Field(description="What could not be carried over, at most 1,000 of it.")
+    losses: list[ImportLoss] = Field(description="What could not be carried over, at most 1,000 of it.")
     losses_left_out: int = Field(description="How many more losses there are.")
 
 

@@ -16,7 +16,7 @@ from pydantic.json_schema import WithJsonSchema
 from taskward.errors import FieldError, Invalid, Problem
 from taskward.fairness import fairly
 from taskward.members import UNION_TAG, NewId, Reference
-from taskward.tasks.models import Completion, TaskCreate, TaskRead, TaskUpdate
+from taskward.tasks.models import TaskCompletion, TaskCreate, TaskRead, TaskUpdate
 from taskward.tasks.work import UnitOfWork
 
 MOST_OPERATIONS = 100
@@ -50,7 +50,7 @@ _IfMatch = Annotated[
 ]
 
 
-class Create(BaseModel):
+class BatchCreate(BaseModel):
     """As `POST /tasks`."""
 
     model_config = _STRICT
@@ -60,7 +60,7 @@ class Create(BaseModel):
     task: TaskCreate
 
     @model_validator(mode="after")
-    def _one_id(self) -> Create:
+    def _one_id(self) -> BatchCreate:
         if self.id is not None:
             if "id" in self.task.model_fields_set and self.task.id != self.id:
                 raise ValueError("This must have one id: its own, or the task's.")
@@ -79,27 +79,27 @@ class _OfTask(BaseModel):
         return None if self.if_match is None else [self.if_match]
 
 
-class Update(_OfTask):
+class BatchUpdate(_OfTask):
     """As `PATCH /tasks/{id}`."""
 
     op: Literal["update"]
     task: TaskUpdate
 
 
-class Complete(_OfTask):
+class BatchComplete(_OfTask):
     """As `PATCH /tasks/{id}/complete`; without `task`, toggle."""
 
     op: Literal["complete"]
-    task: Completion = Field(default_factory=Completion)
+    task: TaskCompletion = Field(default_factory=TaskCompletion)
 
 
-class Delete(_OfTask):
+class BatchDelete(_OfTask):
     """As `DELETE /tasks/{id}`: to the trash."""
 
     op: Literal["delete"]
 
 
-class Restore(_OfTask):
+class BatchRestore(_OfTask):
     """As `POST /tasks/{id}/restore`."""
 
     op: Literal["restore"]
@@ -111,11 +111,11 @@ def _kind(value: Any) -> str | None:
 
 
 Operation = Annotated[
-    Annotated[Create, Tag(f"{UNION_TAG}create")]
-    | Annotated[Update, Tag(f"{UNION_TAG}update")]
-    | Annotated[Complete, Tag(f"{UNION_TAG}complete")]
-    | Annotated[Delete, Tag(f"{UNION_TAG}delete")]
-    | Annotated[Restore, Tag(f"{UNION_TAG}restore")],
+    Annotated[BatchCreate, Tag(f"{UNION_TAG}create")]
+    | Annotated[BatchUpdate, Tag(f"{UNION_TAG}update")]
+    | Annotated[BatchComplete, Tag(f"{UNION_TAG}complete")]
+    | Annotated[BatchDelete, Tag(f"{UNION_TAG}delete")]
+    | Annotated[BatchRestore, Tag(f"{UNION_TAG}restore")],
     Discriminator(
         _kind,
         custom_error_type="operation",
@@ -189,7 +189,7 @@ async def carry_out(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapp
         Problem: The batch is atomic, and one of them was refused: the problem has its `index`.
     """
     operations = batch.operations
-    tasks = [operation.task for operation in operations if isinstance(operation, Create | Update)]
+    tasks = [operation.task for operation in operations if isinstance(operation, BatchCreate | BatchUpdate)]
     await work.load(
         {_task_id(operation) for operation in operations},
         parents={task.parent_id for task in tasks if task.parent_id is not None},
@@ -214,26 +214,26 @@ async def carry_out(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapp
 
 
 def _task_id(operation: Operation) -> UUID:
-    return operation.task.id if isinstance(operation, Create) else operation.id
+    return operation.task.id if isinstance(operation, BatchCreate) else operation.id
 
 
 def _carry_out(work: UnitOfWork, operation: Operation) -> Outcome:
     task_id = _task_id(operation)
     next_id = None
     match operation:
-        case Create():
+        case BatchCreate():
             work.create(operation.task)
             return Outcome(HTTPStatus.CREATED, task_id)
-        case Update():
+        case BatchUpdate():
             next_id = work.update(task_id, operation.task.changes(), operation.versions)
-        case Complete():
+        case BatchComplete():
             sent = "completed" in operation.task.model_fields_set
             completed = operation.task.completed if sent else None
             next_id = work.complete(task_id, operation.versions, completed=completed)
-        case Delete():
+        case BatchDelete():
             work.trash(task_id, operation.versions)
             return Outcome(HTTPStatus.NO_CONTENT, task_id, is_gone=True)
-        case Restore():
+        case BatchRestore():
             work.restore(task_id, operation.versions)
     return Outcome(HTTPStatus.OK, task_id, next_id)
 

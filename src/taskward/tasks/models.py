@@ -132,7 +132,7 @@ class TaskReplace(TaskUpdate):
     deleted_at: Any = Field(default=None, json_schema_extra={"readOnly": True})
 
 
-class Completion(BaseModel):
+class TaskCompletion(BaseModel):
     """Whether a task is done; without `completed`, toggle."""
 
     model_config = _MERGE_PATCH
@@ -140,7 +140,7 @@ class Completion(BaseModel):
     completed: bool = Field(default=False, examples=[True])
 
 
-class Move(BaseModel):
+class TaskMove(BaseModel):
     """Where a task shall be: in which list, under which task, after which of the tasks there."""
 
     model_config = _MERGE_PATCH

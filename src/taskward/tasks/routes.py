@@ -13,7 +13,7 @@ from taskward.errors import Cycle, StaleVersion, TaskForbidden, TaskIdTaken, Tas
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
 from taskward.tasks.filters import QueryBoolean, TaskFilters
 from taskward.tasks.members import TaskId
-from taskward.tasks.models import Completion, Move, TaskCreate, TaskRead, TaskReplace, TaskUpdate
+from taskward.tasks.models import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.query import Listing, listing
 from taskward.tasks.store import TaskStore, Written
 from taskward.web import problems
@@ -170,7 +170,7 @@ async def complete_task(
     request: Request,
     task_id: TaskId,
     tasks: Tasks,
-    completion: Annotated[Completion, Body(default_factory=Completion)],
+    completion: Annotated[TaskCompletion, Body(default_factory=TaskCompletion)],
     if_match: IfMatch = None,
 ) -> Response:
     """Without a body: toggle. With one: set, which can be repeated safely. A recurring task stays, done, and the next
@@ -225,7 +225,7 @@ async def restore_task(task_id: TaskId, tasks: Tasks, if_match: IfMatch = None) 
     responses=answers(200, "The moved task.", ETAG, problems=_CHANGE_PROBLEMS),
 )
 @idempotent
-async def move_task(task_id: TaskId, move: Move, tasks: Tasks, if_match: IfMatch = None) -> Response:
+async def move_task(task_id: TaskId, move: TaskMove, tasks: Tasks, if_match: IfMatch = None) -> Response:
     """Put a task after another one, or first, in a list or under a task. Without `list_id` and `parent_id` it stays
     where it is, at another place.
     """
