@@ -30,7 +30,7 @@ DEFAULTS: dict[str, Any] = {
 }
 WRITABLE = ("title", *DEFAULTS)
 _COPIED = [name for name in WRITABLE if name != "completed"]
-_NO_CHANGE: Row = {"completed_at": None, "deleted_at": None, "_next": None, "_root": None}
+_NO_CHANGE: Row = {"series_id": None, "completed_at": None, "deleted_at": None, "_next": None, "_root": None}
 
 
 def understood(body: Row) -> Row:
@@ -66,6 +66,7 @@ def create(user: User, ask: Ask, answer: httpx2.Response) -> None:
         task = user.new({**DEFAULTS, **_NO_CHANGE, "id": answer.json()["id"], **sent})
         if task["completed"]:
             task["completed_at"] = at
+        _number_series(user, task, answer)
         user.tasks.add(task)
         user.entity(answer, task, status=201)
         assert answer.headers["location"] == f"{TASKS}/{task['id']}"
@@ -99,6 +100,7 @@ def _change(user: User, ask: Ask, answer: httpx2.Response, task: Row, changes: R
     if changes or completed is not None:
         user.change(task)
         put(task, changes)
+        _number_series(user, task, answer)
         if completed is not None:
             follows = _completed(user, ask, answer, task, completed=completed)
     user.entity(answer, task)
@@ -123,7 +125,7 @@ def _completed(user: User, ask: Ask, answer: httpx2.Response, task: Row, *, comp
         if due is not None:
             found = re.fullmatch(rf'<{TASKS}/([-0-9a-f]+)>; rel="next-occurrence"', answer.headers["link"])
             assert found is not None
-            copy = {name: task[name] for name in _COPIED}
+            copy = {name: task[name] for name in (*_COPIED, "series_id")}
             user.tasks.add(user.new({**_NO_CHANGE, "completed": False, **copy, **due, "id": found[1]}))
             task["_next"] = found[1]
             user.note(ask, "next made")
@@ -137,6 +139,15 @@ def _completed(user: User, ask: Ask, answer: httpx2.Response, task: Row, *, comp
     # That it is completed already makes no difference to who asks.
     follower = user.tasks.get(task["_next"]) if completed and task["recurrence"] is not None else None
     return follower is not None and follower["deleted_at"] is None
+
+
+def _number_series(user: User, task: Row, answer: httpx2.Response) -> None:
+    """Take the number of a series that begins from the answer; it is no other's."""
+    if task["recurrence"] is not None and task["series_id"] is None:
+        found = answer.json()["series_id"]
+        assert re.fullmatch("[-0-9a-f]{36}", found)
+        assert all(other["series_id"] != found for other in user.tasks.values())
+        task["series_id"] = found
 
 
 def _is_untouched(user: User, task: Row) -> bool:

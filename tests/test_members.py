@@ -80,7 +80,7 @@ class Resource:
 
 TASK = Resource(
     Task, TaskCreate, TaskUpdate, TaskRead, task_models.EXAMPLE, OF_THE_SERVER,
-    OF_THE_SERVER | {"completed_at", "position", "version", "deleted_at"},
+    OF_THE_SERVER | {"completed_at", "position", "series_id", "version", "deleted_at"},
 )  # fmt: skip
 LIST = Resource(
     TaskList, ListCreate, ListUpdate, ListRead, list_models.EXAMPLE, set(), {"position", "version"}

@@ -325,3 +325,29 @@ async def test_a_next_one_that_was_completed_stays(alice: User):
     await complete(alice, made)
     await reopen(alice, task)
     assert (await alice.http.get(f"{TASKS}/{made['id']}")).json()["completed"] is True
+
+
+async def test_the_occurrences_of_a_series_have_its_id_and_no_other_task_has_it(alice: User):
+    first, other = [await alice.create(due_date=str(today()), **DAILY) for _ in range(2)]
+    assert first["series_id"] not in {None, other["series_id"]}
+    following_one = await following(alice, await complete(alice, first))
+    third = await following(alice, await complete(alice, following_one, "PATCH", recurrence="FREQ=WEEKLY"))
+    assert {one["series_id"] for one in (following_one, third)} == {first["series_id"]}
+    plain = await alice.create()
+    assert plain["series_id"] is None
+    path = f"{TASKS}/{plain['id']}"
+    begun = (await alice.http.patch(path, json={"due_date": str(today()), **DAILY})).json()["series_id"]
+    assert begun not in {None, first["series_id"], other["series_id"]}
+    ended = (await alice.http.patch(path, json={"recurrence": None})).json()
+    assert (ended["recurrence"], ended["series_id"]) == (None, begun)
+
+
+@pytest.mark.parametrize("verb", ["POST", "PATCH"])
+async def test_nobody_writes_the_id_of_a_series_but_what_was_read_can_be_put_back(alice: User, verb: str):
+    task = await alice.create(due_date=str(today()), **DAILY)
+    path = TASKS if verb == "POST" else f"{TASKS}/{task['id']}"
+    assert pointers(await alice.http.request(verb, path, json={"title": "x", "series_id": task["id"]})) == [
+        "/series_id"
+    ]
+    put = await alice.http.put(f"{TASKS}/{task['id']}", json={**task, "series_id": task["id"]})
+    assert put.json()["series_id"] == task["series_id"]

@@ -29,8 +29,8 @@ CHANGED: dict[str, Any] = {
     "recurs_from": "due", "list_id": None, "parent_id": None, "tags": ["a b"], "metadata": {"icon": "leaf"},
 }  # fmt: skip
 NEVER = {
-    "user_id": "x", "completed_at": None, "version": 1, "deleted_at": None, "position": "a", "next_id": None,
-    "next_version": 1,
+    "user_id": "x", "completed_at": None, "version": 1, "deleted_at": None, "position": "a", "series_id": None,
+    "next_id": None, "next_version": 1,
     "folded_title": "x", "deleted_with": None,
     "created_at": "2026-01-10T09:30:00Z", "updated_at": "2026-01-10T09:30:00Z",
 }  # fmt: skip

@@ -29,6 +29,7 @@ MEMBERS = [
     "parent_id",
     "position",
     "tags",
+    "series_id",
     "metadata",
     "version",
     "created_at",
@@ -38,7 +39,7 @@ MEMBERS = [
 DEFAULTS: dict[str, Any] = {
     "description": None, "completed": False, "completed_at": None, "priority": "none", "due_date": None, "due_at": None,
     "time_zone": None, "recurrence": None, "recurs_from": "due", "list_id": None, "parent_id": None, "tags": [],
-    "metadata": {}, "deleted_at": None,
+    "series_id": None, "metadata": {}, "deleted_at": None,
 }  # fmt: skip
 
 

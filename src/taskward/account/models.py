@@ -124,6 +124,7 @@ class TaskLine(TaskCreate):
     id: NewId
     completed_at: DueAt | None = None
     position: _Position | None = None
+    series_id: Reference | None = None
     next_id: Reference | None = None
     deleted_at: DueAt | None = None
     deleted_with: Reference | None = None
@@ -161,6 +162,7 @@ def task_values(line: TaskLine, metadata: str, now: datetime) -> dict[str, Any]:
         "metadata": metadata,
         "completed_at": (line.completed_at or now) if line.completed else None,
         "position": _moved(line.position, line.id),
+        "series_id": line.series_id,
         "next_id": line.next_id,
         "deleted_at": line.deleted_at,
         "deleted_with": (line.deleted_with or line.id) if trashed else None,

@@ -40,19 +40,21 @@ GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "task": {
         "SELECT": (
             "user_id", "id", "title", "description", "completed", "completed_at", "priority", "due_date", "due_at",
-            "time_zone", "recurrence", "recurs_from", "next_id", "next_version", "list_id", "parent_id", "position",
-            "tags", "metadata", "folded_title", "folded_description", "version", "created_at", "updated_at",
-            "deleted_at", "deleted_with",
+            "time_zone", "recurrence", "recurs_from", "series_id", "next_id", "next_version", "list_id", "parent_id",
+            "position", "tags", "metadata", "folded_title", "folded_description", "version", "created_at",
+            "updated_at", "deleted_at", "deleted_with",
         ),
         "INSERT": (
             "user_id", "id", "title", "description", "completed", "completed_at", "priority", "due_date", "due_at",
-            "time_zone", "recurrence", "recurs_from", "next_id", "next_version", "list_id", "parent_id", "position",
-            "tags", "metadata", "folded_title", "folded_description", "version", "deleted_at", "deleted_with",
+            "time_zone", "recurrence", "recurs_from", "series_id", "next_id", "next_version", "list_id", "parent_id",
+            "position", "tags", "metadata", "folded_title", "folded_description", "version", "deleted_at",
+            "deleted_with",
         ),
         "UPDATE": (
             "title", "description", "completed", "completed_at", "priority", "due_date", "due_at", "time_zone",
-            "recurrence", "recurs_from", "next_id", "next_version", "list_id", "parent_id", "position", "tags",
-            "metadata", "folded_title", "folded_description", "version", "updated_at", "deleted_at", "deleted_with",
+            "recurrence", "recurs_from", "series_id", "next_id", "next_version", "list_id", "parent_id", "position",
+            "tags", "metadata", "folded_title", "folded_description", "version", "updated_at", "deleted_at",
+            "deleted_with",
         ),
         "DELETE": (),
     },

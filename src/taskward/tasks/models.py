@@ -43,6 +43,7 @@ EXAMPLE: dict[str, Any] = {
     "parent_id": None,
     "position": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c",
     "tags": ["home", "garden"],
+    "series_id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8d",
     "metadata": {"icon": "leaf"},
     "version": 42,
     "created_at": "2026-01-10T09:30:00.123456Z",
@@ -126,6 +127,7 @@ class TaskReplace(TaskUpdate):
     user_id: Any = Field(default=None, json_schema_extra={"readOnly": True})
     completed_at: Any = Field(default=None, json_schema_extra={"readOnly": True})
     position: Any = Field(default=None, json_schema_extra={"readOnly": True})
+    series_id: Any = Field(default=None, json_schema_extra={"readOnly": True})
     version: Any = Field(default=None, json_schema_extra={"readOnly": True})
     created_at: Any = Field(default=None, json_schema_extra={"readOnly": True})
     updated_at: Any = Field(default=None, json_schema_extra={"readOnly": True})
@@ -178,6 +180,7 @@ class TaskRead(BaseModel):
     parent_id: UUID | None = Field(description=_PARENT_ID)
     position: str = Field(description="Orders the tasks of one list or one parent, compared byte by byte.")
     tags: list[str] = Field(description=_TAGS)
+    series_id: UUID | None = Field(description="What the occurrences of one series have in common; null for none.")
     metadata: dict[str, Any] = Field(description=_METADATA)
     version: int = Field(description="The owner's clock at the last change; the ETag is this in double quotes.")
     created_at: datetime

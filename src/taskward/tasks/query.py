@@ -67,6 +67,7 @@ def _members(source: Any) -> dict[str, Member]:
     members["recurs_from"] = Usual(source.recurs_from, source.recurs_from == Constant("due"), '"due"')
     members["position"] = Plain(position_of(source))
     members["tags"] = Usual(source.tags, source.tags == Constant("{}"), "[]")
+    members["series_id"] = Usual(source.series_id, source.series_id.is_(None), "null")
     members["metadata"] = Usual(source.metadata, cast(source.metadata, Text) == Constant("{}"), "{}")
     return members
 

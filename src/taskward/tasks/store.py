@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, Uuid, any_, bindparam, case, cast, func, insert, update
 from sqlmodel import select
+from uuid_utils.compat import uuid7
 
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
@@ -90,6 +91,9 @@ class TaskStore:
         extra = tuple([name for name, value in values.items() if value != _DEFAULTS[name]])
         if not _PLAN.isdisjoint(extra):
             check_plan({name: getattr(task, name) for name in PLAN}, now=datetime.now(UTC))
+        if "recurrence" in extra:
+            values["series_id"] = uuid7()
+            extra += ("series_id",)
         for name, folded in _FOLDED.items():
             values[folded] = _folded(getattr(task, name))
         return await self._insert(_add(extra), {**values, **{name: getattr(task, name) for name in _ALWAYS}})
@@ -287,7 +291,7 @@ def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: 
     where: tuple[ColumnElement[bool], ...] = ()
     if "completed" in values:
         values["completed_at"] = case((values["completed"], func.coalesce(_task.completed_at, func.now())))
-        where = (_task.recurrence.is_(None),)
+        where = (_task.series_id.is_(None),)
     return _change(values, *where, conditional=conditional)
 
 
@@ -295,7 +299,7 @@ def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: 
 def _toggle(conditional: bool) -> Statement:  # noqa: FBT001
     completed_at = case((~_task.completed, func.now()))
     values = {"completed": ~_task.completed, "completed_at": completed_at}
-    return _change(values, _task.recurrence.is_(None), conditional=conditional)
+    return _change(values, _task.series_id.is_(None), conditional=conditional)
 
 
 @cache

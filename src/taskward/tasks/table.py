@@ -28,6 +28,7 @@ class Task(OwnedTable, table=True):
     """A task in the database; the migrations hold its constraints and its row-level security.
 
     Attributes:
+        series_id: What the occurrences of one series have in common; never NULL where there is a rule.
         next_id: The occurrence that was made when this one was completed.
         next_version: As which it was made: while it has this version, nobody has touched it.
         position: NULL where the task was never moved; then it is the id.
@@ -53,6 +54,7 @@ class Task(OwnedTable, table=True):
     time_zone: str | None = text_column(nullable=True)
     recurrence: str | None = text_column(nullable=True)
     recurs_from: str = text_column(default="due")
+    series_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     next_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     next_version: int | None = Field(default=None, sa_column=Column(BigInteger))
     list_id: UUID | None = Field(default=None, sa_column=Column(Uuid))

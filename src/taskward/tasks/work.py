@@ -176,7 +176,8 @@ class UnitOfWork:
         """Make a task as it was exported, unless the owner has one with its id.
 
         Args:
-            task: The members of a new task, and `completed_at`, `position`, `next_id`, `deleted_at`, `deleted_with`.
+            task: The members of a new task, and `completed_at`, `position`, `series_id`, `next_id`,
+                `deleted_at`, `deleted_with`.
 
         Returns:
             Whether it was made.
@@ -335,6 +336,8 @@ class UnitOfWork:
         whole = {**dict.fromkeys(statements.WRITTEN), **values}
         whole["folded_title"] = searchable(whole["title"])
         whole["folded_description"] = None if whole["description"] is None else searchable(whole["description"])
+        if whole["recurrence"] is not None and whole["series_id"] is None:
+            whole["series_id"] = uuid7()
         self._put(_Entry(whole, None, is_changed=True))
         self.turn.tasks += 1
 
@@ -343,6 +346,8 @@ class UnitOfWork:
             if name in values:
                 text = values[name]
                 values = {**values, f"folded_{name}": None if text is None else searchable(text)}
+        if values.get("recurrence") is not None and entry.values["series_id"] is None:
+            values = {**values, "series_id": uuid7()}
         entry.values.update(values)
         entry.is_changed = True
         if "parent_id" in values:
@@ -386,7 +391,7 @@ class UnitOfWork:
         """Make the next task of a series."""
         due = "due_at" if isinstance(occurrence.due, datetime) else "due_date"
         next_id = uuid7()
-        copied = {name: entry.values[name] for name in _COPIED}
+        copied = {name: entry.values[name] for name in (*_COPIED, "series_id")}
         self._insert({**copied, "id": next_id, "completed": False, due: occurrence.due, "recurrence": occurrence.rule})
         self._continued.append((entry, self._entries[next_id]))
         return next_id

@@ -54,6 +54,8 @@ CREATE TABLE taskward.task (
     time_zone text,
     recurrence text,
     recurs_from text NOT NULL DEFAULT 'due',
+    -- What the occurrences of one series have in common; never NULL where there is a rule.
+    series_id uuid,
     -- The occurrence that was made when this one was completed, and its version then.
     next_id uuid,
     next_version bigint,
