@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tests.mutants.nearest import IDENTITY, ISOLATION, KEY_SETS, REFUSING, WITHDRAWN
 from tests.mutants.source import Edit, Module, Mutant, MutantError, Source, Span
+from tests.mutants.times import times
 
 # Where `OWNER` stands in a statement.
 OWNED = (
@@ -88,7 +89,7 @@ def catalogue(source: Source) -> list[Mutant]:
     Raises:
         MutantError: Two have one name, or `EQUIVALENT` has one that there is not.
     """
-    mutants = [*_refusals(source), *_owners(source), *_policies(), *_rights(), *_sessions(), *_answers()]
+    mutants = [*_refusals(source), *_owners(source), *_policies(), *_rights(), *_sessions(), *_answers(), *times()]
     names = [mutant.name for mutant in mutants]
     if doubled := {name for name in names if names.count(name) > 1}:
         raise MutantError(f"several mutants have these names: {sorted(doubled)}")
@@ -254,7 +255,7 @@ def _rights() -> Iterator[Mutant]:
         ("the owner of a task may be changed", _TASK_UPDATES, f'{_TASK_UPDATES} "user_id",'),
         ("the id of a task may be changed", _TASK_UPDATES, f'{_TASK_UPDATES} "id",'),
         ("when a task was made may be changed", _TASK_UPDATES, f'{_TASK_UPDATES} "created_at",'),
-        ("the owner of an account may be changed", '"UPDATE": ("clock", "tasks", "lists")', '"UPDATE": ("clock", "tasks", "lists", "user_id")'),
+        ("the owner of an account may be changed", '"UPDATE": ("clock", "changed_at",', '"UPDATE": ("user_id", "clock", "changed_at",'),
         ("the owner of a list may be changed", '"UPDATE": ("name", "color",', '"UPDATE": ("user_id", "name", "color",'),
         ("the owner of a tombstone may be changed", '"UPDATE": ("version",)', '"UPDATE": ("version", "user_id")'),
         ("the owner of a stored answer may be changed", '"UPDATE": ("status", "headers", "body", "shown")', '"UPDATE": ("status", "headers", "body", "shown", "user_id")'),

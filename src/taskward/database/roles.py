@@ -26,14 +26,14 @@ _LONGEST_IDENTIFIER = 63  # PostgreSQL's NAMEDATALEN - 1, in bytes
 # What the requests role may do, column by column. `id`, `user_id` and `created_at` can never be changed.
 GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "account": {
-        "SELECT": ("user_id", "clock", "epoch", "tasks", "lists", "created_at"),
+        "SELECT": ("user_id", "clock", "changed_at", "epoch", "tasks", "lists", "created_at"),
         "INSERT": ("user_id", "clock"),
-        "UPDATE": ("clock", "tasks", "lists"),
+        "UPDATE": ("clock", "changed_at", "tasks", "lists"),
         "DELETE": (),
     },
     "list": {
         "SELECT": ("user_id", "id", "name", "color", "position", "version", "created_at", "updated_at"),
-        "INSERT": ("user_id", "id", "name", "color", "position", "version"),
+        "INSERT": ("user_id", "id", "name", "color", "position", "version", "created_at", "updated_at"),
         "UPDATE": ("name", "color", "position", "version", "updated_at"),
         "DELETE": (),
     },
@@ -47,8 +47,8 @@ GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "INSERT": (
             "user_id", "id", "title", "description", "completed", "completed_at", "priority", "due_date", "due_at",
             "time_zone", "recurrence", "recurs_from", "series_id", "next_id", "next_version", "list_id", "parent_id",
-            "position", "tags", "metadata", "folded_title", "folded_description", "version", "deleted_at",
-            "deleted_with",
+            "position", "tags", "metadata", "folded_title", "folded_description", "version", "created_at",
+            "updated_at", "deleted_at", "deleted_with",
         ),
         "UPDATE": (
             "title", "description", "completed", "completed_at", "priority", "due_date", "due_at", "time_zone",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -26,6 +27,7 @@ from sqlalchemy import (
     Exists,
     Insert,
     Integer,
+    Interval,
     Join,
     Select,
     Subquery,
@@ -71,22 +73,28 @@ _OWNER_COLUMN = "user_id"
 _TABLE_REFERENCE = re.compile(rf"\b({SCHEMA}\.\w+)(?![\w.(])")
 
 
+_CONSTANT_TYPES: dict[type, Any] = {str: Text(), int: Integer(), timedelta: Interval()}
+
+
 class Constant(ColumnElement[Any]):
-    """A string or a number of this code's own that is written into the SQL, in place of a parameter that is sent each
-    time.
+    """A string, a number or a duration of this code's own that is written into the SQL, in place of a parameter that is
+    sent each time.
     """
 
     __visit_name__ = "taskward_constant"
     inherit_cache = False
 
-    def __init__(self, value: str | int) -> None:
+    def __init__(self, value: str | int | timedelta) -> None:
         self.value = value
-        self.type = Text() if isinstance(value, str) else Integer()
+        self.type = _CONSTANT_TYPES[type(value)]
 
 
 @compiles(Constant)
 def _constant(element: Constant, _compiler: Any, **_options: Any) -> str:
-    return quote_literal(element.value) if isinstance(element.value, str) else str(element.value)
+    value = element.value
+    if isinstance(value, timedelta):
+        return f"INTERVAL '{value // timedelta(microseconds=1)} microseconds'"
+    return quote_literal(value) if isinstance(value, str) else str(value)
 
 
 # What a statement may be made of. Anything else is refused until somebody has thought about how it is checked:
@@ -116,6 +124,7 @@ _KNOWN_FUNCTIONS = frozenset(
     {
         "now",
         "coalesce",
+        "greatest",
         "count",
         "cardinality",
         "unnest",

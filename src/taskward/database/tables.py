@@ -4,7 +4,7 @@ advances, and what is kept of rows that are gone and of requests that were answe
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,9 @@ from sqlmodel import Field, SQLModel
 
 from taskward.database.roles import SCHEMA
 from taskward.database.statements import OWNER, Constant
+
+MICROSECOND = Constant(timedelta(microseconds=1))
+"""By how much the time of a change is at least after the owner's one before."""
 
 _registry = registry(metadata=MetaData(schema=SCHEMA))
 
@@ -62,6 +65,7 @@ class Account(OwnedTable, table=True):
 
     Attributes:
         clock: Counts the owner's changes; the next value becomes the changed row's version.
+        changed_at: The time of the last of these changes, in UTC.
         epoch: Random, so that nothing from before an erasure is taken for current.
         tasks: How many tasks there are, those in the trash included.
         lists: How many lists there are.
@@ -71,6 +75,11 @@ class Account(OwnedTable, table=True):
 
     user_id: str = owner_column()
     clock: int = Field(sa_column=Column(BigInteger, nullable=False))
+    # Without a zone, since the sum of a `timestamptz` and an interval depends on the session's zone, by which a
+    # distributed table takes none.
+    changed_at: datetime = Field(
+        sa_column=Column(DateTime, nullable=False, server_default=text("timezone('UTC', clock_timestamp())"))
+    )
     epoch: UUID = Field(sa_column=Column(Uuid, nullable=False, server_default=text("gen_random_uuid()")))
     tasks: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     lists: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
@@ -147,11 +156,23 @@ def position_of(source: Any) -> ColumnElement[str]:
     return func.coalesce(source.position, cast(source.id, Text))
 
 
-def tick(*conditions: ColumnElement[bool], **changes: int) -> CTE:
-    """Advance the owner's clock; its column `clock` is the version of the row that the same statement changes. Empty
-    where there is no account.
+def in_utc(moment: ColumnElement[Any]) -> ColumnElement[Any]:
+    """An instant as a time of UTC without a zone, or such a time as an instant."""
+    return func.pg_catalog.timezone(Constant("UTC"), moment)
 
-    The account's row stays locked until the transaction ends, so versions rise in commit order per user.
+
+def next_change_at() -> ColumnElement[Any]:
+    """When the owner's next change is: by the database's clock, and after every earlier change, whichever transaction
+    began first. To be put into `Account.changed_at` while its row is locked.
+    """
+    return func.greatest(in_utc(func.now()), columns(Account).changed_at + MICROSECOND)
+
+
+def tick(*conditions: ColumnElement[bool], **changes: int) -> CTE:
+    """Advance the owner's clock. Its column `clock` is the version of the row that the same statement changes, and `at`
+    the time of the change, for whatever of the row says when. Empty where there is no account.
+
+    The account's row stays locked until the transaction ends, so versions and times rise in commit order per user.
 
     Args:
         conditions: The clock stands still, and the CTE is empty, where no row of the owner's fulfils them.
@@ -159,8 +180,7 @@ def tick(*conditions: ColumnElement[bool], **changes: int) -> CTE:
     """
     account = columns(Account)
     counts = {name: account[name] + Constant(change) for name, change in changes.items()}
+    advanced = {"clock": account.clock + Constant(1), "changed_at": next_change_at()}
     # An upsert would make the account as well, and every write after the first would pay for that (decision 0013).
-    advance = (
-        update(Account).where(account.user_id == OWNER, *conditions).values(clock=account.clock + Constant(1), **counts)
-    )
-    return advance.returning(account.clock).cte("tick")
+    advance = update(Account).where(account.user_id == OWNER, *conditions).values(**advanced, **counts)
+    return advance.returning(account.clock, in_utc(account.changed_at).label("at")).cte("tick")

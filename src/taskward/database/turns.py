@@ -1,30 +1,30 @@
 """A turn to write: while one request of an owner changes several rows, the owner's other writes wait.
 
 The account's row is locked, as by every write, so what is read meanwhile stays true until the transaction ends, and
-versions rise in commit order.
+versions and times rise in commit order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, column, delete, func, update
+from sqlalchemy import ARRAY, BigInteger, DateTime, Text, Uuid, bindparam, column, delete, func, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import select
 
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import Account, Tombstone, columns
+from taskward.database.tables import Account, Tombstone, columns, in_utc, next_change_at
 
 
 class Turn:
     """The owner's turn, from `begin` until the transaction ends.
 
     Attributes:
-        now: When the transaction began, by the database's clock.
+        now: The time of the first change, by the database's clock; no earlier change of the owner's has it.
         tasks, lists: How many there are, those in the trash included; whoever makes or erases some says so here.
     """
 
@@ -55,6 +55,12 @@ class Turn:
         """The last version that was given out."""
         return self._version
 
+    @property
+    def time(self) -> datetime:
+        """When the row changed that has the last version."""
+        before, _, _ = self._before
+        return self.now + timedelta(microseconds=self._version - before - 1)
+
     def next_version(self, count: int = 1) -> int:
         """The version of one more row that changes; of `count` more, the last one's."""
         self._version += count
@@ -77,7 +83,8 @@ class Turn:
             if self._is_first:
                 await self._session.fetch(_close_account())
             return
-        await self._session.fetch(_advance(), clock=self._version, new_tasks=self.tasks, new_lists=self.lists)
+        counts = {"new_tasks": self.tasks, "new_lists": self.lists}
+        await self._session.fetch(_advance(), clock=self._version, time=self.time, **counts)
 
 
 async def wait_for_turn(session: Session) -> bool:
@@ -107,16 +114,20 @@ def _close_account() -> Statement:
 @cache
 def _lock() -> Statement:
     account = columns(Account)
-    lock = update(Account).where(account.user_id == OWNER).values(clock=account.clock)
-    return compile_statement(lock.returning(account.clock, account.tasks, account.lists, func.now().label("now")))
+    lock = update(Account).where(account.user_id == OWNER).values(changed_at=next_change_at())
+    now = in_utc(account.changed_at).label("now")
+    return compile_statement(lock.returning(account.clock, account.tasks, account.lists, now))
 
 
 @cache
 def _advance() -> Statement:
     account = columns(Account)
     counts = {name: bindparam(f"new_{name}", type_=BigInteger()) for name in ("tasks", "lists")}
-    clock = bindparam("clock", type_=BigInteger())
-    return compile_statement(update(Account).where(account.user_id == OWNER).values(clock=clock, **counts))
+    advanced = {
+        "clock": bindparam("clock", type_=BigInteger()),
+        "changed_at": in_utc(bindparam("time", type_=DateTime(timezone=True))),
+    }
+    return compile_statement(update(Account).where(account.user_id == OWNER).values(**advanced, **counts))
 
 
 @cache

@@ -11,6 +11,7 @@ import asyncpg
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    DateTime,
     Text,
     Uuid,
     bindparam,
@@ -42,7 +43,7 @@ from taskward.limits import Limits
 from taskward.lists.models import ListCreate, ListRead, WithTasks
 from taskward.lists.table import TaskList
 from taskward.ordering import reorder
-from taskward.tasks.statements import change_many
+from taskward.tasks.statements import change_many, time_of
 from taskward.tasks.table import Task
 
 _list = columns(TaskList)
@@ -50,6 +51,7 @@ _task = columns(Task)
 _ID = bindparam("id", type_=Uuid())
 _MINE = (_list.user_id == OWNER, _list.id == _ID)
 _VERSION = bindparam("new_version", type_=BigInteger())
+_TIME = bindparam("new_time", type_=DateTime(timezone=True))
 _DEPTH = bindparam("depth", 0, type_=BigInteger()).label("depth")
 
 # Named here, because inside the class `list` is a method.
@@ -78,7 +80,7 @@ class ListStore:
             raise LimitReached("lists", self._limits.lists)
         turn.lists += 1
         try:
-            row = await self._session.fetch_one(_add(), **vars(new), position=None, new_version=turn.next_version())
+            row = await self._session.fetch_one(_add(), **vars(new), position=None, **_next_change(turn))
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name != "list_pkey":
                 raise
@@ -107,7 +109,7 @@ class ListStore:
                 continue
             if turn.lists >= self._limits.lists:
                 raise LimitReached("lists", self._limits.lists)
-            await self._session.fetch(_add(), **one, new_version=turn.next_version())
+            await self._session.fetch(_add(), **one, **_next_change(turn))
             known.add(one["id"])
             turn.lists += 1
             made += 1
@@ -146,7 +148,7 @@ class ListStore:
             return row
         values = {f"new_{name}": value for name, value in changes.items()}
         statement = _update(tuple(sorted(changes)))
-        changed = await self._session.fetch_one(statement, id=list_id, new_version=turn.next_version(), **values)
+        changed = await self._session.fetch_one(statement, id=list_id, **_next_change(turn), **values)
         await turn.end()
         assert changed is not None, "it is the owner's turn"  # noqa: S101
         return changed
@@ -165,7 +167,7 @@ class ListStore:
             raise Invalid([FieldError("body", "/after", "This must be another list of yours.")]) from None
         moved = None
         for one, new_position in moves.items():
-            values = {"id": one, "new_position": new_position, "new_version": turn.next_version()}
+            values = {"id": one, "new_position": new_position, **_next_change(turn)}
             row = await self._session.fetch_one(_update(("position",)), **values)
             moved = row if one == list_id else moved
         await turn.end()
@@ -194,7 +196,7 @@ class ListStore:
         await turn.end()
 
     async def _write_many(self, turn: Turn, statement: Statement, **values: Any) -> None:
-        row = await self._session.fetch_one(statement, last_version=turn.version, **values)
+        row = await self._session.fetch_one(statement, last_version=turn.version, last_time=turn.time, **values)
         turn.next_version(row["count"] if row else 0)
 
     async def _begin(self, list_id: UUID, versions: Versions) -> tuple[Turn, asyncpg.Record]:
@@ -210,6 +212,11 @@ class ListStore:
         assert row is not None, "the probe always has a row"  # noqa: S101
         # It may have become the owner's since it was looked for.
         raise ListForbidden if row["exists"] and row["mine"] is None else ListNotFound
+
+
+def _next_change(turn: Turn) -> dict[str, Any]:
+    """The version and the time of one more list that changes."""
+    return {"new_version": turn.next_version(), "new_time": turn.time}
 
 
 def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
@@ -236,8 +243,10 @@ def export_lists() -> Statement:
 
 @cache
 def _add() -> Statement:
-    values = {name: bindparam(name, type_=_list[name].type) for name in (*ListCreate.model_fields, "position")}
-    return compile_statement(insert(TaskList).values(user_id=OWNER, **values, version=_VERSION).returning(*_READ))
+    members = (*ListCreate.model_fields, "position")
+    values: dict[str, Any] = {name: bindparam(name, type_=_list[name].type) for name in members}
+    values |= {"version": _VERSION, "created_at": _TIME, "updated_at": _TIME}
+    return compile_statement(insert(TaskList).values(user_id=OWNER, **values).returning(*_READ))
 
 
 @cache
@@ -269,7 +278,8 @@ def _ids() -> Statement:
 @cache
 def _update(members: tuple[str, ...]) -> Statement:
     values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_list[name].type) for name in members}
-    return compile_statement(update(TaskList).where(*_MINE).values(**values, version=_VERSION).returning(*_READ))
+    values |= {"version": _VERSION, "updated_at": _TIME}
+    return compile_statement(update(TaskList).where(*_MINE).values(**values).returning(*_READ))
 
 
 @cache
@@ -302,7 +312,7 @@ def _trash_tasks() -> Statement:
     once = select(placed.c.id, placed.c.top).where(placed.c.place == 1).cte("once")
     number = func.row_number().over(order_by=once.c.id).label("number")
     numbered = select(once.c.id, once.c.top, number).cte("numbered")
-    values = {"deleted_at": func.now(), "deleted_with": numbered.c.top}
+    values = {"deleted_at": time_of(numbered), "deleted_with": numbered.c.top}
     return change_many(numbered, values)
 
 

@@ -65,7 +65,7 @@ class TagStore:
 
     async def _change(self, statement: Statement, **values: Any) -> None:
         turn = await Turn.begin(self._session)
-        row = await self._session.fetch_one(statement, last_version=turn.version, **values)
+        row = await self._session.fetch_one(statement, last_version=turn.version, last_time=turn.time, **values)
         if row is None or row["count"] == 0:
             raise TagNotFound
         turn.next_version(row["count"])

@@ -11,6 +11,8 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
+    ColumnElement,
+    DateTime,
     Uuid,
     any_,
     bindparam,
@@ -24,7 +26,7 @@ from sqlalchemy import (
 from sqlmodel import select
 
 from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import columns, position_of, table_of
+from taskward.database.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.lists.table import TaskList
 from taskward.tasks.query import export_from, read_from
 from taskward.tasks.table import Task
@@ -32,7 +34,8 @@ from taskward.tasks.table import Task
 _task = columns(Task)
 _IDS = bindparam("ids", type_=ARRAY(Uuid()))
 _MINE = (_task.user_id == OWNER, _task.id == any_(_IDS))
-_NEVER_WRITTEN = frozenset({"user_id", "created_at", "updated_at"})
+# Who owns a task never changes, nor when it was made.
+_NEVER_WRITTEN = frozenset({"user_id", "created_at"})
 WRITTEN = tuple(str(name) for name in _task.keys() if name not in _NEVER_WRITTEN)  # noqa: SIM118 - not a dict
 """The columns that a unit of work writes."""
 
@@ -92,9 +95,10 @@ def _rows() -> Any:
 
 @cache
 def insert_rows() -> Statement:
-    """Write new tasks: `rows` is a JSON array of objects with the members `WRITTEN`."""
+    """Write new tasks, made when they were changed: `rows` is a JSON array of objects with the members `WRITTEN`."""
     rows = _rows()
     values: dict[str, Any] = {"user_id": OWNER.label("user_id"), **{name: rows.c[name] for name in WRITTEN}}
+    values["created_at"] = rows.c.updated_at
     return compile_statement(
         insert(Task).from_select(list(values), select(*values.values())).returning(*read_from(_task))
     )
@@ -130,15 +134,24 @@ def forget_next() -> Statement:
     return compile_statement(update(Task).where(*mine).values(next_id=null(), updated_at=_task.updated_at))
 
 
+def time_of(numbered: Any) -> ColumnElement[Any]:
+    """When each task changes of those that `change_many` changes: so many microseconds after `last_time`."""
+    last = in_utc(bindparam("last_time", type_=DateTime(timezone=True)))
+    return in_utc(last + numbered.c.number * MICROSECOND)
+
+
 def change_many(numbered: Any, values: Mapping[str, Any]) -> Statement:
     """Change any number of tasks in one statement, which yields their `count`.
 
     Args:
         numbered: A CTE of their `id` and a `number` from 1 on: each takes the version that comes so many after
-            `last_version`.
+            `last_version`, and `time_of` it.
     """
-    version = bindparam("last_version", type_=BigInteger()) + numbered.c.number
-    change = update(Task).where(_task.user_id == OWNER, _task.id == numbered.c.id).values(**values, version=version)
+    stamp = {
+        "version": bindparam("last_version", type_=BigInteger()) + numbered.c.number,
+        "updated_at": time_of(numbered),
+    }
+    change = update(Task).where(_task.user_id == OWNER, _task.id == numbered.c.id).values(**values, **stamp)
     changed = change.returning(_task.id).cte("changed")
     return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None)))
 

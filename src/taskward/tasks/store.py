@@ -13,7 +13,21 @@ from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, Uuid, any_, bindparam, case, cast, func, insert, update
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    update,
+)
 from sqlmodel import select
 from uuid_utils.compat import uuid7
 
@@ -253,8 +267,8 @@ def _folded(text: str | None) -> str | None:
 def _add(extra: tuple[str, ...]) -> Statement:
     clock = tick(columns(Account).tasks < bindparam("most", type_=BigInteger()), tasks=1)
     sent = {name: bindparam(name, type_=_task[name].type) for name in (*_ALWAYS, *_FOLDED.values(), *extra)}
-    completed_at = case((sent["completed"], func.now()))
-    values: dict[str, Any] = {"user_id": OWNER, **sent, "completed_at": completed_at, "version": clock.c.clock}
+    times = {"completed_at": case((sent["completed"], clock.c.at)), "created_at": clock.c.at, "updated_at": clock.c.at}
+    values: dict[str, Any] = {"user_id": OWNER, **sent, **times, "version": clock.c.clock}
     row = select(*(value.label(name) for name, value in values.items()))
     return compile_statement(insert(Task).from_select(list(values), row).returning(*_READ))
 
@@ -276,11 +290,10 @@ def _precondition(conditional: bool) -> tuple[ColumnElement[bool], ...]:  # noqa
     return (_task.version == any_(_VERSIONS),) if conditional else ()
 
 
-def _change(values: dict[str, Any], *where: ColumnElement[bool], conditional: bool) -> Statement:
-    clock = tick()
+def _change(clock: CTE, values: dict[str, Any], *where: ColumnElement[bool], conditional: bool) -> Statement:
     live = _task.deleted_at.is_(None)
     statement = update(Task).where(*_MINE, live, *where, *_precondition(conditional))
-    return compile_statement(statement.values(**values, version=clock.c.clock).returning(*_READ))
+    return compile_statement(statement.values(**values, version=clock.c.clock, updated_at=clock.c.at).returning(*_READ))
 
 
 @cache
@@ -289,17 +302,18 @@ def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: 
     # The parameter may not be named as the column: SQLAlchemy keeps those names for itself.
     values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_task[name].type) for name in written}
     where: tuple[ColumnElement[bool], ...] = ()
+    clock = tick()
     if "completed" in values:
-        values["completed_at"] = case((values["completed"], func.coalesce(_task.completed_at, func.now())))
+        values["completed_at"] = case((values["completed"], func.coalesce(_task.completed_at, clock.c.at)))
         where = (_task.series_id.is_(None),)
-    return _change(values, *where, conditional=conditional)
+    return _change(clock, values, *where, conditional=conditional)
 
 
 @cache
 def _toggle(conditional: bool) -> Statement:  # noqa: FBT001
-    completed_at = case((~_task.completed, func.now()))
-    values = {"completed": ~_task.completed, "completed_at": completed_at}
-    return _change(values, _task.series_id.is_(None), conditional=conditional)
+    clock = tick()
+    values = {"completed": ~_task.completed, "completed_at": case((~_task.completed, clock.c.at))}
+    return _change(clock, values, _task.series_id.is_(None), conditional=conditional)
 
 
 @cache

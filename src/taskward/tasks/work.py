@@ -294,6 +294,11 @@ class UnitOfWork:
         written = [entry for entry in self._entries.values() if entry.is_changed and not entry.is_erased]
         for entry in written:
             entry.values["version"] = self.turn.next_version()
+            # What happened in this turn, and in no earlier one, happened when the row changed.
+            for name in ("completed_at", "deleted_at"):
+                if entry.values[name] == self.turn.now:
+                    entry.values[name] = self.turn.time
+            entry.values["updated_at"] = self.turn.time
         for entry, successor in self._continued:
             entry.values["next_version"] = successor.values["version"]
         new = [entry for entry in written if entry.version is None]

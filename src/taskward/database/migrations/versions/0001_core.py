@@ -14,6 +14,8 @@ _TABLES = """
 CREATE TABLE taskward.account (
     user_id text COLLATE "C" PRIMARY KEY,
     clock bigint NOT NULL,
+    -- When the owner's last change was, in UTC. A new account's is after all that this user saw of an earlier one.
+    changed_at timestamp NOT NULL DEFAULT timezone('UTC', clock_timestamp()),
     -- Random, so that nothing from before an erasure, or of another account, is ever taken for current.
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     -- How many rows there are, those in the trash included, so that a limit is held without counting.
