@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -85,6 +86,20 @@ class Service:
     @property
     def stderr(self) -> str:
         return self._err.read_text()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What its log says, which is JSON where it goes into a file."""
+        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+
+    @property
+    def other_words(self) -> str:
+        """What is on standard error beside the log."""
+        return "".join(line for line in self.stderr.splitlines(keepends=True) if not line.startswith("{"))
+
+    def named(self, event: str, **members: Any) -> list[dict[str, Any]]:
+        """The events of this name that have these members."""
+        return [one for one in self.events if {**one, **members} == one and one["event"] == event]
 
     def ready(self) -> Service:
         """Wait for the first answer; `seconds` is how long that took."""
@@ -179,6 +194,9 @@ class Service:
     def _refusal(self) -> str:
         assert self.process.wait(20) == 1
         assert self.stdout == ""
-        match = re.fullmatch(r"taskward: (.+)\n", self.stderr)
+        match = re.fullmatch(r"taskward: (.+)\n", self.other_words)
         assert match, self.stderr
+        told = [(one["code"], one["signal"], one["reason"]) for one in self.named("stopped")]
+        # What is wrong with the settings is found before it is known how to write a log.
+        assert told == ([(1, None, match[1])] if self.named("starting") else [])
         return match[1]

@@ -259,7 +259,7 @@ async def test_a_key_that_is_not_used_is_reported_once(
         await keys.look_again()
         assert publisher.count() == 2
         said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-        assert said == ["Not used: key 'weak' is a private or symmetric key, which nobody should publish."]
+        assert said == ["key not used reason=\"key 'weak' is a private or symmetric key, which nobody should publish\""]
 
 
 async def test_an_issuer_without_any_key_is_warned_of(
@@ -268,7 +268,7 @@ async def test_an_issuer_without_any_key_is_warned_of(
     publisher.publish()
     async with kept(publisher, clock) as keys:
         assert not accepts(keys, FIRST.sign(kid="1"))
-        assert "publishes no key that could verify a token" in caplog.text
+        assert 'keys fetched usable=0 consequence="Every token is refused."' in caplog.text
 
 
 async def test_a_defect_in_fetching_leaves_the_known_keys_alone(
@@ -279,7 +279,7 @@ async def test_a_defect_in_fetching_leaves_the_known_keys_alone(
         monkeypatch.setattr(keys._source, "fetch", None)
         await keys.look_again()
         assert accepts(keys, FIRST.sign(kid="1"))
-        assert "by a defect: TypeError. The known ones stay in use." in caplog.text
+        assert 'by a defect: TypeError." consequence="The known ones stay in use."' in caplog.text
 
 
 async def test_what_an_address_has_in_its_query_is_in_no_log(publisher: Publisher, caplog: pytest.LogCaptureFixture):

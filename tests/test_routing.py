@@ -15,6 +15,7 @@ from starlette.routing import Route
 from taskward.deadlines import Deadlines
 from taskward.errors import NotAuthenticated
 from taskward.web import problems
+from taskward.web.failures import Failures
 from taskward.web.reading import LARGEST_BODY
 from taskward.web.routing import RouteIndex, SessionRoute
 from tests.conftest import NO_TLS
@@ -350,7 +351,8 @@ async def test_a_request_that_fails_leaves_no_garbage(error: type[Exception]):
 
     requests: list[weakref.ref[Request]] = []
     app = make_app(router)
-    app.middleware_stack = problems.ErrorBoundary(RouteIndex(app.router, app.routes), app.exception_handlers)
+    index = RouteIndex(app.router, app.routes)
+    app.middleware_stack = problems.ErrorBoundary(index, app.exception_handlers, Failures())
     await send(app)
     gc.collect()
     gc.disable()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import shutil
 import socket
 import stat
@@ -47,15 +46,11 @@ def test_a_fresh_start_says_where_it_is_and_what_to_try(fresh: Service):
     assert fresh.seconds < 10
     lines = fresh.stdout.splitlines()
     assert lines[:3] == [f"Taskward answers at {fresh.url}", f"  docs:  {fresh.url}/docs", f"  data:  {fresh.data}"]
-    assert made_in(fresh.data, fresh.stderr)
+    assert fresh.other_words == ""
+    [made] = fresh.named("making a PostgreSQL server")
+    assert made["data_dir"] == str(fresh.data)
     assert httpx2.get(f"{fresh.url}/docs").status_code == 200
     assert httpx2.get(f"{fresh.url}/readyz").json() == {"status": "ok"}
-
-
-def made_in(data: Path, stderr: str) -> bool:
-    """Whether this and nothing else was said: making it takes some seconds, in which nobody should wonder."""
-    said = rf"\S+ \S+ INFO taskward\S*: Making a PostgreSQL server in {re.escape(str(data))}\.\n"
-    return re.fullmatch(said, stderr) is not None
 
 
 def test_the_request_that_it_proposes_works(fresh: Service):
@@ -138,7 +133,8 @@ def test_a_database_that_is_behind_is_refused_or_migrated(folder: Path, empty_da
         headers = {"Authorization": f"Bearer {make_token('alice')}"}
         assert httpx2.post(f"{service.url}{TASKS}", headers=headers, json={"title": "Buy milk"}).status_code == 201
         assert service.stop() == 0
-        assert service.stderr == ""
+        assert service.other_words == ""
+        assert {one["level"] for one in service.events} == {"info"}
     finally:
         service.end()
 
@@ -230,7 +226,8 @@ def test_an_ordinary_account_has_its_data_at_home(folder: Path):
         assert all(process.uids().real == account.pw_uid for process in service.family())
         assert len(service.family()) > 3
         assert service.stop() == 0
-        assert made_in(data, service.stderr)
+        assert service.other_words == ""
+        assert len(service.named("making a PostgreSQL server", data_dir=str(data))) == 1
     finally:
         service.end()
 

@@ -53,6 +53,9 @@ VALUES: dict[str, tuple[str, Any]] = {
     "workers": ("4", 4),
     "root_path": ("/taskward/", "/taskward"),
     "trusted_proxies": ("10.0.0.0/8", ("10.0.0.0/8",)),
+    "log_level": ("WARNING", "warning"),
+    "log_format": ("json", "json"),
+    "access_log": ("true", True),
     "request_timeout": ("2.5", 2.5),
 }
 

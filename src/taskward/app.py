@@ -6,7 +6,6 @@ mounts Taskward enters `lifespan` in its own, because a mounted app's lifespan d
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,16 +22,18 @@ from taskward.deadlines import Deadlines
 from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
 from taskward.limits import Limits
 from taskward.lists.routes import router as lists_router
+from taskward.log import get_logger
 from taskward.settings import Settings, SettingsError, load_settings
 from taskward.tags.routes import router as tags_router
 from taskward.tasks.routes import router as tasks_router
 from taskward.web import docs, openapi, problems
 from taskward.web.cors import Cors
+from taskward.web.failures import AccessLog, Failures
 from taskward.web.health import router as health_router
 from taskward.web.middleware import RequestContext, RootPath
 from taskward.web.routing import RouteIndex
 
-_log = logging.getLogger("taskward")
+_log = get_logger("taskward")
 
 _DESCRIPTION = "A private task list for each user of your app. Every request needs a bearer token of your issuer."
 # FastAPI's own spans and logs would record request bodies and exception messages.
@@ -45,7 +46,7 @@ class _Service(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         app: ASGIApp = AsyncExitStackMiddleware(self.router)  # routes that an embedding app adds may need it
         app = RouteIndex(app, self.routes)
-        app = problems.ErrorBoundary(app, self.exception_handlers)
+        app = problems.ErrorBoundary(app, self.exception_handlers, self.state.failures)
         for middleware in reversed(self.user_middleware):
             app = middleware.cls(app, *middleware.args, **middleware.kwargs)
         return app
@@ -83,10 +84,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
     app.state.verifier = make_verifier(settings)
     app.state.scopes_enforced = settings.scopes == "enforced"
+    app.state.failures = Failures()
     if accepts_any_audience(settings):
-        _log.warning(
-            "TASKWARD_AUDIENCE is not set: tokens that the issuer made for other services are accepted here, too."
-        )
+        _log.warning("TASKWARD_AUDIENCE is not set: tokens that the issuer made for other services are accepted, too")
     _add_middleware(app, settings)
     # The routers are complete as they stand; `include_router` would only match each request's path twice.
     for router in (tasks_router, lists_router, tags_router, account_router, health_router):
@@ -133,16 +133,22 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     verifier: Verifier = app.state.verifier
     async with verifier.keys.maintained():
         await database.open()
+        _log.info("ready")
         try:
             yield
         finally:
+            app.state.failures.flush()
+            _log.info("finishing")
             await database.close()
+            _log.info("finished")
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     # The last one added is the outermost.
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
+    if settings.access_log:
+        app.add_middleware(AccessLog)
     app.add_middleware(RequestContext)
     if settings.root_path:
         app.add_middleware(RootPath, prefix=settings.root_path)

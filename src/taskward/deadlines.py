@@ -48,7 +48,7 @@ class Deadlines:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._running: deque[Deadline] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -58,7 +58,7 @@ class Deadlines:
         running = self._running
         while running and running[0].is_over:
             running.popleft()
-        deadline = Deadline(loop.time() + self._seconds, on_expiry)
+        deadline = Deadline(loop.time() + self.seconds, on_expiry)
         running.append(deadline)
         if self._timer is None:
             self._timer = loop.call_at(deadline.at, self._sweep, loop)

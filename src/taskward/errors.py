@@ -35,6 +35,7 @@ class Problem(Exception):
 
     Args:
         detail: One sentence that says what to do, in place of the class's own.
+        reason: Why, for the log and never for the answer; no value of a request, a token or a row.
     """
 
     status: ClassVar[int]
@@ -44,9 +45,10 @@ class Problem(Exception):
     index: int | None = None
     """Which operation of a batch it is about, counted from 0, or which line of an import, counted from 1."""
 
-    def __init__(self, detail: str | None = None) -> None:
+    def __init__(self, detail: str | None = None, *, reason: str | None = None) -> None:
         if detail is not None:
             self.detail = detail
+        self.reason = reason or self.title
         super().__init__(self.detail)
 
     @property
@@ -129,7 +131,7 @@ class InsufficientScope(Problem):
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
-        super().__init__()
+        super().__init__(reason=f"the token does not have the scope {scope}")
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -385,9 +387,9 @@ class KeysUnavailable(Unavailable):
 
     slug, title = "keys-unavailable", "The token cannot be verified yet"
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: int, *, reason: str | None = None) -> None:
         self.seconds = seconds
-        super().__init__()
+        super().__init__(reason=reason)
 
     @property
     def headers(self) -> Mapping[str, str]:

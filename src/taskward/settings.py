@@ -137,6 +137,13 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=256, description="Worker processes.")
     root_path: str = Field("", description="The path under which a proxy serves the app, such as `/taskward`.")
     trusted_proxies: CommaList = Field((), description="Addresses or networks whose X-Forwarded-* are believed.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that `taskward serve` writes into its log."
+    )
+    log_format: Literal["text", "json"] | None = Field(
+        None, description="How: a line of text, or of JSON; by default text on a terminal, and json otherwise."
+    )
+    access_log: bool = Field(default=False, description="Whether the log has a line for each request.")
     request_timeout: float = Field(30, gt=0, le=3600, description="Seconds that one request may take.")
 
     @field_validator("*", mode="before")
@@ -189,6 +196,11 @@ class Settings(BaseSettings):
                 # A name would never equal the address that a connection comes from.
                 raise ValueError("must be addresses, or networks such as 10.0.0.0/8, or *") from None
         return value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _small_letters(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("port", mode="before")
     @classmethod

@@ -12,11 +12,14 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import SecretStr
 
+from taskward import __version__
 from taskward.app import make_verifier
 from taskward.cli.environment import (
     addresses,
@@ -25,25 +28,22 @@ from taskward.cli.environment import (
     uses_development_secret,
     with_development_secret,
 )
-from taskward.cli.failures import CommandError
+from taskward.cli.failures import FAILURES, CommandError, sentence
+from taskward.cli.logs import configuration, format_of
 from taskward.cli.migrate import bring_up_to_date
 from taskward.cli.token import make_token
 from taskward.cli.workers import run_workers
 from taskward.database.database import Database, SchemaBehindError, UnsafeRoleError
 from taskward.database.dsn import Address
 from taskward.database.embedded import EmbeddedServer, running
+from taskward.log import get_logger, outcome
 from taskward.settings import Settings, load_settings
 
 _DAY = 86_400
-_told = False
+_INTERRUPTED = 130  # as shells have it for Ctrl-C
+_log = get_logger("taskward.serve")
+_told: signal.Signals | None = None
 _ANNOUNCE_SECONDS = 60
-_LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "loggers": {"taskward": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
-}
 
 
 def serve(overrides: dict[str, Any], *, reload: bool) -> int:
@@ -59,15 +59,55 @@ def serve(overrides: dict[str, Any], *, reload: bool) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _interrupt)
     settings = load_settings(**overrides)
+    logging.config.dictConfig(configuration(settings))
+    with _told_of(settings) as end:
+        end.code = _serve(settings, end, reload=reload)
+    return end.code
+
+
+@dataclass
+class _End:
+    """How the service ended: its exit code, and the signal that told it to end, if one did."""
+
+    code: int = 1
+    signal: signal.Signals | None = None
+
+
+@contextlib.contextmanager
+def _told_of(settings: Settings) -> Iterator[_End]:
+    """Log that the service starts, and how it ended."""
+    began = time.monotonic()
+    _log.info("starting", version=__version__, workers=settings.workers)
+    end = _End()
+    reason = None
+    try:
+        yield end
+    except KeyboardInterrupt:
+        end.code, end.signal = _INTERRUPTED, _told
+        raise
+    except FAILURES as error:
+        # A person at a terminal is told by the command's last words.
+        reason = sentence(error) if format_of(settings) == "json" else None
+        raise
+    finally:
+        ended = {
+            "code": end.code,
+            "signal": end.signal.name if end.signal else None,
+            "seconds": round(time.monotonic() - began, 1),
+            **({"reason": reason} if reason else {}),
+        }
+        (_log.info if end.signal else _log.error)("stopped", **ended)
+
+
+def _serve(settings: Settings, end: _End, *, reload: bool) -> int:
     settings = settings.model_copy(update={"host": _numeric_host(settings)})
-    logging.config.dictConfig(_LOGGING)
     invented = uses_development_secret(settings)
     if not invented:
         # Before anything is started for a service that could not verify a token.
         make_verifier(settings)
     if settings.database_url is not None:
         _prepare(settings)
-        return _run(settings, reload=reload)
+        return _run(settings, end, reload=reload)
     directory = data_dir(settings)
     with running(directory, binaries=settings.postgres_bin) as server:
         update: dict[str, Any] = {"database_url": SecretStr(server.dsn), "migrate_url": None, "pooled": "off"}
@@ -78,7 +118,7 @@ def serve(overrides: dict[str, Any], *, reload: bool) -> int:
             token = make_token(settings, "alice", _DAY)
         settings = settings.model_copy(update=update)
         _prepare(settings)
-        return _run(settings, reload=reload, token=token, directory=directory, server=server)
+        return _run(settings, end, reload=reload, token=token, directory=directory, server=server)
 
 
 def _prepare(settings: Settings) -> None:
@@ -89,7 +129,8 @@ def _prepare(settings: Settings) -> None:
     except (SchemaBehindError, UnsafeRoleError):
         if settings.migrate == "off":
             raise
-        bring_up_to_date(requests, owner)
+        version = bring_up_to_date(requests, owner)
+        _log.info("schema migrated", version=version)
         asyncio.run(_try_open(requests))
 
 
@@ -101,6 +142,7 @@ async def _try_open(address: Address) -> None:
 
 def _run(
     settings: Settings,
+    end: _End,
     *,
     reload: bool,
     token: str | None = None,
@@ -116,16 +158,17 @@ def _run(
         if server is not None:
             threading.Thread(target=_stop_without, args=(server,), daemon=True).start()
 
-    told = run_workers(settings, _LOGGING, reload=reload, when_started=watch)
+    end.signal = run_workers(settings, reload=reload, when_started=watch)
     if server is not None and not server.alive:
         raise CommandError(f"The embedded server has ended; {directory}/postgresql.log says why. Start again.")
-    return 0 if told else 1
+    return 0 if end.signal else 1
 
 
 def _stop_without(server: EmbeddedServer) -> None:
     """Stop when the database is gone: nothing brings it back but a new start."""
     while server.alive:
         time.sleep(1)
+    _log.error("database died", database_pid=server.pid, **outcome(server.exit_code))
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -136,6 +179,7 @@ def _announce(settings: Settings, token: str | None, directory: Path | None) -> 
     url = f"http://{reachable}:{settings.port}"
     if not _answers(url):
         return
+    _log.info("answering", address=f"http://{host}:{settings.port}")
     lines = [f"Taskward answers at http://{host}:{settings.port}", f"  docs:  {url}/docs"]
     if directory is not None:
         lines.append(f"  data:  {directory}")
@@ -176,10 +220,10 @@ def _numeric_host(settings: Settings) -> str:
     return str(address[0])
 
 
-def _interrupt(_signal: int, _frame: object) -> NoReturn:
+def _interrupt(signum: int, _frame: object) -> NoReturn:
     global _told  # noqa: PLW0603 - a signal is told to the whole process
     # Once is enough: what is being stopped now should not be left half stopped.
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)
-    _told = True
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    _told = signal.Signals(signum)
     raise KeyboardInterrupt

@@ -24,13 +24,18 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
 
+from taskward.cli.logs import configuration, on_loop_error
+from taskward.log import get_logger, outcome
 from taskward.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+_log = get_logger("taskward.workers")
+
 _PR_SET_PDEATHSIG = 1
 _STOP_AGAIN_SECONDS = 0.5
+_OUTCOME_SECONDS = 2
 _OBJECTS_BEFORE_COLLECTION = 20_000
 
 
@@ -40,6 +45,9 @@ class _Server(Server):  # type: ignore[misc, valid-type]
     def __init__(self, *arguments: Any, when_started: Callable[[], None], **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._when_started = when_started
+        self.told: signal.Signals | None = None
+        """By which signal it was told to stop."""
+        self._watchers: list[threading.Thread] = []
 
     def signal_handler_interrupt(self, signum: int, _frame: object) -> None:
         # A worker inherits this handler until it has one of its own. Granian's would only take note in the worker's
@@ -48,6 +56,7 @@ class _Server(Server):  # type: ignore[misc, valid-type]
             if signum == signal.SIGTERM:
                 os._exit(0)
             return  # of Ctrl-C, which reaches the parent as well
+        self.told = signal.Signals(signum)
         self.interrupt_signal = True
         self._wake()
 
@@ -63,7 +72,34 @@ class _Server(Server):  # type: ignore[misc, valid-type]
         worker = super()._spawn_worker(*arguments, **options)
         worker.is_alive = partial(_lives, worker.inner)
         worker.terminate = partial(_terminate, worker)
+        worker._watch = partial(self._watch, worker)  # noqa: SLF001 - Granian has no other way to learn how one ended
         return worker
+
+    def _watch(self, worker: Any) -> None:
+        """In place of Granian's, which tells neither the signal nor the code that a worker ended with."""
+        _log.info("worker started", worker=worker.idx + 1, worker_pid=worker.inner.pid)
+        watcher = threading.Thread(target=self._await_end, args=(worker,))
+        watcher.start()
+        self._watchers.append(watcher)
+
+    def _await_end(self, worker: Any) -> None:
+        worker.inner.join()
+        ended = {"worker": worker.idx + 1, "worker_pid": worker.inner.pid, **outcome(_exit_code(worker.inner))}
+        if worker.interrupt_by_parent or self.interrupt_signal:
+            _log.info("worker stopped", **ended)
+        else:
+            _log.error("worker died", **ended)
+        if not worker.interrupt_by_parent:
+            self.interrupt_children.append(worker.idx)
+            self.main_loop_interrupt.set()
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        _log.info("stopping", signal=self.told.name if self.told else None)
+        try:
+            super().shutdown(exit_code)
+        finally:
+            for watcher in self._watchers:
+                watcher.join(_OUTCOME_SECONDS)
 
     def _spawn_workers(self, *arguments: Any) -> None:
         super()._spawn_workers(*arguments)
@@ -91,6 +127,14 @@ def _terminate(worker: Any) -> None:
     threading.Thread(target=tell, daemon=True).start()
 
 
+def _exit_code(process: multiprocessing.Process) -> int | None:
+    # Whoever else waits for the process may have been told, and not have taken note of it yet.
+    deadline = time.monotonic() + _OUTCOME_SECONDS
+    while process.exitcode is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process.exitcode
+
+
 def _lives(process: multiprocessing.Process) -> bool:
     # Granian waits for each worker in two threads, and only one of the two waits is told the outcome. The other takes
     # the worker for alive, and it would be reported as killed.
@@ -101,17 +145,16 @@ def _lives(process: multiprocessing.Process) -> bool:
     return process.is_alive()
 
 
-def run_workers(settings: Settings, logging: dict[str, Any], *, reload: bool, when_started: Callable[[], None]) -> bool:
+def run_workers(settings: Settings, *, reload: bool, when_started: Callable[[], None]) -> signal.Signals | None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
         settings: The configuration; its host is a numeric address.
-        logging: For `logging.config.dictConfig`.
         reload: Whether to restart workers when the package's code changes.
         when_started: Called when the workers have been forked; a thread that it starts cannot disturb that.
 
     Returns:
-        Whether it ended because it was told to, and not because workers failed.
+        The signal that told it to end, or None where workers failed.
     """
     if reload:
         # A forked worker would keep the modules that this process has loaded.
@@ -127,19 +170,17 @@ def run_workers(settings: Settings, logging: dict[str, Any], *, reload: bool, wh
         loop=Loops.auto,
         websockets=False,
         log_level=LogLevels.warning,
-        log_dictconfig=logging,
+        log_dictconfig=configuration(settings),
         respawn_failed_workers=True,
         workers_kill_timeout=int(settings.request_timeout) + 5,
         reload=reload,
         reload_paths=[Path(__file__).parents[1]] if reload else None,
         when_started=when_started,
     )
-    try:
+    # It exits where workers failed, and where one happened to end before it was told to, as by a signal to the group.
+    with contextlib.suppress(SystemExit):
         server.serve(target_loader=partial(_load_app, settings, os.getpid()), wrap_loader=False)
-    except SystemExit:
-        # Also raised where a worker happened to end before it was told to, as by a signal to the whole group.
-        return bool(server.interrupt_signal)
-    return True
+    return server.told
 
 
 def _load_app(settings: Settings, parent: int) -> FastAPI:
@@ -165,6 +206,7 @@ def _hear_once(loop: asyncio.AbstractEventLoop) -> WorkerSignal:
     """Granian's, but for signals that come again: its event has room for one, and setting it while it is full blocks
     the loop, for as long as a worker is starting or lets its last requests finish.
     """
+    loop.set_exception_handler(on_loop_error)
     event = WorkerSignal()
     told = False
 

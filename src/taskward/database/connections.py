@@ -7,7 +7,6 @@ is one transaction, which leaves nothing behind, so a plain stack of connections
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,13 +17,14 @@ from taskward.database.dsn import Address
 from taskward.database.shares import Shares
 from taskward.deadlines import Deadline, Deadlines
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
+from taskward.log import get_logger
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 else:
     Connection = asyncpg.Connection
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 CONNECT_TIMEOUT = 2.0
 """Seconds for one host; asyncpg would spend one timeout over all of them."""
@@ -50,6 +50,12 @@ LOST = (
     OSError,
     TimeoutError,
 )
+
+
+def kind_of(error: BaseException) -> str:
+    """What went wrong, without its message, which may quote a row."""
+    state = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__} ({state})" if state else type(error).__name__
 
 
 async def connect(address: Address, *, timeout: float = CONNECT_TIMEOUT) -> Connection:  # noqa: ASYNC109 - per host
@@ -164,7 +170,7 @@ class Pool:
             return await self._make()
         waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        patience = self._patience.start(partial(_give_up, waiter))
+        patience = self._patience.start(partial(_give_up, waiter, self._size))
         try:
             handed_over = await waiter
         except asyncio.CancelledError:
@@ -184,8 +190,7 @@ class Pool:
         except BaseException as error:
             self._pass_on(None)
             if isinstance(error, Exception):
-                _log.warning("Cannot connect to the database: %s", _reason(error))
-                raise Unavailable from error
+                raise Unavailable(reason=f"cannot connect to the database: {_reason(error)}") from error
             raise
 
     def release(self, lease: Lease, *, lingering: bool = False) -> None:
@@ -270,7 +275,7 @@ class Pool:
                 if self._tidying:
                     await asyncio.wait(self._tidying)
         except TimeoutError:
-            _log.warning("%d requests were still running at shutdown", self._in_use)
+            _log.warning("requests were still running at shutdown", count=self._in_use)
         while self._idle:
             connection = self._idle.pop().connection
             try:
@@ -279,11 +284,13 @@ class Pool:
                 connection.terminate()
 
 
-def _give_up(waiter: asyncio.Future[Lease | None]) -> None:
+def _give_up(waiter: asyncio.Future[Lease | None], size: int) -> None:
     if not waiter.done():
-        waiter.set_exception(PoolExhausted())
+        waiter.set_exception(
+            PoolExhausted(reason=f"all {size} connections of this worker were busy for {ACQUIRE_TIMEOUT:g} s")
+        )
 
 
 def _reason(error: BaseException) -> str:
     # The message of an authentication failure or of a socket names role and path, never the password.
-    return f"{type(error).__name__}: {error}".strip(": ")
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".strip(": ")

@@ -119,6 +119,7 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
     except SQLAlchemyError as error:
         original = getattr(error, "orig", None)
         reason = getattr(original, "__cause__", None) or original or error
+        reason = getattr(reason, "message", None) or reason  # without its DETAIL, which may quote a row
         raise MigrationError(f"The migration failed and changed nothing: {reason}.") from error
     finally:
         await engine.dispose()

@@ -7,7 +7,6 @@ connection next, a transaction pooler's other clients included.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from taskward.database.connections import ENDING_TIMEOUT, LOST, Connection, Lease, Pool
+from taskward.database.connections import ENDING_TIMEOUT, LOST, Connection, Lease, Pool, kind_of
 from taskward.database.quoting import quote_literal
 from taskward.errors import OutcomeUnknown, Unavailable
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from taskward.database.statements import Statement
     from taskward.identity import Owner
 
-_log = logging.getLogger(__name__)
 _READ_ONLY = asyncpg.ReadOnlySQLTransactionError
 
 
@@ -116,8 +114,7 @@ class Transaction:
             await _roll_back(self._pool, self._lease)
             # A standby refuses to write; so does a reading transaction, and then the fault is ours.
             if isinstance(error, LOST) and not (self._read_only and isinstance(error, _READ_ONLY)):
-                _log.warning("The database was lost: %s", type(error).__name__)
-                raise Unavailable from error
+                raise Unavailable(reason=f"the database failed: {kind_of(error)}") from error
         else:
             # Cancelled in the middle of something: what the connection is doing is not known.
             self._pool.discard(self._lease)
@@ -142,7 +139,7 @@ async def _begin(pool: Pool, opening: str) -> Lease:
             pool.discard(lease)
             pool.discard_idle()
             if attempt == 2:  # noqa: PLR2004
-                raise Unavailable from error
+                raise Unavailable(reason=f"the database failed: {kind_of(error)}") from error
         except BaseException:
             pool.discard(lease)
             raise
@@ -158,7 +155,7 @@ async def _commit(pool: Pool, lease: Lease) -> None:
     except BaseException as error:
         pool.discard(lease)
         if isinstance(error, LOST):
-            raise OutcomeUnknown from error
+            raise OutcomeUnknown(reason=f"the database failed while it committed: {kind_of(error)}") from error
         raise
     pool.release(lease)
     if tag != "COMMIT":

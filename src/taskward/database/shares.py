@@ -27,6 +27,7 @@ class Shares:
         self._taken: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._patience = Deadlines(patience)
+        self._reason = f"the user has had all {most} connections of one user's for {patience:g} s"
 
     def enter(self, user_id: str) -> bool:
         """Take a place, and say whether there was one; it must be given back with `leave`."""
@@ -44,7 +45,7 @@ class Shares:
         """
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(user_id, deque()).append(place)
-        patience = self._patience.start(partial(_give_up, place))
+        patience = self._patience.start(partial(_give_up, place, self._reason))
         try:
             await place
         except asyncio.CancelledError:
@@ -71,6 +72,6 @@ class Shares:
             del self._taken[user_id]
 
 
-def _give_up(place: asyncio.Future[None]) -> None:
+def _give_up(place: asyncio.Future[None], reason: str) -> None:
     if not place.done():
-        place.set_exception(PoolExhausted())
+        place.set_exception(PoolExhausted(reason=reason))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import random
 import time
@@ -13,8 +12,9 @@ from typing import Protocol
 
 from taskward.identity.issuer import FetchError, KeySource
 from taskward.identity.keys import ALGORITHMS, KeyConfigurationError, KeySet, pem_keys, secret_keys
+from taskward.log import get_logger
 
-_log = logging.getLogger("taskward.identity")
+_log = get_logger("taskward.identity")
 
 _COOLDOWN = 30.0  # between two fetches that tokens with an unknown key ask for
 # Seconds for which fetched keys hold: what the issuer says, within these limits. A key that is withdrawn should not
@@ -202,13 +202,13 @@ class FetchedKeys:
         if published.keys != self.current:
             self.current = published.keys
             if published.keys.keys:
-                _log.info("The issuer's keys were fetched: %d of them verify tokens.", len(published.keys.keys))
+                _log.info("keys fetched", usable=len(published.keys.keys))
             else:
-                _log.warning("The issuer publishes no key that could verify a token, so every one is refused.")
+                _log.warning("keys fetched", usable=0, consequence="Every token is refused.")
         if published.skipped != self._said:
             self._said = published.skipped
             for sentence in published.skipped:
-                _log.warning("Not used: %s.", sentence)
+                _log.warning("key not used", reason=sentence)
 
     def _failed(self, sentence: str) -> None:
         # Nobody can be served without any keys; with some there is no hurry.
@@ -216,7 +216,7 @@ class FetchedKeys:
         self._failures = min(self._failures + 1, 10)
         self._due = self._clock() + pause * random.uniform(0.8, 1)  # noqa: S311 - guards nothing
         state = "No token can be verified until then." if self.current is None else "The known ones stay in use."
-        _log.warning("%s %s", sentence, state)
+        _log.warning("keys not fetched", reason=sentence, consequence=state)
 
 
 def load_keys(

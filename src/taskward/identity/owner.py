@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -55,16 +54,16 @@ class BearerToken(SecurityBase):
         """
         values: list[bytes] = [value for name, value in request.scope["headers"] if name == b"authorization"]
         if not values:
-            raise NotAuthenticated
+            raise NotAuthenticated(reason="there is no Authorization header")
         if len(values) > 1:
-            raise InvalidToken
+            raise InvalidToken(reason="there are several Authorization headers")
         scheme, _, token = values[0].partition(b" ")
         if scheme.lower() != b"bearer":
-            raise NotAuthenticated
+            raise NotAuthenticated(reason="the Authorization header has no bearer token")
         try:
             return token.strip(b" ").decode("ascii")
         except UnicodeDecodeError:
-            raise InvalidToken from None
+            raise InvalidToken(reason="it is not ASCII") from None
 
 
 async def identity(request: Request, token: Annotated[str, Security(BearerToken())]) -> Caller:
@@ -78,10 +77,10 @@ async def identity(request: Request, token: Annotated[str, Security(BearerToken(
     verifier: Verifier = request.app.state.verifier
     try:
         claims = verifier.verify(token)
-    except (KeyNotFound, KeysNotFetched):
-        claims = await _verify_with_newer_keys(verifier, token)
-    except TokenRejected:
-        raise InvalidToken from None
+    except (KeyNotFound, KeysNotFetched) as unknown:
+        claims = await _verify_with_newer_keys(verifier, token, str(unknown))
+    except TokenRejected as rejected:
+        raise InvalidToken(reason=rejected.reason) from None
     if request.app.state.scopes_enforced:
         needed = READ_SCOPE if request.method == "GET" else WRITE_SCOPE
         if needed not in claims.scopes:
@@ -89,13 +88,15 @@ async def identity(request: Request, token: Annotated[str, Security(BearerToken(
     return Caller(Owner(claims.user_id), claims.expires_at, claims.scopes)
 
 
-async def _verify_with_newer_keys(verifier: Verifier, token: str) -> Claims:
+async def _verify_with_newer_keys(verifier: Verifier, token: str, reason: str) -> Claims:
     known = verifier.keys.current
     certain = await verifier.keys.look_again()
     if verifier.keys.current is not known:
-        with suppress(TokenRejected):
+        try:
             return verifier.verify(token)
+        except TokenRejected as rejected:
+            reason = rejected.reason
     elif not certain:
         # The issuer may have made a new key while it is out of reach: whoever has a token of it should not log in anew.
-        raise KeysUnavailable(verifier.keys.retry_after)
-    raise InvalidToken
+        raise KeysUnavailable(verifier.keys.retry_after, reason=f"{reason}, and the issuer is out of reach")
+    raise InvalidToken(reason=reason)

@@ -130,7 +130,7 @@ class Verifier:
         if algorithm not in self.keys.algorithms:
             raise TokenRejected("it is signed with an algorithm that no key may be used with", algorithm)
         if self._key_set is None:
-            raise KeysNotFetched
+            raise KeysNotFetched("no key has been fetched yet")
         candidates = self._key_set.find(header.get("kid"), algorithm)
         if not candidates:
             raise KeyNotFound("none of the keys has its key id and algorithm", header.get("kid"))

@@ -37,14 +37,20 @@ async def readyz(request: Request) -> Response:
     """Checks that there are keys to verify tokens with, and the database and its schema. Route traffic by this."""
     verifier: Verifier = request.app.state.verifier
     if verifier.keys.current is None:
-        return _unavailable("The issuer's keys could not be fetched yet.", verifier.keys.retry_after)
+        return _unavailable(request, "The issuer's keys could not be fetched yet.", verifier.keys.retry_after)
     if not verifier.keys.current.keys:
-        return _unavailable("The issuer publishes no key that could verify a token.", verifier.keys.retry_after)
+        return _unavailable(
+            request, "The issuer publishes no key that could verify a token.", verifier.keys.retry_after
+        )
     database: Database = request.app.state.database
     problem = await database.problem()
-    return json_answer({"status": "ok"}) if problem is None else _unavailable(problem, Unavailable.retry_after)
+    if problem is not None:
+        return _unavailable(request, problem, Unavailable.retry_after)
+    request.app.state.failures.note_readiness(None)
+    return json_answer({"status": "ok"})
 
 
-def _unavailable(detail: str, seconds: int) -> Response:
+def _unavailable(request: Request, detail: str, seconds: int) -> Response:
+    request.app.state.failures.note_readiness(detail)
     body = {"status": "unavailable", "detail": detail}
     return json_answer(body, status=503, headers={"Retry-After": str(seconds)})

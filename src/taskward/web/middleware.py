@@ -11,11 +11,17 @@ BASE_PATH = "/api/v1"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _ID_KEY = "taskward.request_id"
 _BEGUN_KEY = "taskward.answer_has_begun"
+_HEAD_KEY = "taskward.is_head"
 
 
 def request_id(scope: Scope) -> str:
     """The id of the request, as its answer and the log carry it."""
     return str(scope.get(_ID_KEY, ""))
+
+
+def sent_method(scope: Scope) -> str:
+    """The method that the client sent; a HEAD runs as a GET."""
+    return "HEAD" if _HEAD_KEY in scope else str(scope["method"])
 
 
 def has_begun(scope: Scope) -> bool:
@@ -43,7 +49,7 @@ class RequestContext:
         is_head = scope["method"] == "HEAD"
         if is_head:
             # A copy: the server goes by its own scope when it leaves the body out.
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", _HEAD_KEY: True}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

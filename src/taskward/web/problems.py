@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 import inspect
-import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
@@ -22,9 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward.errors import InternalError, MethodNotAllowed, Problem, RouteNotFound, every_problem
 from taskward.web.answers import encode, public_path
+from taskward.web.failures import Failures
 from taskward.web.middleware import has_begun, request_id
-
-_log = logging.getLogger("taskward")
 
 _NO_HANDLERS: tuple[dict[Any, Any], dict[int, Any]] = ({}, {})
 _MEDIA_TYPE = "application/problem+json"
@@ -117,34 +116,37 @@ async def problem_page(slug: str, request: Request) -> HTMLResponse:
 
 
 class ErrorBoundary:
-    """Answers every exception of a request: by the app's handler for it, or by a 500 that tells nothing, and a log
-    entry that tells all but the data. It stands in for two layers of the framework, each of which would cost every
+    """Answers every exception of a request: by the app's handler for it, or by a 500 that tells nothing, and an event
+    in the log that tells all but the data. It stands in for two layers of the framework, each of which would cost every
     request its part; what is no HTTP has the framework's.
 
     Args:
         handlers: As `FastAPI.exception_handlers`: by class, and for an `HTTPException` by its status as well.
+        failures: Told of the requests that end in an error.
     """
 
-    def __init__(self, app: ASGIApp, handlers: Mapping[Any, Any]) -> None:
+    def __init__(self, app: ASGIApp, handlers: Mapping[Any, Any], failures: Failures) -> None:
         self._app = app
         self._handlers = handlers
+        self._failures = failures
         self._others = ExceptionMiddleware(app, handlers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._others(scope, receive, send)
             return
+        began = perf_counter()
         # The framework's own routes would answer with the handlers of the app that this one is mounted in.
         scope["starlette.exception_handlers"] = _NO_HANDLERS
         try:
-            await self._run(scope, receive, send)
+            await self._run(scope, receive, send, began)
         except Exception as error:  # noqa: BLE001 - the last net
-            # An exception's message may quote a row or a token; its type and place do not.
-            _log.error("Request %s failed: %s", request_id(scope), _without_data(error))
-            if not has_begun(scope):
+            begun = has_begun(scope)
+            self._failures.note(scope, error, None if begun else HTTPStatus.INTERNAL_SERVER_ERROR, began)
+            if not begun:
                 await render(Request(scope), InternalError())(scope, receive, send)
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, scope: Scope, receive: Receive, send: Send, began: float) -> None:
         try:
             await self._app(scope, receive, send)
         except Exception as error:
@@ -156,21 +158,10 @@ class ErrorBoundary:
                 response: Response = await handler(request, error)
             else:
                 response = await run_in_threadpool(handler, request, error)
+            self._failures.note(scope, error, response.status_code, began)
             await response(scope, receive, send)
 
     def _handler(self, error: Exception) -> Any:
         by_status = (error.status_code,) if isinstance(error, HTTPException) else ()
         kinds = (*by_status, *type(error).__mro__)
         return next((self._handlers[kind] for kind in kinds if kind in self._handlers), None)
-
-
-def _without_data(error: BaseException) -> str:
-    lines = [f"{type(error).__module__}.{type(error).__qualname__}"]
-    frame = error.__traceback__
-    while frame is not None:
-        code = frame.tb_frame.f_code
-        lines.append(f"  at {code.co_qualname} ({code.co_filename}:{frame.tb_lineno})")
-        frame = frame.tb_next
-    if error.__cause__ is not None:
-        lines.append("caused by " + _without_data(error.__cause__))
-    return "\n".join(lines)

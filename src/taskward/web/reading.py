@@ -153,7 +153,7 @@ class RequestReader:
         except asyncio.CancelledError:
             if deadline.expired:
                 task.uncancel()
-                raise BodyTimeout from None
+                raise BodyTimeout(reason=f"the body did not come within {deadlines.seconds:g} s") from None
             raise
         finally:
             deadline.end()
@@ -250,7 +250,7 @@ async def _receive(request: Request, largest: int) -> bytes:
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise BodyTimeout
+            raise BodyTimeout(reason="the client went away before its body had come")
         chunk = message.get("body", b"")
         more = message.get("more_body", False)
         size += len(chunk)

@@ -236,7 +236,7 @@ class _Plan:
         except asyncio.CancelledError:
             if deadline.expired:
                 task.uncancel()
-                raise Unavailable from None
+                raise Unavailable(reason=f"it took longer than {deadlines.seconds:g} s") from None
             raise
         finally:
             deadline.end()

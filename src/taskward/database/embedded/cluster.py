@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import secrets
 import shutil
@@ -17,12 +16,13 @@ from typing import TYPE_CHECKING
 from taskward.database.embedded import processes
 from taskward.database.embedded.directory import clusters, give
 from taskward.database.embedded.errors import EmbeddedServerError
+from taskward.log import get_logger
 
 if TYPE_CHECKING:
     from taskward.database.embedded.accounts import Account
     from taskward.database.embedded.binaries import Binaries
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _ORPHAN_SECONDS = 5.0  # what is left then is for the next start
 SUPERUSER = "postgres"
@@ -132,7 +132,7 @@ def _make(data_dir: Path, pgdata: Path, binaries: Binaries, account: Account | N
     if shutil.disk_usage(data_dir).free < _ROOM_NEEDED:
         msg = f"The disk of {data_dir} is full: a new database needs {_ROOM_NEEDED >> 20} MiB."
         raise EmbeddedServerError(msg)
-    _log.info("Making a PostgreSQL server in %s.", data_dir)  # which takes seconds
+    _log.info("making a PostgreSQL server", data_dir=str(data_dir))  # which takes seconds
     making = Path(tempfile.mkdtemp(prefix=".new-", dir=data_dir))
     try:
         password = making / "password"

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 from taskward.database.embedded import processes
 from taskward.database.embedded.directory import log_path, open_log
 from taskward.database.embedded.errors import EmbeddedServerError
+from taskward.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskward.database.embedded.accounts import Account
     from taskward.database.embedded.binaries import Binaries
+
+_log = get_logger(__name__)
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -110,6 +113,7 @@ def clear(pgdata: Path, binaries: Binaries) -> int | None:
             return found.pid
         os.kill(found.pid, signum)
         if _wait(lambda: not is_postmaster(found.pid, pgdata), STOP_SECONDS):
+            _log.info("orphaned database ended", database_pid=found.pid)
             return None
     msg = f"The PostgreSQL server with pid {found.pid} still runs in {pgdata} and does not stop: stop it yourself."
     raise EmbeddedServerError(msg)

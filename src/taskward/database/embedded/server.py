@@ -26,6 +26,7 @@ from taskward.database.embedded.directory import (
     make_socket_dir,
 )
 from taskward.database.embedded.errors import EmbeddedServerError
+from taskward.log import get_logger, outcome
 
 if TYPE_CHECKING:
     import subprocess
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from taskward.database.embedded.binaries import Binaries
     from taskward.database.embedded.cluster import Credentials
     from taskward.database.embedded.postmaster import PidFile
+
+_log = get_logger(__name__)
 
 # Durability (fsync, synchronous_commit, full_page_writes) is PostgreSQL's default and stays.
 _SETTINGS = {
@@ -85,6 +88,11 @@ class EmbeddedServer:
         """Whether the server still runs; it may have been killed from outside."""
         return self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, or minus the signal that ended it; None while it runs."""
+        return self._process.returncode
+
 
 @contextmanager
 def running(data_dir: Path, *, binaries: Path | None = None) -> Iterator[EmbeddedServer]:
@@ -132,8 +140,14 @@ def _start(data_dir: Path, binaries: Binaries, stack: ExitStack) -> EmbeddedServ
         settings=_SETTINGS | _listen(data_dir, account),
         stale_pid=stale_pid,
     )
-    stack.callback(postmaster.stop, process, pgdata, binaries)
+    stack.callback(_stop, process, pgdata, binaries)
+    _log.info("database started", database_pid=process.pid, postgresql=binaries.version)
     return EmbeddedServer(_dsn(credentials, found), data_dir, process.pid, binaries.version, process)
+
+
+def _stop(process: subprocess.Popen[bytes], pgdata: Path, binaries: Binaries) -> None:
+    postmaster.stop(process, pgdata, binaries)
+    _log.info("database stopped", database_pid=process.pid, **outcome(process.returncode))
 
 
 def _listen(data_dir: Path, account: Account | None) -> dict[str, str]:
