@@ -132,7 +132,7 @@ def test_a_lost_connection_and_a_defect_say_what_it_was_and_no_value(
     answer = ask(service, method="POST", json={"title": "canary-other"})
     line = the_one(service, "request failed", answer)
     assert (line["status"], line["level"], line["reason"]) == (500, "error", "a defect")
-    assert line["exception"].startswith("asyncpg.exceptions.CheckViolationError at ErrorBoundary._run (")
+    assert line["exception"].startswith("asyncpg.exceptions.CheckViolationError at ErrorBoundary.__call__ (")
     assert "\n" not in line["exception"]
     assert made.status_code == 201
     assert "canary" not in service.stderr

@@ -67,7 +67,7 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "What to do."},
         "instance": {"type": "string", "description": "The path of the request."},
-        "request_id": {"type": "string", "description": "As in X-Request-Id; the log of the server has it with the reason of each failure."},
+        "request_id": {"type": "string", "description": "As in X-Request-Id and in the log of failures."},
         "version": {"type": "integer", "description": "On 412: the current version."},
         "index": {
             "type": "integer",
