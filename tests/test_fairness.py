@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskward.fairness import fairly
+from taskward.fairness import LongWork, fairly
 from taskward.tasks.search import fold, searchable
 from tests.conftest import User
 
@@ -80,3 +80,45 @@ async def test_nobody_waits_long_for_the_work_of_another(alice: User, bob: User,
     assert (await working).status_code in {200, 422}
     # Who does not yield keeps the other waiting nearly as long as the work takes.
     assert max(waits) < max(1.2, (time.monotonic() - started) / 2), (max(waits), len(waits))
+
+
+async def test_long_work_of_one_user_is_one_at_a_time_and_of_several_side_by_side():
+    work = LongWork()
+    running: list[str] = []
+    most = 0
+
+    async def one(user_id: str) -> None:
+        nonlocal most
+        async with work.of(user_id):
+            running.append(user_id)
+            most = max(most, running.count(user_id))
+            await asyncio.sleep(0.005)
+            both.append(len(set(running)))
+            running.remove(user_id)
+
+    both: list[int] = []
+    tasks = [asyncio.create_task(one(user_id)) for user_id in ("alice", "bob") * 5]
+    await asyncio.sleep(0)
+    # One that waits, and one that has just been let in.
+    tasks[8].cancel()
+    tasks[0].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert (most, max(both), len(both)) == (1, 2, 8)
+    assert work._waiting == {}
+
+
+async def test_a_turn_of_one_who_is_cancelled_as_it_is_given_is_passed_on():
+    work = LongWork()
+    entered = asyncio.Event()
+
+    async def one() -> None:
+        async with work.of("alice"):
+            entered.set()
+
+    async with work.of("alice"):
+        first, second = (asyncio.create_task(one()) for _ in range(2))
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait_for(second, 1)
+    assert entered.is_set()
+    assert work._waiting == {}

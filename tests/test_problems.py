@@ -105,10 +105,10 @@ async def test_long_names_of_unknown_members_are_cut(alice: User):
     assert response.json()["errors"][0]["pointer"] == "/" + "n" * 64
 
 
-async def test_at_most_a_hundred_mistakes_are_named(alice: User):
+async def test_at_most_a_twenty_mistakes_are_named(alice: User):
     response = await alice.http.post(TASKS, json={"title": "x"} | {f"m{n}": n for n in range(5000)})
     assert response.status_code == 422
-    assert len(response.json()["errors"]) == 100
+    assert len(response.json()["errors"]) == 20
 
 
 async def test_the_page_of_every_problem_exists_and_is_html(nobody: httpx2.AsyncClient):

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from taskward.deadlines import Deadlines
 from taskward.errors import NotAuthenticated
+from taskward.fairness import LongWork
 from taskward.web import problems
 from taskward.web.failures import Failures
 from taskward.web.reading import LARGEST_BODY
@@ -35,6 +36,7 @@ def make_router() -> APIRouter:
 def make_app(*routers: APIRouter) -> FastAPI:
     app = FastAPI(openapi_url=None)
     app.state.deadlines = Deadlines(5)
+    app.state.long_work = LongWork()
     for router in routers:
         app.router.routes.extend(router.routes)
     problems.install(app)
@@ -247,6 +249,7 @@ async def test_dependencies_run_at_whichever_level_they_are_declared(log: Log, l
     router.add_api_route("/x", _read, dependencies=guards if level == "route" else None)
     app = FastAPI(dependencies=guards if level == "app" else None)
     app.state.deadlines = Deadlines(5)
+    app.state.long_work = LongWork()
     problems.install(app)
     if level == "nested include":
         outer = APIRouter()

@@ -19,6 +19,7 @@ from taskward.account.routes import router as account_router
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.deadlines import Deadlines
+from taskward.fairness import LongWork
 from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
 from taskward.limits import Limits
 from taskward.lists.routes import router as lists_router
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
     )
     app.state.deadlines = Deadlines(settings.request_timeout)
+    app.state.long_work = LongWork()
     app.state.database = Database(address, pool_size=settings.pool_size)
     app.state.limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
     app.state.verifier = make_verifier(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +14,15 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from taskward.account.foreign import ForeignFormat, Origin, read_foreign
-from taskward.account.models import LINE, EndLine, ListLine, TaskLine, task_values
+from taskward.account.models import LINE, EndLine, Line, ListLine, TaskLine, task_values
 from taskward.account.records import Loss
 from taskward.account.store import AccountStore
+from taskward.curtailing import MOST_ERRORS, KnownMembers
 from taskward.database.session import Session
 from taskward.errors import Cycle, FieldError, Invalid, Problem
 from taskward.fairness import fairly
+from taskward.json_bounds import TooMuchJson
+from taskward.json_reading import NotJson, parse
 from taskward.limits import Limits
 from taskward.lists.store import ListStore
 from taskward.tasks.metadata import dump_metadata
@@ -27,8 +31,9 @@ from taskward.tasks.work import UnitOfWork
 
 Format = Literal["taskward"] | ForeignFormat
 
-MOST_ERRORS = 100
-"""How many lines of an export are named that cannot be read."""
+_KNOWN = KnownMembers(Line)
+_INK = re.compile(rb"[^ \t\r\n\v\f]")
+_AT_ONCE = 64 * 1024
 
 
 class Unreadable(Exception):
@@ -71,7 +76,7 @@ class Importer:
             Invalid: A line's members do not go together, or name what is not there.
             LimitReached, Cycle: See `errors`.
         """
-        lines = await asyncio.to_thread(lambda: list(_lines(export)))
+        lines = [(number, line) async for number, line in fairly(_lines(export)) if line is not None]
         lists = [line for _, line in lines if isinstance(line, ListLine)]
         tasks = {line.id: (number, line) for number, line in lines if isinstance(line, TaskLine)}
         work = await UnitOfWork.begin(self._session, self._limits)
@@ -129,18 +134,38 @@ class Importer:
 
 
 def _lines(export: bytes) -> Iterator[tuple[int, Any]]:
+    """The lines that have something on them, each with its number; None in place of what may have taken long."""
     errors: list[tuple[int, list[Any]]] = []
-    for number, text in enumerate(export.split(b"\n"), start=1):
-        if not text.strip():
-            continue
-        try:
-            yield number, LINE.validate_json(text)
-        except ValidationError as error:
-            errors.append((number, error.errors(include_url=False, include_input=False)))
-        if len(errors) == MOST_ERRORS:
-            break
+    room = MOST_ERRORS
+    start, number = 0, 1
+    while start < len(export) and room:
+        end = min(start + _AT_ONCE, len(export))
+        ink = _INK.search(export, start, end)
+        begin = end if ink is None else max(export.rfind(b"\n", start, ink.start()) + 1, start)
+        number += export.count(b"\n", start, begin)
+        start = begin
+        line = None
+        if ink is not None:
+            end = export.find(b"\n", ink.start())
+            start = len(export) if end < 0 else end
+            try:
+                line = LINE.validate_python(_KNOWN.curtail(parse(export[begin:start])))
+            except (NotJson, TooMuchJson) as error:
+                errors.append((number, [_not_read(error)]))
+                room -= 1
+            except ValidationError as error:
+                found = error.errors(include_url=False, include_input=False)[:room]
+                errors.append((number, found))
+                room -= len(found)
+        yield number, line
     if errors:
         raise Unreadable(errors)
+
+
+def _not_read(error: NotJson | TooMuchJson) -> dict[str, Any]:
+    if isinstance(error, NotJson):
+        return {"type": "json_invalid", "loc": ()}
+    return {"type": "value_error", "loc": (), "ctx": {"error": error}}
 
 
 def _parents_first(tasks: dict[UUID, tuple[int, TaskLine]]) -> Iterator[tuple[int, TaskLine]]:

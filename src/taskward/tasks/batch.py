@@ -106,7 +106,8 @@ class BatchRestore(_OfTask):
 
 
 def _kind(value: Any) -> str | None:
-    op = value.get("op") if isinstance(value, dict) else None
+    # One that is validated already, as those of long batches are, is a model.
+    op = value.get("op") if isinstance(value, dict) else getattr(value, "op", None)
     return f"{UNION_TAG}{op}" if isinstance(op, str) else None
 
 

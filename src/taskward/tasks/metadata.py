@@ -9,6 +9,7 @@ from typing import Any
 LARGEST_METADATA = 8 * 1024
 """Bytes that the metadata of a task may have as JSON in UTF-8, without spaces."""
 _DEEPEST_METADATA = 50
+_TOO_DEEP = f"This must not be nested more than {_DEEPEST_METADATA} levels deep."
 
 
 def dump_metadata(value: dict[str, Any]) -> str:
@@ -17,12 +18,6 @@ def dump_metadata(value: dict[str, Any]) -> str:
     Raises:
         ValueError: They are too large, too deep, or have a number or a character that cannot be kept.
     """
-    for part, depth in _parts(value):
-        if depth > _DEEPEST_METADATA:
-            raise ValueError(f"This must not be nested more than {_DEEPEST_METADATA} levels deep.")
-        if isinstance(part, str) and "\0" in part:
-            # PostgreSQL's JSON can hold it, and no function of it can read it.
-            raise ValueError("This must not have the character NUL.")
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(text.encode())
@@ -30,9 +25,23 @@ def dump_metadata(value: dict[str, Any]) -> str:
         raise ValueError("This must be text that UTF-8 can carry, without lone surrogates.") from None
     except ValueError:
         raise ValueError("This must not have numbers that are too large for JSON's readers.") from None
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
     if size > LARGEST_METADATA:
         raise ValueError(f"This must have at most {LARGEST_METADATA} bytes as JSON.")
+    # To look at each part takes longer than all else, and few have what could be wrong with them.
+    if text.count("[") + text.count("{") >= _DEEPEST_METADATA or "\\u0000" in text:
+        _check_parts(value)
     return text
+
+
+def _check_parts(value: dict[str, Any]) -> None:
+    for part, depth in _parts(value):
+        if depth > _DEEPEST_METADATA:
+            raise ValueError(_TOO_DEEP)
+        if isinstance(part, str) and "\0" in part:
+            # PostgreSQL's JSON can hold it, and no function of it can read it.
+            raise ValueError("This must not have the character NUL.")
 
 
 def _parts(root: Any) -> Iterator[tuple[Any, int]]:

@@ -110,7 +110,7 @@ async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Respo
 )
 @idempotent
 async def change_tasks(
-    request: Request, batch: Annotated[Batch, RequestBody(largest=LARGEST_BATCH)], tasks: Tasks
+    request: Request, batch: Annotated[Batch, RequestBody(largest=LARGEST_BATCH, long="operations")], tasks: Tasks
 ) -> Response:
     """Make up to 100 changes in one request, in their order. Unless `atomic` is false, all are written or none is: the
     first that is refused is the answer, with its `index`.

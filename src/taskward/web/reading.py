@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast, get_origin
 from urllib.parse import parse_qsl
@@ -15,6 +13,7 @@ from fastapi.params import Body, Form
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.types import Scope
 
+from taskward.curtailing import MOST_ERRORS
 from taskward.deadlines import Deadlines
 from taskward.errors import (
     BodyTimeout,
@@ -25,6 +24,9 @@ from taskward.errors import (
     NotAcceptable,
     UnsupportedMediaType,
 )
+from taskward.json_bounds import TooMuchJson
+from taskward.json_reading import NotJson
+from taskward.web.bodies import JsonBody
 from taskward.web.validation import field_errors
 
 LARGEST_BODY = 256 * 1024
@@ -34,7 +36,6 @@ Arguments = dict[str, Any]
 _MERGE_PATCH = b"application/merge-patch+json"
 _JSON_TYPES = frozenset({b"application/json", _MERGE_PATCH})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
-_LONGEST_INTEGER = 1000
 _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
 
@@ -44,11 +45,15 @@ class RequestBody(Body):  # type: ignore[misc] # as every Body of the framework
     Args:
         largest: Bytes that it may have.
         media_types: Those that it may have in place of JSON's. Then it is not parsed, and its annotation is `bytes`.
+        long: The member that is read item by item, where the whole is larger than what is read in one piece.
     """
 
-    def __init__(self, *, largest: int, media_types: Sequence[str] = (), **options: Any) -> None:
+    def __init__(
+        self, *, largest: int, media_types: Sequence[str] = (), long: str | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.largest = largest
+        self.long = long
         self.media_types = frozenset(name.encode() for name in media_types)
 
 
@@ -97,37 +102,66 @@ class RequestReader:
         if len(bodies) > 1 or any(d.cookie_params for d in dependants):
             raise TypeError("one body at most, and no cookies, can be read")
         self._body: _Parameter | None = None
+        self._json: JsonBody | None = None
         self._largest, self._media_types = LARGEST_BODY, frozenset[bytes]()
         if bodies:
             info = bodies[0][1].field_info
             if isinstance(info, Form) or getattr(info, "embed", None):
                 raise TypeError("a body is one JSON document, neither a form nor a member of one")
             self._body = _Parameter(*bodies[0])
-            self._body.adapter = TypeAdapter(cast("Any", info.annotation))
+            long = None
             if isinstance(info, RequestBody):
-                self._largest, self._media_types = info.largest, info.media_types
+                self._largest, self._media_types, long = info.largest, info.media_types, info.long
+            if not self._media_types:
+                self._json = JsonBody(info.annotation, long)
 
-    async def read(self, request: Request, deadlines: Deadlines) -> list[Arguments]:
+    async def receive(self, request: Request, deadlines: Deadlines) -> bytes:
+        """The body; nothing where the route takes none.
+
+        Args:
+            deadlines: In which it must have arrived.
+
+        Raises:
+            Problem: It did not, or it is too large, or the answer would be of a type that the client does not take.
+        """
+        _check_accept(request.scope["headers"], self._precision)
+        if self._body is None:
+            return b""
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        deadline = deadlines.start(task.cancel)
+        try:
+            return await _receive(request, self._largest)
+        except asyncio.CancelledError:
+            if deadline.expired:
+                task.uncancel()
+                raise BodyTimeout(reason=f"the body did not come within {deadlines.seconds:g} s") from None
+            raise
+        finally:
+            deadline.end()
+
+    def is_long(self, body: bytes) -> bool:
+        """Whether to read a body, or to do what it says, may take long enough for others to notice."""
+        return bool(body) and (self._json is None or not self._json.is_small(body))
+
+    async def read(self, request: Request, body: bytes) -> list[Arguments]:
         """The arguments of each step.
 
         Args:
-            deadlines: In which the body must have arrived.
+            body: As it was received.
 
         Raises:
             Problem: The request cannot be understood or breaks a rule; see the module `errors`.
         """
-        headers = request.scope["headers"]
-        _check_accept(headers, self._precision)
         arguments: list[Arguments] = [{} for _ in range(self._steps)]
         errors: list[FieldError] = []
         if self._body is not None:
-            await self._read_body(request, deadlines, self._body, arguments, errors)
+            await self._read_body(request, self._body, body, arguments, errors)
         if self._query or request.scope["query_string"]:
             self._read_query(request.scope["query_string"], arguments, errors)
         if self._headers:
-            self._read_headers(headers, arguments, errors)
+            self._read_headers(request.scope["headers"], arguments, errors)
         if errors:
-            raise Invalid(errors)
+            raise Invalid(errors[:MOST_ERRORS])
         for parameter in self._path:
             # An id's type raises the problem of what is not one: it is the id of nothing.
             try:
@@ -141,35 +175,34 @@ class RequestReader:
     async def _read_body(
         self,
         request: Request,
-        deadlines: Deadlines,
         parameter: _Parameter,
+        body: bytes,
         arguments: list[Arguments],
         errors: list[FieldError],
     ) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        deadline = deadlines.start(task.cancel)
-        try:
-            body = await _receive(request, self._largest)
-        except asyncio.CancelledError:
-            if deadline.expired:
-                task.uncancel()
-                raise BodyTimeout(reason=f"the body did not come within {deadlines.seconds:g} s") from None
-            raise
-        finally:
-            deadline.end()
         if not body and not parameter.required:
             arguments[parameter.step][parameter.name] = parameter.default
             return
         request._body = body  # noqa: SLF001 - as the framework keeps it, for whoever asks for it later
-        if self._media_types:
+        if self._json is None:
             _check_media_type(request, self._media_types)
             arguments[parameter.step][parameter.name] = body
             return
         _check_media_type(request, _JSON_TYPES)
         try:
-            arguments[parameter.step][parameter.name] = _validate_body(parameter.adapter, body)
+            if self._json.is_small(body):
+                argument = self._json.validate(body)
+            else:
+                argument = await self._json.validate_fairly(body)
+            arguments[parameter.step][parameter.name] = argument
+        except NotJson:
+            raise MalformedBody from None
+        except TooMuchJson as error:
+            errors.append(FieldError("body", "", str(error)))
         except ValidationError as error:
             errors += field_errors("body", error.errors(include_url=False, include_input=False))
+        except Invalid as problem:
+            errors += problem.errors
 
     def _read_query(self, query: bytes, arguments: list[Arguments], errors: list[FieldError]) -> None:
         given: dict[str, Any] = {}
@@ -306,39 +339,3 @@ def _quality(parameters: Sequence[bytes]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
-
-
-def _validate_body(adapter: TypeAdapter[Any], body: bytes) -> BaseModel:
-    """Parse and validate in one go.
-
-    Raises:
-        MalformedBody: It is not JSON in UTF-8.
-        ValidationError: It is, and breaks a rule.
-    """
-    if b"NaN" in body or b"Infinity" in body:
-        # Pydantic's parser takes these for numbers; JSON does not have them.
-        _parse_strictly(body)
-    try:
-        return adapter.validate_json(body)  # type: ignore[no-any-return]
-    except ValidationError as error:
-        # Bad JSON is one error by itself. To list thousands takes longer than to find them, so they are listed once.
-        if error.error_count() > 1 or error.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
-            raise
-    # It takes a lone surrogate for bad JSON. JSON's grammar allows one, so the member that holds it is at fault.
-    return adapter.validate_python(_parse_strictly(body))  # type: ignore[no-any-return]
-
-
-def _parse_strictly(body: bytes) -> Any:
-    try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_parse_int)
-    except (ValueError, RecursionError):
-        raise MalformedBody from None
-
-
-def _parse_int(digits: str) -> float:
-    # JSON has no largest number; Python refuses to read a very long one.
-    return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf
-
-
-def _no_constant(_name: str) -> float:
-    raise ValueError

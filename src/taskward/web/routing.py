@@ -30,6 +30,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward.deadlines import Deadline, Deadlines
 from taskward.errors import MethodNotAllowed, Unavailable
+from taskward.fairness import LongWork
+from taskward.identity import Caller
 from taskward.web.reading import RequestReader
 
 Arguments = dict[str, Any]
@@ -228,11 +230,16 @@ class _Plan:
             value = step.start(request, results, {})
             results[step.index] = await value if step.is_coroutine else value
         deadlines: Deadlines = request.app.state.deadlines
-        read = await self._reader.read(request, deadlines)
+        body = await self._reader.receive(request, deadlines)
         task = cast("asyncio.Task[Response]", asyncio.current_task())
         deadline = deadlines.start(task.cancel)
         try:
-            response = await self._answer(request, results, read, deadline)
+            if self._reader.is_long(body):
+                work: LongWork = request.app.state.long_work
+                async with work.of(_user_id(results)):
+                    response = await self._answer(request, results, body, deadline)
+            else:
+                response = await self._answer(request, results, body, deadline)
         except asyncio.CancelledError:
             if deadline.expired:
                 task.uncancel()
@@ -242,9 +249,8 @@ class _Plan:
             deadline.end()
         return response
 
-    async def _answer(
-        self, request: Request, results: list[Any], read: list[Arguments], deadline: Deadline
-    ) -> Response:
+    async def _answer(self, request: Request, results: list[Any], body: bytes, deadline: Deadline) -> Response:
+        read = await self._reader.read(request, body)
         entered: list[_Generator] = []
         failure: BaseException | None = None
         try:
@@ -298,6 +304,11 @@ async def _leave(generator: _Generator, failure: BaseException | None) -> BaseEx
     finally:
         # It knows this frame by its traceback, too.
         failure = None
+
+
+def _user_id(results: Iterable[Any]) -> str:
+    """Who the caller is, as far as the steps up to now know one."""
+    return next((result.owner.user_id for result in results if isinstance(result, Caller)), "")
 
 
 def _defect(sentence: str, cause: BaseException | None) -> RuntimeError:

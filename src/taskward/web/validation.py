@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Literal
 
+from taskward.curtailing import MOST_ERRORS
 from taskward.errors import FieldError
 from taskward.members import UNION_TAG
 
 Location = Literal["body", "query", "path", "header"]
 
 _LONGEST_NAME = 64
-# A small body of many wrong members would otherwise be answered by a large one.
-_MOST_ERRORS = 100
 
 _SENTENCES = {
     "missing": "This is required.",
@@ -53,10 +52,10 @@ def field_errors(location: Location, errors: Iterable[Mapping[str, Any]], prefix
 
     Args:
         location: The part of the request.
-        errors: As `ValidationError.errors()` lists them.
+        errors: Of which the first are named, as `ValidationError.errors()` lists them.
         prefix: The pointer of what was validated.
     """
-    first = islice(errors, _MOST_ERRORS)
+    first = islice(errors, MOST_ERRORS)
     return [FieldError(location, prefix + pointer(error["loc"]), _sentence(error)) for error in first]
 
 

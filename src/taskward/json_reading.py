@@ -1,0 +1,230 @@
+"""JSON as strangers send it: to the letter of RFC 8259, bounded before it is parsed, and if it is long, in parts.
+
+Pydantic's parser also takes NaN, and refuses a lone surrogate, which the grammar allows. It parses a whole text in one
+call, and so does orjson; neither lets another thread run meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from taskward.json_bounds import (
+    MOST_QUOTES,
+    MOST_VALUES,
+    TOO_MANY_VALUES,
+    TooMuchJson,
+    check_bounds,
+    may_be_much,
+    without_escapes,
+)
+
+LARGEST_PART = 256 * 1024
+"""Bytes of a text that is parsed as a whole, and characters of an item of a long array."""
+
+_LONGEST_INTEGER = 1000
+# Whatever these have, to parse them takes no time.
+_SHORT = 32 * 1024
+_TOO_LONG = f"This must have at most {LARGEST_PART:,} characters as JSON."
+_SPACE = re.compile(r"[ \t\r\n]*")
+_OPENING = (",", "[", "{")
+
+
+class NotJson(ValueError):
+    """It is no JSON text in UTF-8."""
+
+
+def _no_constant(_name: str) -> float:
+    raise ValueError
+
+
+def _parse_int(digits: str) -> float:
+    # JSON has no largest number; Python refuses to read a very long one.
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf
+
+
+_plain = json.JSONDecoder(parse_constant=_no_constant)
+# The hook costs each number a call.
+_careful = json.JSONDecoder(parse_constant=_no_constant, parse_int=_parse_int)
+
+
+def parse(text: bytes) -> Any:
+    """What a text says; of members with one name, the last.
+
+    Raises:
+        NotJson: It is not JSON, or nested too deeply for any reader.
+        TooMuchJson: It is longer than `LARGEST_PART`; or see `check_bounds`.
+    """
+    if len(text) > LARGEST_PART:
+        raise TooMuchJson(_TOO_LONG)
+    check_bounds(text)
+    return _decode(_text(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of an object; its value is `ITEMS` where the items have come one by one. Without a name, a text that is
+    no object.
+    """
+
+    name: str | None
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item of the long array."""
+
+    index: int
+    value: Any
+
+
+ITEMS = object()
+
+
+def parts(text: bytes, long: str) -> Iterator[Member | Item]:
+    """An object, a piece at a time, each of which is small: whoever takes them may let others run in between.
+
+    Args:
+        long: The name of the member that is yielded item by item, where it is an array.
+
+    Yields:
+        The members in their order; before the long one its items. It is read in this way the first time only.
+
+    Raises:
+        NotJson: It is not a JSON text. What came before may be of no meaning.
+        TooMuchJson: A piece is larger than is read.
+    """
+    reader = _Reader(_text(text))
+    if not reader.takes("{"):
+        value = reader.value()
+        reader.end()
+        yield Member(None, value)
+        return
+    names: set[str] = set()
+    while not reader.takes("}"):
+        if names:
+            reader.expect(",")
+        name = reader.name()
+        is_long = name == long and name not in names
+        names.add(name)
+        if not is_long or not reader.takes("["):
+            yield Member(name, reader.value())
+            continue
+        index = 0
+        while not reader.takes("]"):
+            if index:
+                reader.expect(",")
+            yield Item(index, reader.value())
+            index += 1
+        yield Member(name, ITEMS)
+    reader.end()
+
+
+class _Reader:
+    """Reads a text from its beginning on."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def _next(self) -> str:
+        self._at = _skip(self._text, self._at)
+        return self._text[self._at : self._at + 1]
+
+    def takes(self, character: str) -> bool:
+        """Step over what may come next, if it does."""
+        is_next = self._next() == character
+        self._at += is_next
+        return is_next
+
+    def expect(self, character: str) -> None:
+        if not self.takes(character):
+            raise NotJson
+
+    def end(self) -> None:
+        if self._next():
+            raise NotJson
+
+    def name(self) -> str:
+        name = self.value()
+        if not isinstance(name, str):
+            raise NotJson
+        self.expect(":")
+        return name
+
+    def value(self) -> Any:
+        self._next()
+        short = self._text[self._at : self._at + _SHORT]
+        try:
+            return self._scan(short)
+        except NotJson:
+            if self._at + len(short) == len(self._text):
+                raise
+        window = _within_bounds(self._text[self._at : self._at + LARGEST_PART])
+        try:
+            return self._scan(window)
+        except NotJson:
+            if self._at + len(window) == len(self._text):
+                raise
+        raise TooMuchJson(TOO_MANY_VALUES if len(window) < LARGEST_PART else _TOO_LONG)
+
+    def _scan(self, window: str) -> Any:
+        value, length = _scan(window)
+        if length == len(window) and self._at + length < len(self._text):
+            # A number may go on.
+            raise NotJson
+        self._at += length
+        return value
+
+
+def _text(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise NotJson from None
+
+
+def _decode(text: str) -> Any:
+    start = _skip(text, 0)
+    value, length = _scan(text[start:] if start else text)
+    if _skip(text, start + length) < len(text):
+        raise NotJson
+    return value
+
+
+def _skip(text: str, start: int) -> int:
+    """Where the space ends that may begin at `start`."""
+    found = _SPACE.match(text, start)
+    return start if found is None else found.end()
+
+
+def _scan(text: str) -> tuple[Any, int]:
+    """The value that a text begins with, and where it ends."""
+    try:
+        try:
+            return _plain.raw_decode(text)
+        except json.JSONDecodeError:
+            raise NotJson from None
+        except ValueError:
+            return _careful.raw_decode(text)
+    except (ValueError, RecursionError):
+        raise NotJson from None
+
+
+def _within_bounds(text: str) -> str:
+    """The beginning of a text that has no more values than are read."""
+    if not may_be_much(text.encode()):
+        return text
+    values, length = 1, 0
+    for index, piece in enumerate(without_escapes(text).split('"', MOST_QUOTES)):
+        if index % 2 == 0:
+            values += sum(map(piece.count, _OPENING))
+            if values > MOST_VALUES:
+                return text[:length]
+        length += len(piece) + 1
+    return text[: length - 1]
