@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from functools import partial
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -16,9 +15,11 @@ from dateutil.rrule import rrulestr
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from taskward.account.records import LossKind, Reading, UnreadableExport
+from taskward.account.records import Reading, Thing, UnreadableExport
 from taskward.account.todoist import read_todoist
 from taskward.account.vikunja import read_vikunja
+from taskward.limits import Limits
+from taskward.tasks.metadata import dump_metadata
 from tests.sizes import sized
 
 EXAMPLES = settings(
@@ -27,24 +28,39 @@ EXAMPLES = settings(
 
 COLUMNS = [
     *("TYPE", "CONTENT", "DESCRIPTION", "IS_COLLAPSED", "PRIORITY", "INDENT", "AUTHOR", "RESPONSIBLE"),
-    *("DATE", "DATE_LANG", "TIMEZONE", "DURATION", "DURATION_UNIT", "DEADLINE", "DEADLINE_LANG"),
+    *("DATE", "DATE_LANG", "TIMEZONE", "DURATION", "DURATION_UNIT", "META", "DEADLINE", "DEADLINE_LANG"),
 ]
 
 MEMBERS = {
     *("key", "title", "description", "completed", "priority", "due_date", "due_at", "time_zone", "recurrence"),
-    *("recurs_from", "list", "parent", "tags", "metadata"),
+    *("recurs_from", "list", "parent", "tags", "metadata", "completed_at"),
 }
 
 # A Thursday, on which it is 11:00 in Vienna.
 NOW = datetime(2026, 11, 26, 10, tzinfo=UTC)
 
-read_now = partial(read_todoist, now=NOW)
+
+def read_now(
+    data: bytes, *, list_name: str = "Todoist", zone: str = "UTC", now: datetime = NOW, limits: Limits | None = None
+) -> Reading:
+    reading = Reading(limits=limits or Limits())
+    for _ in read_todoist(io.BytesIO(data), reading, now=now, list_name=list_name, zone=zone):
+        pass
+    return reading
+
+
+def read_data(data: bytes, *, zone: str = "UTC", now: datetime = NOW, limits: Limits | None = None) -> Reading:
+    reading = Reading(limits=limits or Limits())
+    for _ in read_vikunja(io.BytesIO(data), reading, now=now, zone=zone):
+        pass
+    return reading
+
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def todoist(*rows: dict[str, str], now: datetime = NOW, **options: Any) -> Reading:
-    return sound(read_todoist(todoist_file(*rows), now=now, **options))
+    return sound(read_now(todoist_file(*rows), now=now, **options))
 
 
 def todoist_file(*rows: dict[str, str]) -> bytes:
@@ -60,7 +76,7 @@ def row(content: str = "Water the plants", **cells: str) -> dict[str, str]:
 
 
 def vikunja(*projects: Any, **options: Any) -> Reading:
-    return sound(read_vikunja(json.dumps(projects).encode(), **options))
+    return sound(read_data(json.dumps(projects).encode(), **options))
 
 
 def project(*tasks: Any, **members: Any) -> dict[str, Any]:
@@ -73,12 +89,33 @@ def of_task(**members: Any) -> tuple[dict[str, Any], Reading]:
     return task, reading
 
 
+def kept(task: dict[str, Any], service: str) -> dict[str, Any]:
+    """What metadata have, but for what is there of every task."""
+    return {name: value for name, value in task.get("metadata", {}).get(service, {}).items() if name != "id"}
+
+
+def fates(reading: Reading) -> dict[str, tuple[int, int, int]]:
+    """Of each kind, how many are kept, in metadata, and lost."""
+    counts = reading.counts
+    found: dict[str, tuple[int, int, int]] = {}
+    for what in {what for what, _ in counts}:
+        found[what] = (counts[what, "kept"], counts[what, "metadata"], counts[what, "lost"])
+    return found
+
+
 def kinds(reading: Reading) -> list[str]:
     return [loss.what for loss in reading.losses]
 
 
 def extras(task: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in task.items() if name not in {"key", "list", "title"}}
+    """What is read of a task besides its title, its list and, in metadata, its id."""
+    found = {name: value for name, value in task.items() if name not in {"key", "list", "title"}}
+    if isinstance(own := found.get("metadata", {}).get("vikunja"), dict):
+        rest = {name: value for name, value in own.items() if name != "id"}
+        found["metadata"] = {"vikunja": rest}
+        if not rest:
+            del found["metadata"]
+    return found
 
 
 def sound(reading: Reading) -> Reading:
@@ -100,7 +137,7 @@ def sound(reading: Reading) -> Reading:
         assert_due(task)
     assert max(depths.values(), default=1) <= 8
     for loss in reading.losses:
-        assert loss.what in get_args(LossKind)
+        assert loss.what in get_args(Thing)
         assert len(loss.item) <= 80
         assert not CONTROL.search(loss.item + loss.detail)
         assert loss.detail.endswith(".")
@@ -122,8 +159,10 @@ def assert_members(task: dict[str, Any]) -> None:
     tags = task.get("tags", ["-"])
     assert 1 <= len(tags) == len(set(tags)) <= 20
     assert all(1 <= len(tag) <= 50 and tag == tag.strip() and not CONTROL.search(tag) for tag in tags)
-    assert task.get("metadata", {"todoist_date": "-"}).keys() == {"todoist_date"}
-    assert 1 <= len(task.get("metadata", {"todoist_date": "-"})["todoist_date"]) <= 100
+    metadata = task.get("metadata", {"todoist": {}})
+    assert len(metadata) == 1
+    assert metadata.keys() < {"todoist", "vikunja"}
+    dump_metadata(metadata)
 
 
 def assert_due(task: dict[str, Any]) -> None:

@@ -5,15 +5,17 @@ by it misses nothing.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
 
+from taskward.account.foreign import Origin, read_foreign
 from taskward.account.importing import Importer
 from taskward.account.store import AccountStore
 from taskward.database.database import Database
@@ -73,8 +75,10 @@ async def _import(session: Session, rows: Rows) -> None:
 
 async def _import_foreign(session: Session, rows: Rows) -> None:
     del rows
-    file = b"TYPE,CONTENT,PRIORITY,INDENT\ntask,Milk,4,1\ntask,Eggs,4,2\n"
-    await Importer(session, Limits()).carry_over(file, "todoist", "UTC", "Todoist")
+    file = io.BytesIO(b"TYPE,CONTENT,PRIORITY,INDENT\ntask,Milk,4,1\ntask,Eggs,4,2\n")
+    origin = Origin("todoist", "UTC", None, datetime.now(UTC))
+    found = await read_foreign(file, b"", origin, Limits(), largest=1000)
+    await Importer(session, Limits()).carry_over(found)
 
 
 async def _many(session: Session, rows: Rows) -> None:

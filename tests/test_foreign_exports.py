@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskward.account.records import Reading, UnreadableExport
-from taskward.account.vikunja import read_vikunja
 from taskward.errors import LimitReached
 from taskward.limits import Limits
 from tests.foreign import (
     EXAMPLES,
     project,
+    read_data,
     read_now,
     read_or_refuse,
     row,
@@ -23,7 +23,7 @@ from tests.foreign import (
 )
 
 
-@pytest.mark.parametrize("read", [read_now, read_vikunja])
+@pytest.mark.parametrize("read", [read_now, read_data])
 @pytest.mark.parametrize(
     "data", [b"", b" \n", b"\xef\xbb\xbf", "TYPE,CONTENT\ntask,Café".encode("latin-1"), b"TYPE,CONTENT\ntask,a\0b"]
 )
@@ -35,7 +35,7 @@ def test_a_file_that_is_empty_or_not_text_is_refused(read: Callable[[bytes], Rea
 @EXAMPLES
 @given(st.binary(max_size=200), st.sampled_from([b"", b"TYPE,CONTENT,DATE,INDENT\n", b'[{"tasks":', b'[{"title":"']))
 def test_any_bytes_are_read_or_refused(data: bytes, before: bytes):
-    for read in (read_now, read_vikunja):
+    for read in (read_now, read_data):
         read_or_refuse(read, before + data)
 
 

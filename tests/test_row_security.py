@@ -29,7 +29,7 @@ ROWS = {
     "task": ("id, title, folded_title, version", "gen_random_uuid(), 'x', 'x', 9"),
     "tombstone": ("kind, id, version", "'task', gen_random_uuid(), 9"),
     "stored_answer": ("key, request", "'key', '\\x00'"),
-    "imported_file": ("digest", "'\\x00'"),
+    "imported_file": ("digest, ids", "'\\x00', '{}'"),
 }
 TABLES = tuple(ROWS)
 

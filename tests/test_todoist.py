@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskward.account.records import UnreadableExport
+from taskward.account.todoist_languages import _ENGLISH_DAYS, _ENGLISH_MONTHS, _table, _tables
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN, check_plan
 from tests.foreign import (
@@ -18,6 +20,7 @@ from tests.foreign import (
     EXAMPLES,
     TEXT,
     extras,
+    fates,
     kinds,
     read_now,
     read_or_refuse,
@@ -49,16 +52,16 @@ def test_a_task_of_todoist_becomes_a_record():
     reading = todoist(
         row("Repot @balcony @spring", DESCRIPTION="Big pot", PRIORITY="2", DATE="2026-11-26"), list_name="Home"
     )
-    assert reading.lists == [{"key": "project", "name": "Home", "color": None}]
+    assert reading.lists == [{"key": "project-0", "name": "Home", "color": None}]
     assert reading.tasks == [
         {
-            "key": "line-2",
+            "key": "project-0-2",
             "title": "Repot",
             "description": "Big pot",
             "priority": "high",
             "tags": ["balcony", "spring"],
             "due_date": "2026-11-26",
-            "list": "project",
+            "list": "project-0",
         }
     ]
     assert not reading.losses
@@ -112,6 +115,7 @@ def test_priorities_of_todoist(priority: str, expected: str | None, lost: list[s
         ("Ask @bob, then go", "Ask @bob, then go", [], []),
         ("@home", "Untitled", ["home"], ["title"]),
         ("", "Untitled", [], ["title"]),
+        ("*a", "*a", [], []),
         ("two\nlines", "two lines", [], ["title"]),
         ("x @" + "y" * 60, "x", ["y" * 50], ["tag"]),
         ("x " + " ".join(f"@t{n}" for n in range(22)), "x", [f"t{n}" for n in range(20)], ["tag"]),
@@ -266,6 +270,21 @@ WEEKDAYS = "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR"
         ("every 26th at 6:30pm", "FREQ=MONTHLY;BYMONTHDAY=26", "2026-11-26T17:30:00Z"),
         ("every last day 9am", "FREQ=MONTHLY;BYMONTHDAY=-1", "2026-11-30T08:00:00Z"),
         ("every 3rd friday at 18:00", "FREQ=MONTHLY;BYDAY=3FR", "2026-12-18T17:00:00Z"),
+        ("every morning", "FREQ=DAILY", "2026-11-27T08:00:00Z"),
+        ("every day at noon", "FREQ=DAILY", "2026-11-26T11:00:00Z"),
+        ("every third friday", "FREQ=MONTHLY;BYDAY=3FR", "2026-12-18"),
+        ("every 3rd friday of the month", "FREQ=MONTHLY;BYDAY=3FR", "2026-12-18"),
+        ("every sat & sun", "FREQ=WEEKLY;BYDAY=SA,SU", "2026-11-28"),
+        ("every 2 weeks on monday", "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO", "2026-11-30"),
+        ("every week on mon and wed", "FREQ=WEEKLY;BYDAY=MO,WE", "2026-11-30"),
+        ("every month on the 15th", "FREQ=MONTHLY;BYMONTHDAY=15", "2026-12-15"),
+        ("every 3 months on the last day", "FREQ=MONTHLY;INTERVAL=3;BYMONTHDAY=-1", "2026-11-30"),
+        ("every month on the 2nd tuesday", "FREQ=MONTHLY;BYDAY=2TU", "2026-12-08"),
+        ("every last day of the month", "FREQ=MONTHLY;BYMONTHDAY=-1", "2026-11-30"),
+        ("every year on jan 15", "FREQ=YEARLY;BYMONTH=1;BYMONTHDAY=15", "2027-01-15"),
+        ("every 48 hours", "FREQ=DAILY;INTERVAL=2", "2026-11-26"),
+        ("every day until 2027-01-01", "FREQ=DAILY;UNTIL=20270101", "2026-11-26"),
+        ("every monday ending 2030-01-01", "FREQ=WEEKLY;BYDAY=MO;UNTIL=20300101", "2026-11-30"),
         ("every jul 15 at 9am", "FREQ=YEARLY;BYMONTH=7;BYMONTHDAY=15", "2027-07-15T07:00:00Z"),
     ],
 )
@@ -278,8 +297,9 @@ def test_a_recurrence_without_a_first_date_begins_at_its_next(text: str, rule: s
     ]
 
 
-def test_a_recurrence_without_a_first_date_may_count_from_completion():
-    reading = todoist(row(DATE="every! 3 days"))
+@pytest.mark.parametrize("text", ["every! 3 days", "after 3 days"])
+def test_a_recurrence_without_a_first_date_may_count_from_completion(text: str):
+    reading = todoist(row(DATE=text))
     assert extras(reading.tasks[0]) == {
         "due_date": "2026-11-26",
         "recurrence": "FREQ=DAILY;INTERVAL=3",
@@ -307,6 +327,93 @@ def test_today_is_that_of_the_tasks_zone(zone: str, text: str, members: dict[str
     assert f" {day} was taken" in reading.losses[0].detail
 
 
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [("4 Jan", "2027-01-04"), ("Jan 4", "2027-01-04"), ("26 nov", "2026-11-26"), ("30 May", "2026-05-30"),
+     ("28 may", "2026-05-28"), ("27 may", "2027-05-27"), ("1 nov 9am", "2026-11-01")],
+)  # fmt: skip
+def test_a_day_without_a_year_is_the_nearest_one(text: str, day: str):
+    reading = todoist(row(DATE=text))
+    task = reading.tasks[0]
+    assert (task.get("due_date") or task["due_at"][:10]) == day
+    assert [loss.detail for loss in reading.losses] == [f"“{text}” does not say its year; {day} was taken."]
+
+
+def test_what_repeats_by_the_hour_is_due_at_its_beginning():
+    reading = todoist(row(DATE="every 12 hours starting 2026-12-01 08:00"), zone="Europe/Vienna")
+    assert extras(reading.tasks[0]) == {
+        "due_at": "2026-12-01T07:00:00Z",
+        "time_zone": "Europe/Vienna",
+        "metadata": {"todoist": {"date": "every 12 hours starting 2026-12-01 08:00"}},
+    }
+    assert kinds(reading) == ["recurrence"]
+
+
+# What people write in the languages that Todoist reads.
+LANGUAGES = [
+    ("de", "Jeden Tag", "FREQ=DAILY"),
+    ("de", "täglich um 9:30", "FREQ=DAILY"),
+    ("de", "alle 2 Wochen", "FREQ=WEEKLY;INTERVAL=2"),
+    ("de", "jeden Mo, Mi und Fr", "FREQ=WEEKLY;BYDAY=MO,WE,FR"),
+    ("de", "jeden 15.", "FREQ=MONTHLY;BYMONTHDAY=15"),
+    ("de", "jeden letzten Tag des Monats", "FREQ=MONTHLY;BYMONTHDAY=-1"),
+    ("de", "jeden Tag um 9 Uhr ab 2030-01-15", "FREQ=DAILY"),
+    ("de", "alle! 3 Tage", "FREQ=DAILY;INTERVAL=3"),
+    ("de", "15. Jan. 2030", None),
+    ("fr", "tous les jours", "FREQ=DAILY"),
+    ("fr", "chaque lundi à 9h00", "FREQ=WEEKLY;BYDAY=MO"),
+    ("fr", "1er janvier 2030", None),
+    ("es", "cada 2 semanas", "FREQ=WEEKLY;INTERVAL=2"),
+    ("es", "15 de enero de 2030", None),
+    ("it", "ogni lunedì", "FREQ=WEEKLY;BYDAY=MO"),
+    ("pt_BR", "todo dia útil", "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR"),
+    ("nl", "elke maand", "FREQ=MONTHLY"),
+    ("sv", "varannan vecka", "FREQ=WEEKLY;INTERVAL=2"),
+    ("nb", "hver helg", "FREQ=WEEKLY;BYDAY=SA"),
+    ("no", "daglig", "FREQ=DAILY"),
+    ("da", "hver dag kl. 9.30", "FREQ=DAILY"),
+    ("pl", "co drugi tydzień", "FREQ=WEEKLY;INTERVAL=2"),
+    ("ru", "каждый понедельник", "FREQ=WEEKLY;BYDAY=MO"),
+    ("fi", "15 tammikuuta 2030", None),
+    ("ja", "毎日", "FREQ=DAILY"),
+    ("zh_CN", "2030年1月15日", None),
+    ("ko", "매주", "FREQ=WEEKLY"),
+    ("cs", "2030-01-15", None),
+]
+
+
+@pytest.mark.parametrize(("language", "text", "rule"), LANGUAGES)
+def test_dates_in_other_languages(language: str, text: str, rule: str | None):
+    reading = todoist(row(DATE=text, DATE_LANG=language))
+    task = reading.tasks[0]
+    assert task.get("recurrence") == rule
+    assert "metadata" not in task
+    assert rule is not None or task["due_date"] in {"2030-01-15", "2030-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("de", "jeden 2. Montag"), ("de", "jeden Vollmond"), ("cs", "každý den"), ("es", "26 mar 2026"), ("de", "morgen"),
+     ("ja", "2030年13月15日"), ("de", "26 may 2030"), ("xx", "daily"), ("de", "jeden tag ab"), ("de", "20.30")],
+)  # fmt: skip
+def test_dates_in_other_languages_that_are_not_certain_are_kept_as_metadata(language: str, text: str):
+    reading = todoist(row(DATE=text, DATE_LANG=language))
+    assert extras(reading.tasks[0]) == {"metadata": {"todoist": {"date": text}}}
+    assert len(reading.losses) == 1
+
+
+def test_every_language_has_all_its_words():
+    for code, said in _tables().items():
+        table, _ = _table(code)
+        assert set(_ENGLISH_MONTHS) <= set(table.values()), code
+        assert len(said.get("weekdays", _ENGLISH_DAYS)) == 7
+        spellings = [one for names in [*said["months"], *said.get("weekdays", [])] for one in names]
+        spellings += [word for words in said.get("words", {}).values() for word in words]
+        # No word stands for two things.
+        assert sorted(spellings) == sorted(set(spellings)), code
+        assert all(word == word.lower() for word in table)
+
+
 def test_a_first_moment_that_the_zone_skips_is_taken_an_hour_later():
     for now in (datetime(2027, 3, 28, 0, 30, tzinfo=UTC), datetime(2027, 3, 27, 12, tzinfo=UTC)):
         reading = todoist(row(DATE="every day at 02:30"), zone="Europe/Vienna", now=now)
@@ -320,7 +427,6 @@ def test_a_first_moment_that_the_zone_skips_is_taken_an_hour_later():
     ("text", "language", "lost", "sentence"),
     [
         ("tomorrow", "en", "date", "date"),
-        ("26 Nov", "en", "date", "date"),
         ("11/12/2026", "en", "date", "date"),
         ("26 Nov 2026 9", "en", "date", "date"),
         ("26 Nov 2026 13pm", "en", "date", "date"),
@@ -354,13 +460,17 @@ def test_a_first_moment_that_the_zone_skips_is_taken_an_hour_later():
         ("every 6th friday", "en", "recurrence", "way"),
         ("every second friday", "en", "recurrence", "way"),
         ("every other mon, fri", "en", "recurrence", "way"),
-        ("every 2 hours", "en", "recurrence", "way"),
+        ("every 2 hours", "en", "recurrence", "hours"),
+        ("after 5 hours", "en", "recurrence", "hours"),
         ("every full moon", "en", "recurrence", "way"),
-        ("every day until 2027-01-01", "en", "recurrence", "way"),
+        ("every day until tomorrow", "en", "recurrence", "way"),
+        ("every day until 2026-11-25", "en", "recurrence", "way"),
+        ("every month on monday", "en", "recurrence", "way"),
+        ("every week on the 15th", "en", "recurrence", "way"),
+        ("29 feb", "en", "date", "date"),
         ("every day for 3 weeks", "en", "recurrence", "way"),
         ("every! " + "1st, " * 20 + "2nd", "en", "recurrence", "way"),
         ("daily dose", "en", "recurrence", "way"),
-        ("after 3 days", "en", "recurrence", "way"),
         ("every day starting 2026-11-26", "de", "recurrence", "way"),
         ("daily", "de", "recurrence", "way"),
     ],
@@ -372,18 +482,19 @@ def test_dates_that_are_not_certain_are_reported_and_kept_as_metadata(
         "date": "is not certain to be one date",
         "first": "repeats from what is not certain to be one date",
         "way": "repeats in a way that cannot be carried over",
+        "hours": "repeats by the hour, which tasks cannot",
     }
     reading = todoist(row(DATE=text, DATE_LANG=language), zone="Europe/Vienna")
-    assert extras(reading.tasks[0]) == {"metadata": {"todoist_date": text[:100]}}
+    assert extras(reading.tasks[0]) == {"metadata": {"todoist": {"date": text[:100]}}}
     assert kinds(reading) == [lost]
     assert text[:60] in reading.losses[0].detail
     kept = "its text is" if len(text) <= 100 else "its first 100 characters are"
-    assert f"” {sentences[sentence]}; {kept} in the metadata as todoist_date." in reading.losses[0].detail
+    assert f"” {sentences[sentence]}; {kept} in the metadata as todoist.date." in reading.losses[0].detail
 
 
 def test_the_text_of_a_date_is_kept_as_it_was_written():
     reading = todoist(row(DATE=" Every Full  Moon\tat Ten\n"))
-    assert reading.tasks[0]["metadata"] == {"todoist_date": "Every Full  Moon\tat Ten"}
+    assert reading.tasks[0]["metadata"] == {"todoist": {"date": "Every Full  Moon\tat Ten"}}
 
 
 @pytest.mark.parametrize("name", ["Nowhere/Land", "../../etc/passwd", "America", "x" * 5000])
@@ -394,28 +505,62 @@ def test_a_zone_that_is_not_known_is_reported(name: str):
 
 
 @pytest.mark.parametrize(
-    ("cells", "lost"),
+    ("cells", "kept"),
     [
-        ({"RESPONSIBLE": "Ann (12)"}, ["assignee"]),
-        ({"DURATION": "30", "DURATION_UNIT": "minute"}, ["duration"]),
-        ({"DURATION": "None", "DURATION_UNIT": "None"}, []),
-        ({"DEADLINE": "2026-12-01", "DEADLINE_LANG": "en"}, ["deadline"]),
-        ({"IS_COLLAPSED": "True"}, ["view"]),
-        ({"IS_COLLAPSED": "False"}, []),
-        ({"AUTHOR": "Ann (12)"}, ["author"]),
-        ({"TYPE": "label"}, ["row"]),
-        ({"TYPE": ""}, ["row"]),
-        ({"TYPE": "meta", "CONTENT": "view_style=board"}, ["view"]),
+        ({"RESPONSIBLE": "Ann (12)"}, {"responsible": "Ann (12)"}),
+        ({"DURATION": "30", "DURATION_UNIT": "minute"}, {"duration": "30 minute"}),
+        ({"DURATION": "None", "DURATION_UNIT": "None"}, None),
+        ({"DATE": "2026-11-30", "DEADLINE": "2026-12-01", "DEADLINE_LANG": "en"}, {"deadline": "2026-12-01"}),
+        ({"IS_COLLAPSED": "True"}, {"is_collapsed": True}),
+        ({"IS_COLLAPSED": "False"}, None),
+        ({"AUTHOR": "Ann (12)"}, {"author": "Ann (12)"}),
+        ({"CONTENT": "* Read this"}, {"uncompletable": True}),
     ],
 )
-def test_what_has_no_counterpart_is_reported(cells: dict[str, str], lost: list[str]):
-    assert kinds(todoist(row(**cells))) == lost
+def test_what_has_no_place_is_kept_as_metadata(cells: dict[str, str], kept: dict[str, Any] | None):
+    reading = todoist(row(**cells))
+    assert reading.tasks[0].get("metadata", {}).get("todoist") == kept
+    assert not reading.losses
+    assert sum(in_metadata for _, in_metadata, _ in fates(reading).values()) == len(kept or {})
 
 
-def test_authors_are_reported_once():
-    reading = todoist(row(AUTHOR="Ann (12)"), row(AUTHOR="Bob (13)"), row(AUTHOR="Ann (12)"))
-    assert [(loss.line, loss.what) for loss in reading.losses] == [(None, "author")]
-    assert "Ann (12), Bob (13)" in reading.losses[0].detail
+@pytest.mark.parametrize(
+    ("cells", "lost"),
+    [
+        ({"TYPE": "label"}, "row"),
+        ({"TYPE": ""}, "row"),
+        ({"TYPE": "meta", "CONTENT": "view_style=board"}, "view"),
+        ({"TYPE": "section", "IS_COLLAPSED": "true"}, "view"),
+    ],
+)
+def test_what_is_of_no_task_is_reported(cells: dict[str, str], lost: str):
+    reading = todoist(row(), row(**cells))
+    assert kinds(reading)[-1:] == [lost]
+    assert fates(reading)[lost] == (0, 0, 1)
+
+
+def test_what_nobody_completes_has_no_star():
+    (task,) = todoist(row("* Read this @first")).tasks
+    assert (task["title"], task["tags"]) == ("Read this", ["first"])
+
+
+def test_a_task_with_a_deadline_alone_is_due_then():
+    reading = todoist(row(DEADLINE="1. Dez. 2026", DEADLINE_LANG="de"))
+    assert extras(reading.tasks[0]) == {
+        "due_date": "2026-12-01",
+        "metadata": {"todoist": {"deadline": "1. Dez. 2026"}},
+    }
+
+
+def test_metadata_without_room_are_reported():
+    long = "ü" * 1_000
+    reading = todoist(row(AUTHOR=long, RESPONSIBLE=long, DEADLINE=long, DURATION=long, META=long, DATE="?"))
+    kept = reading.tasks[0]["metadata"]["todoist"]
+    assert set(kept) == {"date", "author", "responsible", "duration", "deadline"}
+    assert kept["author"] == long
+    assert [(loss.what, loss.detail) for loss in reading.losses[1:]] == [
+        ("member", "The metadata have no room for its meta.")
+    ]
 
 
 def test_cells_of_unknown_doubled_and_missing_columns_are_reported():
@@ -431,10 +576,19 @@ def test_a_section_becomes_a_tag_and_is_reported_once():
     assert [task.get("tags", []) for task in reading.tasks] == [[], ["s" * 50, "x"], ["s" * 50], []]
     assert [(loss.line, loss.what) for loss in reading.losses] == [
         (3, "tag"),
-        (3, "section"),
+        (None, "section"),
         (6, "section"),
         (6, "row"),
     ]
+    assert [task.get("metadata") for task in reading.tasks] == [None, *[{"todoist": {"section": "s" * 60}}] * 2, None]
+    assert fates(reading)["section"] == (1, 2, 1)
+
+
+def test_who_wrote_a_note_and_when_is_kept_with_it():
+    note = {"TYPE": "note", "CONTENT": "n", "AUTHOR": "Ann (12)", "DATE": "2018-06-08T07:02:05.000000Z"}
+    reading = todoist(row("a"), note, note | {"DATE": ""})
+    assert reading.tasks[0]["description"] == "Ann (12), 2018-06-08T07:02:05.000000Z:\nn\n\nAnn (12):\nn"
+    assert not reading.losses
 
 
 def test_notes_follow_the_description():
@@ -452,7 +606,7 @@ def test_notes_without_a_task_or_room_are_reported():
     assert [(loss.line, loss.what) for loss in reading.losses] == [
         (2, "comment"),
         (5, "comment"),
-        (6, "section"),
+        (None, "section"),
         (7, "comment"),
     ]
 
@@ -549,7 +703,7 @@ def test_any_text_of_a_date_makes_a_task_that_may_be_created(text: str, zone: st
     task = TaskCreate(title="x", **members)
     check_plan({name: getattr(task, name) for name in PLAN}, now=now)
     is_due = task.due_date is not None or task.due_at is not None
-    assert ("metadata" in members) == (not is_due and bool(text.strip()))
+    assert "metadata" in members or not text.strip() or is_due
     if kinds(reading) == ["date"] and task.due_at:
         assert task.due_at > now
     if kinds(reading) == ["date"] and task.due_date:

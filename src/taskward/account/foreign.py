@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from hashlib import blake2b
+from typing import Any, BinaryIO, Literal
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from taskward.account.records import LONGEST_ITEM, Loss, LossKind, Reading, UnreadableExport, shortened
+from taskward.account.archives import is_archive, members_of
+from taskward.account.json_text import JsonText
+from taskward.account.records import Fate, Reading, Subject, Thing, UnreadableExport
 from taskward.account.todoist import read_todoist
 from taskward.account.vikunja import read_vikunja
 from taskward.errors import FieldError, Invalid
+from taskward.fairness import fairly
 from taskward.limits import Limits
 from taskward.lists.models import ListCreate
 from taskward.tasks.models import TaskCreate
@@ -21,7 +27,14 @@ from taskward.tasks.plan import PLAN
 
 ForeignFormat = Literal["todoist", "vikunja"]
 
-_LOST: dict[Any, LossKind] = {"tags": "tag", "time_zone": "time_zone", "recurrence": "recurrence"}
+UNPACKED = 4
+"""How many times the bytes of the largest file an archive may have in it that are read."""
+_LIST_NAME = "Todoist"
+_LOST: dict[Any, Thing] = {"tags": "tag", "time_zone": "time_zone", "recurrence": "recurrence", "metadata": "member"}
+_KEYS = {"key", "list", "parent", "completed_at"}
+# Todoist puts the id of a project behind its name.
+_PROJECT_FILE = re.compile(r"(?P<name>.*?)(?: \[[0-9A-Za-z]+\])?\.csv", re.IGNORECASE | re.DOTALL)
+_DATA, _FILTERS, _VERSION = "data.json", "filters.json", "VERSION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,56 +43,161 @@ class Origin:
 
     Attributes:
         zone: The IANA zone that times are meant in.
-        list_name: What to call the list of a project that Todoist exported.
+        list_name: What to call the list of a project that Todoist exported, where the file does not say.
         now: When what repeats begins; aware.
     """
 
     format: ForeignFormat
     zone: str
-    list_name: str
+    list_name: str | None
     now: datetime
+
+    def digest(self, content: bytes) -> bytes:
+        """A digest of what a file becomes, which depends on all of this but the time.
+
+        Args:
+            content: A digest of the file.
+        """
+        said = "\0".join((self.format, self.zone, self.list_name or ""))
+        return blake2b(said.encode() + content, digest_size=32).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What a file becomes."""
+    """What a file becomes.
 
-    lists: list[ListCreate]
-    tasks: list[TaskCreate]
-    losses: list[Loss]
+    Attributes:
+        digest: Of the file and of how it was to be read.
+    """
 
-    def lose(self, task: TaskCreate, what: LossKind, detail: str) -> None:
-        self.losses.append(Loss(None, shortened(task.title, LONGEST_ITEM), what, detail))
+    reading: Reading
+    lists: dict[Any, ListCreate]
+    digest: bytes
+
+    @property
+    def counts(self) -> Counter[tuple[Thing, Fate]]:
+        return self.reading.counts
+
+    @property
+    def has_tags(self) -> bool:
+        return any(record.get("tags") for record in self.reading.tasks)
+
+    def tasks(self) -> Iterator[tuple[TaskCreate, datetime | None]]:
+        """Each task, those above it first, and when it was completed. They are there once: there may be many."""
+        ids: dict[Any, UUID] = {}
+        records = self.reading.tasks
+        records.reverse()
+        while records:
+            record = records.pop()
+            members = {name: value for name, value in record.items() if name not in _KEYS}
+            members |= {"list_id": self.lists[record["list"]].id, "parent_id": ids.get(record.get("parent"))}
+            task = _task(self.reading, members)
+            ids[record["key"]] = task.id
+            yield task, record.get("completed_at")
+
+    def lose(self, task: TaskCreate, what: Thing, detail: str) -> None:
+        self.reading.lose(what, detail, item=task.title)
 
 
-def read_foreign(file: bytes, origin: Origin, limits: Limits) -> Foreign:
-    """Read a file.
+async def read_foreign(file: BinaryIO, digest: bytes, origin: Origin, limits: Limits, *, largest: int) -> Foreign:
+    """Read a file, in parts between which others may have their turn.
+
+    Args:
+        digest: Of its content.
+        largest: Bytes that such a file may have.
 
     Raises:
-        Invalid: It is not such an export.
+        Invalid: It is not such an export, or there is nothing in it.
         LimitReached: It has more than one user may have.
     """
+    reading = Reading(limits=limits)
     try:
-        if origin.format == "todoist":
-            list_name, zone = origin.list_name, origin.zone
-            reading = read_todoist(file, now=origin.now, list_name=list_name, zone=zone, limits=limits)
-        else:
-            reading = read_vikunja(file, zone=origin.zone, limits=limits)
+        async for _ in fairly(_read(file, origin, reading, largest * UNPACKED)):
+            pass
+        reading.check()
     except UnreadableExport as error:
         raise Invalid([FieldError("body", "", str(error))]) from None
     lists = {record["key"]: ListCreate(name=record["name"], color=record["color"]) for record in reading.lists}
-    tasks = list(_tasks_of(reading, {key: one.id for key, one in lists.items()}))
-    return Foreign(list(lists.values()), tasks, reading.losses)
+    return Foreign(reading, lists, origin.digest(digest))
 
 
-def _tasks_of(reading: Reading, lists: dict[Any, UUID]) -> Iterator[TaskCreate]:
-    ids: dict[Any, UUID] = {}
-    for record in reading.tasks:
-        members = {name: value for name, value in record.items() if name not in {"key", "list", "parent"}}
-        members |= {"list_id": lists.get(record.get("list")), "parent_id": ids.get(record.get("parent"))}
-        task = _task(reading, members)
-        ids[record["key"]] = task.id
-        yield task
+def _read(file: BinaryIO, origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
+    if not is_archive(file):
+        yield from _READERS[origin.format](file, origin, reading, origin.list_name or _LIST_NAME)
+    elif origin.format == "todoist":
+        yield from _read_projects(file, origin, reading, largest)
+    else:
+        yield from _read_data(file, origin, reading, largest)
+
+
+def _todoist(file: BinaryIO, origin: Origin, reading: Reading, name: str) -> Iterator[None]:
+    return read_todoist(file, reading, now=origin.now, list_name=name, zone=origin.zone)
+
+
+def _vikunja(file: BinaryIO, origin: Origin, reading: Reading, _name: str) -> Iterator[None]:
+    return read_vikunja(file, reading, now=origin.now, zone=origin.zone)
+
+
+_READERS: dict[ForeignFormat, Callable[[BinaryIO, Origin, Reading, str], Iterator[None]]] = {
+    "todoist": _todoist,
+    "vikunja": _vikunja,
+}
+
+
+def _read_projects(file: BinaryIO, origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
+    """Read an archive of Todoist's: a CSV file for each project, which has its name."""
+    members, others = members_of(file, lambda name: bool(_PROJECT_FILE.fullmatch(name)), largest=largest)
+    yield
+    if not members:
+        raise UnreadableExport("The ZIP archive has no CSV file, as one of Todoist's has for each project.")
+    if origin.list_name is not None:
+        raise UnreadableExport("The files in a ZIP archive name their lists; send it without the parameter name.")
+    for member in members:
+        found = _PROJECT_FILE.fullmatch(member.name)
+        name = found["name"] if found else member.name
+        with member.open() as part:
+            try:
+                yield from _todoist(part, origin, reading, name)
+            except UnreadableExport as error:
+                subject = Subject(reading, name)
+                raise UnreadableExport(f"The project {subject.title}: {error}") from None
+    _report_others(reading, others)
+
+
+def _read_data(file: BinaryIO, origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
+    """Read an archive of Vikunja's: `data.json`, and what it refers to."""
+    members, others = members_of(file, {_DATA, _FILTERS}.__contains__, largest=largest)
+    yield
+    data = [member for member in members if member.name == _DATA]
+    if len(data) != 1:
+        raise UnreadableExport("The ZIP archive has not one data.json, as one of Vikunja's has.")
+    with data[0].open() as part:
+        yield from _vikunja(part, origin, reading, "")
+    for member in members:
+        if member.name == _FILTERS:
+            with member.open() as part:
+                yield from _report_filters(part, reading)
+    _report_others(reading, [name for name in others if name != _VERSION])
+
+
+def _report_filters(file: BinaryIO, reading: Reading) -> Iterator[None]:
+    text = JsonText(file)
+    count = 0
+    try:
+        if text.take(b"["):
+            while text.next_of(b"]", is_first=count == 0):
+                yield from text.value()
+                count += 1
+    except UnreadableExport:
+        reading.lose_once("filter", "The file filters.json cannot be read.")
+    if count:
+        reading.lose_once("filter", "Saved filters have no counterpart.", count)
+
+
+def _report_others(reading: Reading, names: Iterable[str]) -> None:
+    count = sum(1 for _ in names)
+    if count:
+        reading.lose_once("file", "Files in the ZIP archive that are no tasks were left out.", count)
 
 
 def _task(reading: Reading, members: dict[str, Any]) -> TaskCreate:
@@ -91,9 +209,7 @@ def _task(reading: Reading, members: dict[str, Any]) -> TaskCreate:
     kept = {name: value for name, value in members.items() if (name,) not in wrong}
     for place in wrong:
         detail = f"Its {place[0]} is not one that tasks may have."
-        reading.losses.append(
-            Loss(None, shortened(members["title"], LONGEST_ITEM), _LOST.get(place[0], "date"), detail)
-        )
+        reading.lose(_LOST.get(place[0], "date"), detail, item=members["title"])
     if "tags" in kept:
         kept["tags"] = [tag for index, tag in enumerate(kept["tags"]) if ("tags", index) not in wrong]
     if not kept.keys() & {"due_date", "due_at"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -21,16 +22,28 @@ _BLOCKS = {"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "pre", "
 
 _LINES = {"div", "tr"}
 
+_PIECE = 4_000
 
-def plain_text(html: str) -> tuple[str, bool]:
+
+def plain_text(html: str) -> Generator[None, None, tuple[str, bool]]:
     """The text of HTML, and whether it has everything but the formatting; text without tags stays as it is.
 
     The addresses of links and pictures are in parentheses after them. A picture that is part of the text itself is not.
+
+    Yields:
+        Nothing, wherever others may have their turn.
     """
     if not _A_TAG.search(html):
         return html, True
     reader = _PlainText()
-    reader.feed(_NO_TAG.sub("&lt;", html))
+    escaped = _NO_TAG.sub("&lt;", html)
+    start = 0
+    while start < len(escaped):
+        # Between tags, so that white space is in one piece.
+        end = escaped.find("<", start + _PIECE)
+        reader.feed(escaped[start:end] if end > 0 else escaped[start:])
+        start = end if end > 0 else len(escaped)
+        yield
     reader.close()
     text = "\n".join(line.rstrip() for line in "".join(reader.parts).split("\n")).strip()
     return text, reader.complete

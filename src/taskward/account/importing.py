@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import blake2b
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from taskward.account.foreign import ForeignFormat, Origin, read_foreign
+from taskward.account.foreign import Foreign, ForeignFormat
 from taskward.account.models import LINE, EndLine, Line, ListLine, TaskLine, task_values
-from taskward.account.records import Loss
+from taskward.account.records import Fate, Loss, Thing
 from taskward.account.store import AccountStore
 from taskward.curtailing import MOST_ERRORS, KnownMembers
 from taskward.database.session import Session
@@ -51,14 +49,16 @@ class Unreadable(Exception):
 @dataclass(frozen=True, slots=True)
 class Imported:
     """What an import did: how many lists and tasks it made, how many there were already, whether the file has the end
-    of an export, what was lost.
+    of an export, what became of what another service has, what was lost of it, and how many losses are not named.
     """
 
     lists: int
     tasks: int
     unchanged: int
     is_whole: bool = True
+    counts: Counter[tuple[Thing, Fate]] = field(default_factory=Counter)
     losses: Sequence[Loss] = ()
+    losses_left_out: int = 0
 
 
 class Importer:
@@ -92,37 +92,45 @@ class Importer:
         is_whole = any(isinstance(line, EndLine) for _, line in lines)
         return Imported(made_lists, made, len(lists) - made_lists + len(tasks) - made, is_whole)
 
-    async def carry_over(self, file: bytes, format_: ForeignFormat, zone: str, list_name: str) -> Imported:
+    async def carry_over(self, found: Foreign) -> Imported:
         """Make what another service has exported.
 
-        Args:
-            zone: The zone that times are meant in, where the file does not say.
-            list_name: What to call the list of a file that does not say it, which is one of Todoist.
-
         Raises:
-            Invalid: The file is not such an export.
-            AlreadyImported: It was imported before.
+            AlreadyImported: It was imported before in the same way, and some of it is there.
             LimitReached: See `errors`.
         """
-        origin = Origin(format_, zone, list_name, datetime.now(UTC))
-        # In a thread, and before the owner's turn, because it may take seconds.
-        found = await asyncio.to_thread(read_foreign, file, origin, self._limits)
         work = await UnitOfWork.begin(self._session, self._limits)
-        await AccountStore(self._session).remember_import(blake2b(file, digest_size=32).digest())
-        rows = [{"id": one.id, "name": one.name, "color": one.color, "position": None} for one in found.lists]
+        account = AccountStore(self._session)
+        await account.check_import(found.digest)
+        lists = found.lists.values()
+        rows = [{"id": one.id, "name": one.name, "color": one.color, "position": None} for one in lists]
         await ListStore(self._session, self._limits).put_back(work.turn, rows)
+        made = [one.id for one in lists]
         # Their ids are new, so no task can have one.
-        await self._load(work, found.tasks, ids=())
-        async for task in fairly(found.tasks):
+        await work.load((), lists=made, tags=found.has_tags)
+        async for task, completed_at in fairly(found.tasks()):
+            # By the database's clock nothing may have been completed later than now.
+            completed = None if completed_at is None else min(completed_at, work.turn.now)
             try:
-                work.create(task)
+                work.create(task, completed_at=completed)
             except Invalid as problem:
                 if [error.pointer for error in problem.errors] != ["/recurrence"]:
                     raise
-                work.create(task.model_copy(update={"recurrence": None, "recurs_from": "due"}))
+                plain = task.model_copy(update={"recurrence": None, "recurs_from": "due"})
+                work.create(plain, completed_at=completed)
                 found.lose(task, "recurrence", problem.errors[0].detail)
+            made.append(task.id)
+        await account.remember_import(found.digest, made)
         await work.flush(())
-        return Imported(len(found.lists), len(found.tasks), 0, losses=found.losses)
+        reading = found.reading
+        return Imported(
+            len(lists),
+            len(made) - len(lists),
+            0,
+            counts=found.counts,
+            losses=reading.losses,
+            losses_left_out=reading.losses_left_out,
+        )
 
     async def _load(self, work: UnitOfWork, tasks: Sequence[TaskCreate], *, ids: Collection[UUID]) -> None:
         await work.load(

@@ -69,6 +69,14 @@ class ImportLoss(BaseModel):
     detail: str
 
 
+class ImportCounts(BaseModel):
+    """What became of one kind of thing in a file of another service."""
+
+    kept: int = Field(description="How many have a place of their own.")
+    metadata: int = Field(description="How many are in the metadata of their tasks, under the service's name.")
+    lost: int = Field(description="How many were left out or changed.")
+
+
 class ImportReport(BaseModel):
     """What an import did."""
 
@@ -80,8 +88,18 @@ class ImportReport(BaseModel):
                     "tasks": 12,
                     "unchanged": 0,
                     "whole": True,
+                    "counts": {
+                        "assignee": {"kept": 0, "metadata": 3, "lost": 0},
+                        "indent": {"kept": 0, "metadata": 0, "lost": 1},
+                        "task": {"kept": 12, "metadata": 0, "lost": 0},
+                    },
                     "losses": [
-                        {"line": 7, "item": "Call Bob", "what": "assignee", "detail": "Tasks have no assignees."}
+                        {
+                            "line": 7,
+                            "item": "Call Bob",
+                            "what": "indent",
+                            "detail": "The indent “x” is no level; it was taken for 1.",
+                        }
                     ],
                     "losses_left_out": 0,
                 }
@@ -93,6 +111,9 @@ class ImportReport(BaseModel):
     tasks: int = Field(description="Tasks that were made.")
     unchanged: int = Field(description="Lists and tasks that were there already and were left as they are.")
     whole: bool = Field(description="Whether an export's end was in the file; without it, lines may be missing.")
+    counts: dict[str, ImportCounts] = Field(
+        description="By kind, such as comment or reminder, what became of what another service's file has."
+    )
     losses: list[ImportLoss] = Field(description="What could not be carried over, at most 1,000 of it.")
     losses_left_out: int = Field(description="How many more losses there are.")
 

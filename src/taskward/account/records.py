@@ -14,14 +14,20 @@ from taskward.errors import LimitReached
 from taskward.limits import Limits
 from taskward.members import LONGEST_LINE
 from taskward.tasks.members import LONGEST_DESCRIPTION, LONGEST_TAG, MOST_TAGS
+from taskward.tasks.metadata import LARGEST_METADATA
 from taskward.tasks.tree import DEEPEST
 
 LONGEST_ITEM = 80
+MOST_LOSSES = 1000
+"""How many losses are named."""
+LONGEST_KEPT = 1000
+"""Characters that a text in metadata may have."""
+_MOST_ONCE = 200
 # JSON can spell half of a surrogate pair, which UTF-8 cannot.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
-LossKind = Literal[
+Thing = Literal[
     "archived",
     "assignee",
     "attachment",
@@ -38,7 +44,9 @@ LossKind = Literal[
     "duration",
     "end",
     "favorite",
+    "file",
     "filter",
+    "identity",
     "indent",
     "list",
     "member",
@@ -59,8 +67,12 @@ LossKind = Literal[
     "time",
     "time_zone",
     "title",
+    "uncompletable",
     "view",
 ]
+"""What there may be in a file of another service."""
+Fate = Literal["kept", "metadata", "lost"]
+"""What becomes of it: it has a place of its own, or one in the metadata of its task, or none."""
 
 
 class UnreadableExport(ValueError):
@@ -80,19 +92,58 @@ class Loss:
 
     line: int | None
     item: str
-    what: LossKind
+    what: Thing
     detail: str
 
 
 @dataclass(slots=True)
 class Reading:
-    """What an export holds: records in the API's form, parents before their children, and what they lack."""
+    """What an export holds: records in the API's form, parents before their children, and what became of the rest.
+
+    Attributes:
+        losses: The first of them, each named.
+        counts: How many things there were, by kind and fate.
+    """
 
     lists: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    losses_left_out: int = 0
+    counts: Counter[tuple[Thing, Fate]] = field(default_factory=Counter)
     limits: Limits = field(default_factory=Limits)
     _counts: Counter[str] = field(default_factory=Counter)
+    _once: set[tuple[Thing, str]] = field(default_factory=set)
+
+    def lose(self, what: Thing, detail: str, *, line: int | None = None, item: str = "", count: int = 1) -> None:
+        """Put down that things are lost."""
+        self.counts[what, "lost"] += count
+        if len(self.losses) < MOST_LOSSES:
+            self.losses.append(Loss(line, shortened(item, LONGEST_ITEM), what, detail))
+        else:
+            self.losses_left_out += 1
+
+    def lose_once(self, what: Thing, detail: str, count: int = 1) -> None:
+        """Put down that things are lost of which nearly every task has one: they are named once for the file."""
+        if (what, detail) in self._once:
+            self.counts[what, "lost"] += count
+        elif len(self._once) < _MOST_ONCE:
+            self._once.add((what, detail))
+            self.lose(what, detail, count=count)
+        else:
+            self.counts[what, "lost"] += count
+            self.losses_left_out += 1
+
+    def check(self) -> None:
+        """Check that there is something to import.
+
+        Raises:
+            UnreadableExport: Of all tasks none was read, or there is nothing at all.
+        """
+        lost = self.counts["task", "lost"]
+        if not self.tasks and lost:
+            raise UnreadableExport(f"Of the {lost} tasks of the file none can be read, so nothing was imported.")
+        if not self.tasks and not self.lists:
+            raise UnreadableExport("The file has neither projects nor tasks, so nothing was imported.")
 
     def count(self, kind: Literal["lists", "tasks"]) -> None:
         """Count a list or a task that is about to be read: a file of more than anybody may have is not read to its end.
@@ -125,8 +176,56 @@ class Subject:
         elif whole != text.strip():
             self.lose("title", "Line breaks and other characters that a title cannot have were replaced.")
 
-    def lose(self, what: LossKind, detail: str) -> None:
-        self.reading.losses.append(Loss(self.line, shortened(self.title, LONGEST_ITEM), what, detail))
+    def lose(self, what: Thing, detail: str, count: int = 1) -> None:
+        self.reading.lose(what, detail, line=self.line, item=self.title, count=count)
+
+    def keep(self, what: Thing, count: int = 1) -> None:
+        """Count what has a place of its own."""
+        self.reading.counts[what, "kept"] += count
+
+
+class Extras:
+    """What a task cannot have and its metadata can, under the name of the service.
+
+    Args:
+        service: That name.
+    """
+
+    def __init__(self, subject: Subject, service: str) -> None:
+        self._subject = subject
+        self._service = service
+        self._members: dict[str, Any] = {}
+        # Braces, the service's name and its colon; then each member with a comma.
+        self._size = len(json.dumps({service: {}}))
+
+    def keep(self, what: Thing, name: str, value: Any, count: int = 1) -> None:
+        """Keep a value of JSON that is none of the file's own unbounded ones; one that has no room is lost."""
+        size = len(json.dumps({name: value}, ensure_ascii=False, separators=(",", ":")).encode())
+        if self._size + size > LARGEST_METADATA:
+            self._subject.lose(what, f"The metadata have no room for its {name}.", count)
+            return
+        self._size += size
+        self._members[name] = value
+        self._subject.reading.counts[what, "metadata"] += count
+
+    def members(self) -> dict[str, Any]:
+        """The member `metadata` of the task, if there is one."""
+        return {"metadata": {self._service: self._members}} if self._members else {}
+
+
+def append_comment(subject: Subject, before: str, heading: str, text: str) -> str:
+    """A description with a comment below it, if there is room.
+
+    Args:
+        before: The description.
+        heading: Who wrote the comment, and when; may be empty.
+    """
+    comment = plain(f"{heading}\n{text}" if heading else text)
+    if (len(before) + 2 if before else 0) + len(comment) > LONGEST_DESCRIPTION:
+        subject.lose("comment", f"The description has no room for the comment {quoted(text)}.")
+        return before
+    subject.keep("comment")
+    return f"{before}\n\n{comment}" if before else comment
 
 
 class Tree:
@@ -166,35 +265,6 @@ def parents_first(parents: Mapping[str, str | None]) -> tuple[list[str], set[str
     return order, closing
 
 
-def decoded(data: bytes) -> str:
-    """The file's text.
-
-    Raises:
-        UnreadableExport: It is empty, or not UTF-8.
-    """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UnreadableExport("The file is not UTF-8, as the export is.") from None
-    if "\0" in text:
-        raise UnreadableExport("The file has NUL characters and is no text in UTF-8, as the export is.")
-    if not text.strip():
-        raise UnreadableExport("The file is empty.")
-    return text
-
-
-def parsed(text: str) -> Any:
-    """What the JSON says.
-
-    Raises:
-        ValueError: It is not JSON, or nested too deeply.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
 def one_line(text: str) -> str:
     """The text without characters that titles and tags cannot have."""
     return _SURROGATE.sub("\ufffd", _CONTROLS.sub(" ", text)).strip()
@@ -204,6 +274,16 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
+def plain(text: str) -> str:
+    """The text without characters that descriptions and metadata cannot have."""
+    return _SURROGATE.sub("\ufffd", text.replace("\0", "\ufffd"))
+
+
+def kept_text(text: str) -> str:
+    """A text as metadata keep it."""
+    return plain(text)[:LONGEST_KEPT]
+
+
 def quoted(text: str) -> str:
     """A value of the file as a sentence can have it."""
     return f"“{shortened(one_line(text), LONGEST_ITEM)}”"
@@ -211,7 +291,7 @@ def quoted(text: str) -> str:
 
 def description_of(subject: Subject, text: str) -> str:
     """The description within the API's bounds, after the whole title where that had to be cut."""
-    clean = _SURROGATE.sub("\ufffd", text.replace("\0", "\ufffd"))
+    clean = plain(text)
     if clean != text:
         subject.lose("description", "Characters that a description cannot have were replaced.")
     if not clean.strip():

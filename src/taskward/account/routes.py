@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import blake2b
+from io import BytesIO
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from taskward.account.exporting import export
+from taskward.account.foreign import Foreign, Origin, read_foreign
 from taskward.account.importing import Format, Imported, Importer, Unreadable
 from taskward.account.models import ImportReport, Me
+from taskward.account.records import Fate, Thing
 from taskward.account.store import AccountStore
 from taskward.database.database import Database
 from taskward.errors import AlreadyImported, Cycle, FieldError, Invalid
@@ -30,7 +34,6 @@ from taskward.web.validation import field_errors
 
 LARGEST_IMPORT = 1024 * 1024
 """Bytes that the body of an import may have."""
-_MOST_LOSSES = 1000
 _LINES = "application/x-ndjson"
 _FOREIGN = ("application/json", "text/csv")
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -108,15 +111,7 @@ async def _after(first: bytes, pages: AsyncIterator[bytes]) -> AsyncIterator[byt
         yield page
 
 
-@router.post(
-    "/import",
-    response_model=ImportReport,
-    summary="Import",
-    responses=answers(200, "What was made.", problems=[AlreadyImported, Cycle]),
-    openapi_extra={"requestBody": {"content": {kind: {"schema": _FILE} for kind in _FOREIGN}}},
-)
-@idempotent
-async def import_me(
+async def import_file(
     file: Annotated[
         bytes,
         RequestBody(
@@ -126,20 +121,41 @@ async def import_me(
             description="An export of yours, or of another service.",
         ),
     ],
-    imports: Annotated[Importer, Depends(importer)],
+    limits: UserLimits,
     format_: Annotated[Format, Query(alias="format", description="Whose export it is.")] = "taskward",
     tz: Annotated[TimeZone, Query(description="The zone that times are meant in, where a file does not say.")] = "UTC",
     name: Annotated[
-        Line | None, Query(description="What to call the list of a file of Todoist, which does not say.")
+        Line | None, Query(description="What to call the list of a CSV file of Todoist, which does not say.")
     ] = None,
-) -> Response:
-    """Put an export back: what is there already stays as it is, so to do it twice changes nothing. Or carry over what
-    Todoist (CSV) or Vikunja (JSON) has exported; the answer says what could not come along.
+) -> bytes | Foreign:
+    """An export of Taskward's as it is, or what another service's becomes. It is read before there is a session, since
+    that may take seconds for which no connection shall wait.
     """
     if name is not None and format_ != "todoist":
         raise Invalid([FieldError("query", "/name", "This goes with format=todoist only, as other files name lists.")])
-    if format_ != "taskward":
-        return json_answer(_report(await imports.carry_over(file, format_, tz, name or "Todoist")))
+    if format_ == "taskward":
+        return file
+    origin = Origin(format_, tz, name, datetime.now(UTC))
+    digest = blake2b(file, digest_size=32).digest()
+    return await read_foreign(BytesIO(file), digest, origin, limits, largest=LARGEST_IMPORT)
+
+
+@router.post(
+    "/import",
+    response_model=ImportReport,
+    summary="Import",
+    responses=answers(200, "What was made.", problems=[AlreadyImported, Cycle]),
+    openapi_extra={"requestBody": {"content": {kind: {"schema": _FILE} for kind in _FOREIGN}}},
+)
+@idempotent
+async def import_me(
+    file: Annotated[bytes | Foreign, Depends(import_file)], imports: Annotated[Importer, Depends(importer)]
+) -> Response:
+    """Put an export back: what is there already stays as it is, so to do it twice changes nothing. Or carry over what
+    Todoist (CSV) or Vikunja (JSON) has exported; the answer says what became of it, and what could not come along.
+    """
+    if isinstance(file, Foreign):
+        return json_answer(_report(await imports.carry_over(file)))
     try:
         return json_answer(_report(await imports.put_back(file)))
     except Unreadable as error:
@@ -147,13 +163,18 @@ async def import_me(
 
 
 def _report(done: Imported) -> dict[str, object]:
+    counts: dict[Thing, dict[Fate, int]] = {}
+    for (what, fate), count in sorted(done.counts.items()):
+        if count:
+            counts.setdefault(what, {"kept": 0, "metadata": 0, "lost": 0})[fate] = count
     return {
         "lists": done.lists,
         "tasks": done.tasks,
         "unchanged": done.unchanged,
         "whole": done.is_whole,
-        "losses": [asdict(loss) for loss in done.losses[:_MOST_LOSSES]],
-        "losses_left_out": max(0, len(done.losses) - _MOST_LOSSES),
+        "counts": counts,
+        "losses": [asdict(loss) for loss in done.losses],
+        "losses_left_out": done.losses_left_out,
     }
 
 

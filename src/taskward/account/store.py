@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, LargeBinary, Table, Text, and_, bindparam, case, delete, func
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import select
 
@@ -18,6 +34,9 @@ from taskward.lists.table import TaskList
 from taskward.tasks.table import Task
 
 _task = columns(Task)
+_DIGEST = bindparam("digest", type_=LargeBinary())
+_IDS = bindparam("ids", type_=ARRAY(Uuid()))
+_ONE = bindparam("one", 1, type_=BigInteger())
 
 
 class AccountStore:
@@ -35,17 +54,30 @@ class AccountStore:
             counts |= dict(row)
         return counts
 
-    async def remember_import(self, digest: bytes) -> None:
+    async def check_import(self, digest: bytes) -> None:
+        """Check that a file may be imported.
+
+        Args:
+            digest: Of its content and of how it is read.
+
+        Raises:
+            AlreadyImported: It was before, and a list or a task that it brought is there, not in the trash.
+        """
+        row = await self._session.fetch_one(_remembered(), digest=digest)
+        if row is None:
+            return
+        for statement in (_any_list_left(), _any_task_left()):
+            if await self._session.fetch_one(statement, ids=row["ids"]) is not None:
+                raise AlreadyImported
+
+    async def remember_import(self, digest: bytes, ids: Sequence[UUID]) -> None:
         """Note that a file was imported.
 
         Args:
-            digest: Of its content.
-
-        Raises:
-            AlreadyImported: It was noted before.
+            digest: As for `check_import`.
+            ids: Of the lists and tasks that it brought.
         """
-        if await self._session.fetch_one(_remember(), digest=digest) is None:
-            raise AlreadyImported
+        await self._session.fetch(_remember(), digest=digest, ids=ids)
 
     async def erase(self) -> None:
         """Remove every row of the owner's."""
@@ -92,10 +124,29 @@ def _count_tags() -> Statement:
 
 
 @cache
+def _remembered() -> Statement:
+    row = columns(ImportedFile)
+    return compile_statement(select(row.ids).where(row.user_id == OWNER, row.digest == _DIGEST))
+
+
+@cache
+def _any_list_left() -> Statement:
+    row = columns(TaskList)
+    return compile_statement(select(row.id).where(row.user_id == OWNER, row.id == any_(_IDS)).limit(_ONE))
+
+
+@cache
+def _any_task_left() -> Statement:
+    live = (_task.user_id == OWNER, _task.deleted_at.is_(None))
+    return compile_statement(select(_task.id).where(*live, _task.id == any_(_IDS)).limit(_ONE))
+
+
+@cache
 def _remember() -> Statement:
-    digest = bindparam("digest", type_=LargeBinary())
-    row = upsert(ImportedFile).values(user_id=OWNER, digest=digest).on_conflict_do_nothing()
-    return compile_statement(row.returning(columns(ImportedFile).digest))
+    new = upsert(ImportedFile).values(user_id=OWNER, digest=_DIGEST, ids=_IDS)
+    # Nothing of what it brought before is left.
+    again = new.on_conflict_do_update(index_elements=["user_id", "digest"], set_={"ids": new.excluded.ids})
+    return compile_statement(again)
 
 
 @cache

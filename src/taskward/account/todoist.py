@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo
 
+from taskward.account.csv_rows import rows_of
 from taskward.account.records import (
-    LossKind,
+    Extras,
     Reading,
     Subject,
+    Thing,
     Tree,
     UnreadableExport,
-    decoded,
+    append_comment,
     description_of,
+    kept_text,
     one_line,
-    parsed,
     quoted,
     tags_of,
 )
-from taskward.account.todoist_dues import NotCertain, read_due
-from taskward.limits import Limits
+from taskward.account.todoist_dues import Due, NotCertain, read_due, unclear
+from taskward.account.todoist_languages import in_english
 from taskward.members import LONGEST_LINE
-from taskward.tasks.members import LONGEST_DESCRIPTION, zones
+from taskward.tasks.members import zones
 
-_LIST = "project"
+SERVICE = "todoist"
 _COLUMNS = {
+    "META",
     *("TYPE", "CONTENT", "DESCRIPTION", "IS_COLLAPSED", "PRIORITY", "INDENT", "AUTHOR", "RESPONSIBLE"),
     *("DATE", "DATE_LANG", "TIMEZONE", "DURATION", "DURATION_UNIT", "DEADLINE", "DEADLINE_LANG"),
 }
@@ -39,8 +41,12 @@ _PRIORITIES = {"1": "urgent", "2": "high", "3": "medium", "4": "none", "": "none
 _LABEL = re.compile(r"""@([^\s"(),|&!@]+)""")
 _FILE = "[[file "
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_KEPT_DATE = "todoist_date"
 _LONGEST_KEPT_DATE = 100
+# A date of numbers alone is one in every language.
+_NUMBERS = re.compile(r"[0-9tz:.+ -]+")
+# Of a task that nobody completes, such as a heading.
+_UNCOMPLETABLE = "* "
+_FALSE = {"", "0", "false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +58,35 @@ class _Row:
         return self.cells.get(column, "").strip()
 
 
-def read_todoist(
-    data: bytes, *, now: datetime, list_name: str = "Todoist", zone: str = "UTC", limits: Limits | None = None
-) -> Reading:
-    """The tasks of one project.
+def read_todoist(file: BinaryIO, reading: Reading, *, now: datetime, list_name: str, zone: str) -> Iterator[None]:
+    """Read the tasks of one project.
 
     Args:
-        data: The CSV file.
+        file: The CSV file.
+        reading: To which the list and its tasks are added.
         now: When what repeats begins, where the file does not say; aware.
         list_name: What to call their list; the file does not say it.
         zone: The IANA zone of times in rows that name none.
-        limits: How much one user may have.
+
+    Yields:
+        Nothing, wherever others may have their turn.
 
     Raises:
         UnreadableExport: It is no such file.
-        LimitReached: It has more than that.
+        LimitReached: It has more than one user may have.
     """
-    project = _Project(Reading(limits=limits or Limits()), list_name, zone, now)
-    for row in _rows(decoded(data), project):
+    project = _Project(reading, list_name, zone, now)
+    for row in _rows(file, project):
         project.read(row)
-    project.report_authors()
-    return project.reading
+        yield
+
+
+@dataclass(slots=True)
+class _Noted:
+    """The task that the next notes belong to."""
+
+    task: dict[str, Any]
+    subject: Subject
 
 
 class _Project:
@@ -80,22 +94,22 @@ class _Project:
 
     def __init__(self, reading: Reading, list_name: str, zone: str, now: datetime) -> None:
         self.reading = reading
+        reading.count("lists")
+        self._list = f"project-{len(reading.lists)}"
         self.subject = Subject(self.reading, list_name)
         self._zone = zone
         self._now = now
         self._tree = Tree()
-        self._section = ""
-        self._authors: dict[str, None] = {}
-        # The tasks that the next one may be below, with their indents, and the one that notes belong to.
+        self._section = ("", "")
+        # The tasks that the next one may be below, with their indents.
         self._open: list[tuple[int, str]] = []
-        self._noted: dict[str, Any] | None = None
+        self._noted: _Noted | None = None
         if self.subject.overflow:
             self.subject.lose("title", f"The list's name was cut at {LONGEST_LINE} characters.")
-        self.reading.lists.append({"key": _LIST, "name": self.subject.title, "color": None})
+        self.reading.lists.append({"key": self._list, "name": self.subject.title, "color": None})
+        self.subject.keep("list")
 
     def read(self, row: _Row) -> None:
-        if row["AUTHOR"]:
-            self._authors[row["AUTHOR"]] = None
         match row["TYPE"].lower():
             case "task":
                 self._task(row)
@@ -107,34 +121,39 @@ class _Project:
                 self.lose(row, "view", f"The project's setting {quoted(row['CONTENT'])} has no counterpart.")
             case unknown:
                 self.lose(row, "row", f"A row of type {quoted(unknown)} with {quoted(row['CONTENT'])} was left out.")
+                # What is unknown may have been a task.
+                self.reading.counts["task", "lost"] += 1
 
-    def lose(self, row: _Row, what: LossKind, detail: str) -> None:
+    def lose(self, row: _Row, what: Thing, detail: str) -> None:
         """Put a loss down to the list."""
         self.subject.line = row.line
         self.subject.lose(what, detail)
 
-    def report_authors(self) -> None:
-        self.subject.line = None
-        if self._authors:
-            names = quoted(", ".join(self._authors))
-            self.subject.lose("author", f"Who wrote tasks and notes is not kept: {names}.")
-
     def _task(self, row: _Row) -> None:
         self.reading.count("tasks")
         content, labels = _without_labels(row["CONTENT"])
-        subject = Subject(self.reading, content, row.line)
-        key = f"line-{row.line}"
-        task: dict[str, Any] = {"key": key, "title": subject.title, "list": _LIST}
+        is_uncompletable = content.startswith(_UNCOMPLETABLE)
+        subject = Subject(self.reading, content.removeprefix(_UNCOMPLETABLE), row.line)
+        extras = Extras(subject, SERVICE)
+        key = f"{self._list}-{row.line}"
+        task: dict[str, Any] = {"key": key, "title": subject.title, "list": self._list}
         description = description_of(subject, row["DESCRIPTION"])
         priority = _priority(subject, row["PRIORITY"])
-        tags = tags_of(subject, [self._section, *labels] if self._section else labels)
+        tag, section = self._section
+        tags = tags_of(subject, [tag, *labels] if tag else labels)
+        subject.keep("tag", len(tags))
         members = {"description": description, "priority": priority, "tags": tags}
         task |= {name: value for name, value in members.items() if value}
-        task |= _due_of(subject, row, self._zone, self._now)
+        task |= _due_of(subject, extras, row, self._zone, self._now)
         task |= self._tree.place(key, self._parent(subject, row, key), subject)
-        _report_unkept(subject, row)
-        self.reading.tasks.append(task)
-        self._noted = task
+        if is_uncompletable:
+            extras.keep("uncompletable", "uncompletable", value=True)
+        if section != tag:
+            extras.keep("section", "section", kept_text(section))
+        _keep_rest(extras, row)
+        self.reading.tasks.append(task | extras.members())
+        subject.keep("task")
+        self._noted = _Noted(self.reading.tasks[-1], subject)
 
     def _parent(self, subject: Subject, row: _Row, key: str) -> str | None:
         indent = _indent(subject, row["INDENT"])
@@ -150,42 +169,46 @@ class _Project:
         self._open.clear()
         self._noted = None
         self.subject.line = row.line
-        self._section = next(iter(tags_of(self.subject, [row["CONTENT"]] if row["CONTENT"] else [])), "")
-        became = f"became the tag {quoted(self._section)}" if self._section else "has no name to become a tag"
-        self.lose(row, "section", f"There are no sections; {quoted(row['CONTENT'])} {became}.")
-        self._report_cells(row)
+        tag = next(iter(tags_of(self.subject, [row["CONTENT"]] if row["CONTENT"] else [])), "")
+        self._section = (tag, row["CONTENT"])
+        if tag:
+            self.subject.keep("section")
+            self.reading.lose_once("section", "There are no sections; they became tags of their tasks.", count=0)
+        else:
+            self.lose(row, "section", "A section without a name has none to become a tag.")
+        self._report_cells(row, ("DESCRIPTION", "AUTHOR", "RESPONSIBLE", "DATE", "DEADLINE"))
+        if row["IS_COLLAPSED"].lower() not in _FALSE:
+            self.lose(row, "view", "Its tasks were collapsed.")
 
     def _note(self, row: _Row) -> None:
-        self._report_cells(row)
+        self._report_cells(row, ("DESCRIPTION", "RESPONSIBLE", "DEADLINE"))
         text, attached = _without_file(row["CONTENT"])
         if not text:
             return
         if self._noted is None:
             self.lose(row, "comment", f"The note {quoted(text)} follows no task.")
             return
-        subject = Subject(self.reading, self._noted["title"], row.line)
+        task, subject = self._noted.task, self._noted.subject
+        subject.line = row.line
         if attached:
             subject.lose("attachment", "A note's file is not in the export; its name and address were kept.")
-        before = self._noted.get("description")
-        if (len(before) + 2 if before else 0) + len(text) > LONGEST_DESCRIPTION:
-            subject.lose("comment", f"The description has no room for the note {quoted(text)}.")
-        else:
-            self._noted["description"] = f"{before}\n\n{text}" if before else text
+        heading = ", ".join(one_line(part) for part in (row["AUTHOR"], row["DATE"]) if part)
+        task["description"] = append_comment(subject, task.get("description", ""), heading and f"{heading}:", text)
+        if not task["description"]:
+            del task["description"]
 
-    def _report_cells(self, row: _Row) -> None:
-        columns = ("DESCRIPTION", "RESPONSIBLE", "DATE", "DEADLINE")
+    def _report_cells(self, row: _Row, columns: tuple[str, ...]) -> None:
         filled = [f"{column} {quoted(row[column])}" for column in columns if row[column]]
         if filled:
             self.lose(row, "row", f"A {row['TYPE'].lower()} has no {', '.join(filled)}.")
 
 
-def _rows(text: str, project: _Project) -> Iterator[_Row]:
-    lines = _lines(text)
+def _rows(file: BinaryIO, project: _Project) -> Iterator[_Row]:
+    lines = rows_of(file)
     header = [name.strip().upper() for name in next(lines, (1, []))[1]]
     missing = [column for column in ("TYPE", "CONTENT") if column not in header]
     if missing:
         raise UnreadableExport(f"The first row does not name {' and '.join(missing)}, as that of an export does.")
-    unknown: dict[str, None] = {}
     for line, cells in lines:
         row = _Row(line, {})
         for index, cell in enumerate(cells):
@@ -193,26 +216,9 @@ def _rows(text: str, project: _Project) -> Iterator[_Row]:
             if column in _COLUMNS and column not in row.cells:
                 row.cells[column] = cell
             elif cell.strip():
-                unknown[column] = None
+                detail = f"Cells of the column {quoted(column)}, unknown or named twice, were left out."
+                project.reading.lose_once("column", detail)
         yield row
-    for column in unknown:
-        project.subject.line = None
-        project.subject.lose("column", f"Cells of the column {quoted(column)}, unknown or named twice, were left out.")
-
-
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    # Strict, since a quote that is not closed would swallow the rows after it.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error:
-            raise UnreadableExport(f"The row at line {line} lacks a closing quote or is too long for CSV.") from None
-        if cells is None:
-            return
-        if any(cell.strip() for cell in cells):
-            yield line, cells
 
 
 def _without_labels(content: str) -> tuple[str, list[str]]:
@@ -229,8 +235,8 @@ def _without_file(content: str) -> tuple[str, bool]:
     if not marker or not after.endswith("]]"):
         return content, False
     try:
-        file = parsed(after.removesuffix("]]"))
-    except ValueError:
+        file = json.loads(after.removesuffix("]]"))
+    except (ValueError, RecursionError):
         return content, False
     if not isinstance(file, dict):
         return content, False
@@ -244,6 +250,8 @@ def _priority(subject: Subject, text: str) -> str:
     priority = _PRIORITIES.get(text)
     if priority is None:
         subject.lose("priority", f"The priority {quoted(text)} is not one of 1 to 4.")
+    elif priority != "none":
+        subject.keep("priority")
     return priority if priority and priority != "none" else ""
 
 
@@ -256,34 +264,62 @@ def _indent(subject: Subject, text: str) -> int:
     return 1
 
 
-def _report_unkept(subject: Subject, row: _Row) -> None:
+def _keep_rest(extras: Extras, row: _Row) -> None:
+    if row["AUTHOR"]:
+        extras.keep("author", "author", kept_text(row["AUTHOR"]))
     if row["RESPONSIBLE"]:
-        subject.lose("assignee", f"It was assigned to {quoted(row['RESPONSIBLE'])}.")
+        extras.keep("assignee", "responsible", kept_text(row["RESPONSIBLE"]))
     if row["DURATION"].lower() not in {"", "0", "none"}:
-        subject.lose("duration", f"It was to take {quoted(row['DURATION'] + ' ' + row['DURATION_UNIT'])}.")
+        extras.keep("duration", "duration", kept_text(f"{row['DURATION']} {row['DURATION_UNIT']}".strip()))
     if row["DEADLINE"]:
-        subject.lose("deadline", f"Besides its date it had the deadline {quoted(row['DEADLINE'])}.")
-    if row["IS_COLLAPSED"].lower() in {"1", "true"}:
-        subject.lose("view", "Its subtasks were collapsed.")
+        extras.keep("deadline", "deadline", kept_text(row["DEADLINE"]))
+    if row["IS_COLLAPSED"].lower() not in _FALSE:
+        extras.keep("view", "is_collapsed", value=True)
+    if row["META"]:
+        extras.keep("member", "meta", kept_text(row["META"]))
 
 
-def _due_of(subject: Subject, row: _Row, zone: str, now: datetime) -> dict[str, Any]:
-    written = row["DATE"]
+def _due_of(subject: Subject, extras: Extras, row: _Row, zone: str, now: datetime) -> dict[str, Any]:
+    written, language = row["DATE"], row["DATE_LANG"]
+    if not written and row["DEADLINE"]:
+        # A task that had a deadline only was due then.
+        written, language = row["DEADLINE"], row["DEADLINE_LANG"]
     text = " ".join(written.lower().split())
     if not text:
         return {}
+    place = ZoneInfo(_zone_of(subject, row, zone))
     try:
-        due = read_due(text, english=row["DATE_LANG"].lower()[:2] in {"", "en"})
-        place = ZoneInfo(_zone_of(subject, row, zone))
+        due = _read(text, language, place, now)
         members = due.members(place, now)
     except NotCertain as error:
         kept = "its text is" if len(written) <= _LONGEST_KEPT_DATE else f"its first {_LONGEST_KEPT_DATE} characters are"
-        subject.lose(error.what, f"{quoted(written)} {error.why}; {kept} in the metadata as {_KEPT_DATE}.")
-        return {"metadata": {_KEPT_DATE: written[:_LONGEST_KEPT_DATE]}}
-    if due.start is None:
+        subject.lose(error.what, f"{quoted(written)} {error.why}; {kept} in the metadata as todoist.date.")
+        extras.keep(error.what, "date", kept_text(written)[:_LONGEST_KEPT_DATE])
+        return _part_of(error.due, place, now)
+    if due.start is None or due.is_year_guessed:
         taken = members.get("due_date") or datetime.fromisoformat(members["due_at"]).astimezone(place).date()
-        subject.lose("date", f"{quoted(written)} does not say its first date; {taken} was taken.")
+        lacks = "its year" if due.is_year_guessed else "its first date"
+        subject.lose("date", f"{quoted(written)} does not say {lacks}; {taken} was taken.")
+    subject.keep("date")
+    if due.rule:
+        subject.keep("recurrence")
     return members
+
+
+def _read(text: str, language: str, place: ZoneInfo, now: datetime) -> Due:
+    english = in_english(text, language)
+    if english is None:
+        if not _NUMBERS.fullmatch(text):
+            raise unclear(text)
+        english = text
+    return read_due(english, now.astimezone(place).date())
+
+
+def _part_of(due: Due | None, place: ZoneInfo, now: datetime) -> dict[str, Any]:
+    try:
+        return {} if due is None else due.members(place, now)
+    except NotCertain:
+        return {}
 
 
 def _zone_of(subject: Subject, row: _Row, zone: str) -> str:

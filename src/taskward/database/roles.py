@@ -71,8 +71,9 @@ GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "DELETE": (),
     },
     "imported_file": {
-        "SELECT": ("user_id", "digest", "created_at"),
-        "INSERT": ("user_id", "digest"),
+        "SELECT": ("user_id", "digest", "ids", "created_at"),
+        "INSERT": ("user_id", "digest", "ids"),
+        "UPDATE": ("ids",),
         "DELETE": (),
     },
     "alembic_version": {"SELECT": ("version_num",)},

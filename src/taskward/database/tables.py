@@ -125,16 +125,18 @@ class StoredAnswer(OwnedTable, table=True):
 
 
 class ImportedFile(OwnedTable, table=True):
-    """A file of another service that was imported, so that it is not imported twice.
+    """A file of another service that was imported, so that it is not imported twice while what it brought is there.
 
     Attributes:
-        digest: Of its content.
+        digest: Of its content and of how it was read.
+        ids: Of the lists and tasks that it brought.
     """
 
     __tablename__ = "imported_file"
 
     user_id: str = owner_column()
     digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    ids: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False))
     created_at: datetime = timestamp_column(default=func.now())
 
 

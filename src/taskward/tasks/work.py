@@ -151,8 +151,11 @@ class UnitOfWork:
         entry = self._entries.get(task_id)
         return entry is not None and entry.is_live
 
-    def create(self, task: TaskCreate) -> None:
+    def create(self, task: TaskCreate, *, completed_at: datetime | None = None) -> None:
         """Make a task.
+
+        Args:
+            completed_at: When it was completed, if it is; else now.
 
         Raises:
             TaskIdTaken: The owner has one with this id.
@@ -170,7 +173,7 @@ class UnitOfWork:
             self._check_parent(task.parent_id, height=1)
         self._check_room(1)
         self._use_tags(task.tags)
-        self._insert({**values, "completed_at": self.turn.now if task.completed else None})
+        self._insert({**values, "completed_at": (completed_at or self.turn.now) if task.completed else None})
 
     def put_back(self, task: Values) -> bool:
         """Make a task as it was exported, unless the owner has one with its id.

@@ -114,10 +114,11 @@ CREATE TABLE taskward.stored_answer (
     CONSTRAINT stored_answer_key_length CHECK (char_length(key) BETWEEN 1 AND 255)
 );
 
--- Files of other services that were imported, so that none is imported twice.
+-- Files of other services that were imported, so that none is imported twice while what it brought is there.
 CREATE TABLE taskward.imported_file (
     user_id text COLLATE "C" NOT NULL,
     digest bytea NOT NULL,
+    ids uuid[] NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (user_id, digest)
 );

@@ -1,0 +1,65 @@
+"""Orders of things that are parts of each other, made in steps between which others may have their turn."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from heapq import merge
+from itertools import islice
+from typing import Any
+
+_AT_ONCE = 500
+
+
+def parents_first(
+    parents: Sequence[int | None], places: Sequence[Any]
+) -> Generator[None, None, tuple[list[int], set[int]]]:
+    """An order in which each comes after its parent and, among those of one parent, by its place; and those whose
+    parent would close a cycle, which are at the top in that order.
+
+    Args:
+        parents: Of each, by its number.
+        places: Of each, comparable; equal ones stay in the order of their numbers.
+    """
+    closing = yield from _closing(parents)
+    children: dict[int | None, list[int]] = {}
+    numbers = yield from _sorted([(place, number) for number, place in enumerate(places)])
+    for step, number in enumerate(numbers):
+        children.setdefault(None if number in closing else parents[number], []).append(number)
+        if step % _AT_ONCE == 0:
+            yield
+    order: list[int] = []
+    waiting = children.pop(None, [])[::-1]
+    while waiting:
+        number = waiting.pop()
+        order.append(number)
+        waiting.extend(reversed(children.pop(number, ())))
+        if len(order) % _AT_ONCE == 0:
+            yield
+    return order, closing
+
+
+def _closing(parents: Sequence[int | None]) -> Generator[None, None, set[int]]:
+    done: set[int] = set()
+    closing: set[int] = set()
+    for start in range(len(parents)):
+        path: set[int] = set()
+        number: int | None = start
+        while number is not None and number not in done:
+            done.add(number)
+            path.add(number)
+            above = parents[number]
+            if above in path:
+                closing.add(number)
+            number = above
+        if start % _AT_ONCE == 0:
+            yield
+    return closing
+
+
+def _sorted(pairs: Iterable[tuple[Any, int]]) -> Generator[None, None, Iterable[int]]:
+    rest = iter(pairs)
+    parts: list[list[tuple[Any, int]]] = []
+    while part := sorted(islice(rest, _AT_ONCE)):
+        parts.append(part)
+        yield
+    return (number for _, number in merge(*parts))
