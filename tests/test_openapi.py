@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from taskward.account.models import AccountCounts, AccountLimits, ImportLoss, ImportReport, Me
+from taskward.account.models import AccountCounts, AccountLimits, ImportCounts, ImportLoss, ImportReport, Me
 from taskward.errors import every_problem
 from taskward.lists.models import ListCreate, ListMove, ListRead, ListUpdate
 from taskward.tags.models import TagRead, TagRename
@@ -117,6 +117,7 @@ MODELS: dict[str, Any] = {
     "AccountCounts": AccountCounts,
     "AccountLimits": AccountLimits,
     "ImportReport": ImportReport,
+    "ImportCounts": ImportCounts,
     "ImportLoss": ImportLoss,
     "Health": Health,
 }
