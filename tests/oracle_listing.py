@@ -93,8 +93,8 @@ def _is_overdue(task: Row, zone: str) -> bool:
 def _since(member: str) -> Callable[[User, Row, str, Shape], bool]:
     def holds(user: User, task: Row, value: str, _: Shape) -> bool:
         # Moments rise with changes, so one that nobody was told can be compared as well.
-        known = [change for change, moment in user.moments.items() if moment == value]
-        return bool(task[member] >= known[0]) if known else value < "2026"
+        known = [when for when, moment in user.moments.items() if moment == value]
+        return (task[member], task["id"]) >= known[0] if known else value < "2026"
 
     return holds
 
@@ -123,12 +123,17 @@ FILTERS: dict[str, tuple[Any, Callable[[User, Row, Any, Shape], bool]]] = {
 
 SORTS: dict[str, Callable[[Row, str], Any]] = {
     "id": lambda task, _: task["id"],
-    **{name: lambda task, _, name=name: task[name] for name in sorted(_TIMES)},  # type: ignore[misc]
+    **{name: lambda task, _, name=name: _when(task, name) for name in sorted(_TIMES)},  # type: ignore[misc]
     "due": lambda task, zone: (moment := due(task, zone)) and moment.timestamp(),
     "priority": lambda task, _: PRIORITIES.index(task["priority"]),
     "title": lambda task, _: f" {' '.join(_words(task['title']))} ",
     "position": lambda task, _: task["position"],
 }
+
+
+def _when(task: Row, name: str) -> str | None:
+    """What orders times: the change, and the row in it."""
+    return None if task[name] is None else f"{task[name]:09} {task['id']}"
 
 
 def key(task: Row, shape: Shape) -> tuple[Any, ...]:

@@ -1,8 +1,9 @@
 """Requests, users, and what the oracle remembers of each: rows, and in which change each came to be as it is.
 
 Nobody is told the moment and the versions of a change that is answered with 204, nor those of the other rows that a
-request has changed. So a row remembers the number of its change. All times of one change are the same moment, moments
-and versions rise from change to change, and a version is given once: that is checked as soon as one is seen.
+request has changed. So a row remembers the number of its change. All times that a row has of one change are the same
+moment, moments and versions rise from change to change and within one in the order of ids, and each is given once: that
+is checked as soon as one is seen.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _PROBLEMS = {
 _TIMES = ("created_at", "updated_at", "completed_at", "deleted_at")
 
 Seen = tuple[Route, int | str]
+When = tuple[int, str]
 Row = dict[str, Any]
 """What clients read of a task or a list, but with the number of a change in place of a time, and None for a version
 that nobody was told; and what only the oracle knows, under names that begin with `_`: `_at`, the last change, and of a
@@ -106,8 +108,8 @@ class User:
 
     Attributes:
         changes: How many requests have changed anything.
-        moments: By change, its time as clients read it, where it was seen.
-        versions: By version, its change, where it was seen.
+        moments: By change and row, its time as clients read it, where it was seen.
+        versions: By version, its change and row, where it was seen.
         tags: By all that a collection's tag stands for, the tag.
     """
 
@@ -118,8 +120,8 @@ class User:
         self.tasks = Shelf()
         self.lists = Shelf()
         self.changes = 0
-        self.moments: dict[int, str] = {}
-        self.versions: dict[int, int] = {}
+        self.moments: dict[When, str] = {}
+        self.versions: dict[int, When] = {}
         self.tags: dict[tuple[Any, ...], str] = {}
         self.world = world
         self._at_once = at_once
@@ -155,7 +157,7 @@ class User:
     def as_read(self, row: Row) -> Row:
         """What clients have read of a row; without what nobody was told."""
         known = {name: value for name, value in row.items() if not name.startswith("_")}
-        times = {name: self.moments.get(row[name]) for name in _TIMES if row.get(name) is not None}
+        times = {name: self.moments.get((row[name], row["id"])) for name in _TIMES if row.get(name) is not None}
         return {name: value for name, value in {**known, **times}.items() if isinstance(value, _JSON)}
 
     def problem(self, ask: Ask, answer: httpx2.Response, *statuses: int, slug: str = "") -> None:
@@ -223,18 +225,19 @@ class User:
         """The version that a row must have where this one was found."""
         if row["version"] is None:
             assert found not in self.versions
-            at = row["_at"]
-            assert all((other < found) == (change < at) for other, change in self.versions.items() if change != at)
+            at = row["_at"], row["id"]
+            assert all((other < found) == (earlier < at) for other, earlier in self.versions.items())
             self.versions[found] = at
             row["version"] = found
         return int(row["version"])
 
-    def moment(self, change: int, found: str) -> str:
-        """The time that a change must have where this one was found."""
-        if change not in self.moments:
-            assert all((other < found) == (earlier < change) for earlier, other in self.moments.items())
-            self.moments[change] = found
-        return self.moments[change]
+    def moment(self, change: int, row: Row, found: str) -> str:
+        """The time that a row must have of a change where this one was found."""
+        when = change, row["id"]
+        if when not in self.moments:
+            assert all((other < found) == (earlier < when) for earlier, other in self.moments.items())
+            self.moments[when] = found
+        return self.moments[when]
 
     def same(self, found: Row, row: Row) -> None:
         """Hold what a client reads against what it must be."""
@@ -243,7 +246,7 @@ class User:
         for name in _TIMES:
             if wanted.get(name) is not None:
                 assert found[name] is not None, (name, found)
-                wanted[name] = self.moment(wanted[name], found[name])
+                wanted[name] = self.moment(wanted[name], row, found[name])
         wanted["version"] = self.version(row, found["version"])
         assert found == wanted
 

@@ -28,9 +28,14 @@ class Place:
             self.cluster.superuser,
             f"CREATE DATABASE {quote_identifier(name)} OWNER {quote_identifier(owner)} {options}",
         )
+        self.expect(name)
+        return self.url(name, owner)
+
+    def expect(self, name: str) -> str:
+        """Drop a database of this name and its roles at the end, if they are there then."""
         self._databases.append(name)
         self._roles += RoleNames.of(name).requests, RoleNames.of(name).probe
-        return self.url(name, owner)
+        return name
 
     async def role(self, attributes: str = "", *, member_of: str | None = None, name: str | None = None) -> str:
         """Make a role that may log in."""
@@ -47,7 +52,7 @@ class Place:
         return urlunsplit(parts._replace(netloc=credentials, path=f"/{quote(database, safe='')}"))
 
     async def clear(self) -> None:
-        databases = [f"DROP DATABASE {quote_identifier(name)} WITH (FORCE)" for name in self._databases]
+        databases = [f"DROP DATABASE IF EXISTS {quote_identifier(name)} WITH (FORCE)" for name in self._databases]
         roles = [f"DROP ROLE IF EXISTS {quote_identifier(name)}" for name in reversed(self._roles)]
         await execute(self.cluster.superuser, *databases, *roles)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.mutants.nearest import IDENTITY, ISOLATION, KEY_SETS, REFUSING, WITHDRAWN
+from tests.mutants.renaming import renaming
 from tests.mutants.source import Edit, Module, Mutant, MutantError, Source, Span
 from tests.mutants.times import times
 
@@ -89,7 +90,16 @@ def catalogue(source: Source) -> list[Mutant]:
     Raises:
         MutantError: Two have one name, or `EQUIVALENT` has one that there is not.
     """
-    mutants = [*_refusals(source), *_owners(source), *_policies(), *_rights(), *_sessions(), *_answers(), *times()]
+    mutants = [
+        *_refusals(source),
+        *_owners(source),
+        *_policies(),
+        *_rights(),
+        *_sessions(),
+        *_answers(),
+        *times(),
+        *renaming(),
+    ]
     names = [mutant.name for mutant in mutants]
     if doubled := {name for name in names if names.count(name) > 1}:
         raise MutantError(f"several mutants have these names: {sorted(doubled)}")
@@ -262,7 +272,7 @@ def _rights() -> Iterator[Mutant]:
         ("versions of the schema may be written", '{"SELECT": ("version_num",)}', '{"SELECT": ("version_num",), "UPDATE": ()}'),
         ("everything on a table", "listed = \", \".join(f\"{verb} ({', '.join(cols)})\" if cols else verb for verb, cols in privileges.items())", 'listed = "ALL"'),
         ("the probe role reads whole tasks", "GRANT SELECT (id) ON {SCHEMA}.{table} TO {probe}", "GRANT SELECT ON {SCHEMA}.{table} TO {probe}"),
-        ("the function stays the owner's", '        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in _PROBE_FUNCTIONS),\n        f"SET LOCAL ROLE {probe}",\n', ""),
+        ("the function stays the owner's", '        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in PROBE_FUNCTIONS),\n        f"SET LOCAL ROLE {probe}",\n', ""),
         ("anybody may run the function", '        f"REVOKE ALL ON FUNCTION {functions} FROM PUBLIC",\n', ""),
         ("the probe role may make tables", '        f"REVOKE CREATE ON SCHEMA {SCHEMA} FROM {probe}",\n', ""),
         ("the login role stays in the probe role", '        f"REVOKE {probe} FROM CURRENT_USER",\n', ""),

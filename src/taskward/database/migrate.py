@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asyncpg import InsufficientPrivilegeError
+
 from taskward.database.connections import Connection, connect
 from taskward.database.dsn import Address
-from taskward.database.quoting import quote_literal
+from taskward.database.quoting import quote_identifier, quote_literal
+from taskward.database.renaming import foreign_ownership, former_roles, memberships, reclaim
 from taskward.database.roles import (
     SCHEMA,
     MissingPrivilegeError,
@@ -105,17 +109,20 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
             assert raw is not None, "the engine has just connected"  # noqa: S101
             await transaction.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             await _check_server(raw)
+            await _check_owner(raw)
             requests_role = await _prepare_roles(raw, login)
             async with _alembic:
                 await transaction.run_sync(_upgrade)
             database, version = await _facts(raw)
             names = RoleNames.of(database)
             await protect(raw, names)
-            statements = grant_sql(names, requests_role)
+            statements = grant_sql(names, requests_role, await former_roles(raw, names))
             if not await is_handed_over(raw, names, requests_role):
+                await reclaim(raw, names)
                 statements += handover_sql(names, requests_role, server_version=version)
             for statement in statements:
                 await raw.execute(statement)
+            await _leave(raw, names, version)
     except SQLAlchemyError as error:
         original = getattr(error, "orig", None)
         reason = getattr(original, "__cause__", None) or original or error
@@ -199,6 +206,30 @@ async def _check_server(connection: Connection) -> None:
     found = await current(connection)
     if found is not None and found not in revisions():
         raise MigrationError(f"The schema is at version {found}, of a newer Taskward; upgrade Taskward to use it.")
+
+
+async def _check_owner(connection: Connection) -> None:
+    if (found := await foreign_ownership(connection)) is None:
+        return
+    owner, statements = found
+    raise MissingPrivilegeError(
+        f"The schema {SCHEMA} belongs to role {owner}. Migrate as that role, or have a superuser run this once in this"
+        " database, then migrate again:\n  " + ";\n  ".join(statements) + ";"
+    )
+
+
+async def _leave(connection: Connection, names: RoleNames, version: int) -> None:
+    """See to it that the owner role cannot act as the probe role, by which it would see everybody's rows."""
+    if await memberships(connection, names, server_version=version):
+        # Whoever let it in may be the only one who can end that.
+        with suppress(InsufficientPrivilegeError):
+            async with connection.transaction():
+                await connection.execute(f"REVOKE {quote_identifier(names.probe)} FROM CURRENT_USER")
+    if statements := await memberships(connection, names, server_version=version):
+        raise MissingPrivilegeError(
+            f"By {names.probe} the owner of the tables would see the rows of every user. Have a superuser run this"
+            " once, then migrate again:\n  " + ";\n  ".join(statements) + ";"
+        )
 
 
 async def _prepare_roles(connection: Connection, login: str | None) -> str:

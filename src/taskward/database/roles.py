@@ -11,6 +11,7 @@ Roles belong to the whole cluster, so those made here are named for the database
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -20,7 +21,7 @@ from taskward.database.quoting import quote_identifier
 SCHEMA = "taskward"
 # The tables whose ids appear in paths.
 _PROBED = ("task", "list")
-_PROBE_FUNCTIONS = tuple(f"{SCHEMA}.{table}_exists(uuid)" for table in _PROBED)
+PROBE_FUNCTIONS = tuple(f"{SCHEMA}.{table}_exists(uuid)" for table in _PROBED)
 _LONGEST_IDENTIFIER = 63  # PostgreSQL's NAMEDATALEN - 1, in bytes
 
 # What the requests role may do, column by column. `id`, `user_id` and `created_at` can never be changed.
@@ -97,7 +98,10 @@ class RoleNames:
 
     @classmethod
     def of(cls, database: str) -> RoleNames:
-        return cls(_name("taskward_requests_", database), _name("taskward_probe_", database))
+        return cls(*(_name(prefix, database) for prefix in ROLE_PREFIXES))
+
+
+ROLE_PREFIXES = ("taskward_requests_", "taskward_probe_")
 
 
 def _name(prefix: str, database: str) -> str:
@@ -124,14 +128,18 @@ def creation_sql(names: RoleNames, login: str, *, server_version: int) -> list[s
     ]
 
 
-def grant_sql(names: RoleNames, requests: str) -> list[str]:
+def grant_sql(names: RoleNames, requests: str, former: Collection[str] = ()) -> list[str]:
     """The statements, run by the owner role after the tables exist, that give each role exactly its rights.
 
     Args:
         requests: The role that requests run as.
+        former: Roles that had rights while the database had another name.
     """
     role, probe = quote_identifier(requests), quote_identifier(names.probe)
+    others = ", ".join(quote_identifier(name) for name in former)
     sql = [
+        *([f"REVOKE ALL ON SCHEMA {SCHEMA} FROM {others}"] if former else []),
+        *([f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM {others}"] if former else []),
         f"REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",
         f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}, {probe}",
@@ -160,11 +168,11 @@ def handover_sql(names: RoleNames, requests: str, *, server_version: int) -> lis
     """
     role, probe = quote_identifier(requests), quote_identifier(names.probe)
     options = " WITH SET TRUE, INHERIT FALSE" if server_version >= 160_000 else ""  # noqa: PLR2004
-    functions = ", ".join(_PROBE_FUNCTIONS)
+    functions = ", ".join(PROBE_FUNCTIONS)
     return [
         f"GRANT {probe} TO CURRENT_USER{options}",
         f"GRANT CREATE ON SCHEMA {SCHEMA} TO {probe}",
-        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in _PROBE_FUNCTIONS),
+        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in PROBE_FUNCTIONS),
         f"SET LOCAL ROLE {probe}",
         f"REVOKE ALL ON FUNCTION {functions} FROM PUBLIC",
         f"GRANT EXECUTE ON FUNCTION {functions} TO {role}",
@@ -194,7 +202,7 @@ WHERE p.oid = pg_catalog.to_regprocedure($3) AND r.rolname = $1
 
 async def is_handed_over(connection: Connection, names: RoleNames, requests: str) -> bool:
     """Whether the probe functions are the probe role's, for `requests` and nobody else to run."""
-    for function in _PROBE_FUNCTIONS:
+    for function in PROBE_FUNCTIONS:
         if not await connection.fetchval(_HANDED_OVER, names.probe, requests, function):
             return False
     return True

@@ -165,7 +165,7 @@ def in_utc(moment: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def next_change_at() -> ColumnElement[Any]:
     """When the owner's next change is: by the database's clock, and after every earlier change, whichever transaction
-    began first. To be put into `Account.changed_at` while its row is locked.
+    began first. To be read while its row is locked, and put into `Account.changed_at`.
     """
     return func.greatest(in_utc(func.now()), columns(Account).changed_at + MICROSECOND)
 

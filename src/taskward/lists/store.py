@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
+    case,
     cast,
     delete,
     func,
@@ -166,7 +167,8 @@ class ListStore:
         except LookupError:
             raise Invalid([FieldError("body", "/after", "This must be another list of yours.")]) from None
         moved = None
-        for one, new_position in moves.items():
+        # In the order of ids, as the tasks of one request are.
+        for one, new_position in sorted(moves.items()):
             values = {"id": one, "new_position": new_position, **_next_change(turn)}
             row = await self._session.fetch_one(_update(("position",)), **values)
             moved = row if one == list_id else moved
@@ -186,18 +188,14 @@ class ListStore:
         turn, _ = await self._begin(list_id, versions)
         if tasks is None and await self._session.fetch_one(_any_task(), id=list_id):
             raise Invalid([FieldError("query", "/tasks", "This list has tasks: say trash or keep.")])
-        if tasks == "trash":
-            await self._write_many(turn, _trash_tasks(), id=list_id)
-        await self._write_many(turn, _release_tasks(), id=list_id)
+        statement = _trash_tasks() if tasks == "trash" else _release_tasks()
+        row = await self._session.fetch_one(statement, last_version=turn.version, last_time=turn.time, id=list_id)
+        turn.next_version(row["count"] if row else 0)
         await self._session.fetch(_delete(), id=list_id)
         turn.lists -= 1
         await turn.bury("list", {list_id: turn.next_version()})
         await AnswerStore(self._session).forget([list_id])
         await turn.end()
-
-    async def _write_many(self, turn: Turn, statement: Statement, **values: Any) -> None:
-        row = await self._session.fetch_one(statement, last_version=turn.version, last_time=turn.time, **values)
-        turn.next_version(row["count"] if row else 0)
 
     async def _begin(self, list_id: UUID, versions: Versions) -> tuple[Turn, asyncpg.Record]:
         """Wait for the owner's turn, and read the list."""
@@ -295,7 +293,9 @@ def _any_task() -> Statement:
 
 @cache
 def _trash_tasks() -> Statement:
-    """Move the list's live tasks to the trash with those below them, each with the uppermost that is above it."""
+    """Move the list's live tasks to the trash with those below them, each with the uppermost that is above it, and take
+    the list's tasks out of it, those in the trash as well.
+    """
     in_list = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
     above = select(_task.id).where(*in_list).subquery("above")
     joined = table_of(Task).outerjoin(above, above.c.id == _task.parent_id)
@@ -309,10 +309,18 @@ def _trash_tasks() -> Statement:
     # A tree may hang in another one's by tasks that are in no list. Then the upper one is all of it.
     place = func.row_number().over(partition_by=tree.c.id, order_by=tree.c.depth.desc()).label("place")
     placed = select(tree.c.id, tree.c.top, place).cte("placed")
-    once = select(placed.c.id, placed.c.top).where(placed.c.place == 1).cte("once")
-    number = func.row_number().over(order_by=once.c.id).label("number")
-    numbered = select(once.c.id, once.c.top, number).cte("numbered")
-    values = {"deleted_at": time_of(numbered), "deleted_with": numbered.c.top}
+    once = select(placed.c.id, placed.c.top).where(placed.c.place == 1)
+    trashed = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_not(None))
+    both = once.union_all(select(_task.id, null().label("top")).where(*trashed)).cte("both")
+    number = func.row_number().over(order_by=both.c.id).label("number")
+    numbered = select(both.c.id, both.c.top, number).cte("numbered")
+    is_live, is_outside = _task.deleted_at.is_(None), _task.list_id.is_distinct_from(_ID)
+    values = {
+        "deleted_at": case((is_live, time_of(numbered)), else_=_task.deleted_at),
+        "deleted_with": case((is_live, numbered.c.top), else_=_task.deleted_with),
+        "list_id": case((is_outside, _task.list_id)),
+        "position": case((is_outside, _task.position)),
+    }
     return change_many(numbered, values)
 
 

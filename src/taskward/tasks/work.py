@@ -289,13 +289,13 @@ class UnitOfWork:
             self._set(self._entries[sibling], {"position": position})
 
     async def flush(self, wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
-        """Write all changes.
+        """Write all changes, whose versions and times are in the order of ids.
 
         Returns:
             Those of the `wanted` tasks that are there, as `query.read_from` reads them.
         """
         written = [entry for entry in self._entries.values() if entry.is_changed and not entry.is_erased]
-        for entry in written:
+        async for entry in fairly(sorted(written, key=_id)):
             entry.values["version"] = self.turn.next_version()
             # What happened in this turn, and in no earlier one, happened when the row changed.
             for name in ("completed_at", "deleted_at"):
@@ -461,6 +461,11 @@ class UnitOfWork:
         if len(used) > max(self._limits.tags, len(self._tags)):
             raise LimitReached("tags", self._limits.tags, "/tags")
         self._tags = used
+
+
+def _id(entry: _Entry) -> int:
+    number: int = entry.values["id"].int
+    return number
 
 
 def _as_json(entries: Iterable[_Entry]) -> str:
