@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
-import httpx2
-import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
@@ -21,10 +18,14 @@ from taskward.tasks.batch import Batch, BatchResult, BatchResults
 from taskward.tasks.filters import SORTS, TaskFilters
 from taskward.tasks.models import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
 from taskward.web.health import Health
+from taskward.web.schemas import Problem, ProblemError
 from tests.conftest import User
+from tests.openapi import document_fixture, integers_in, operations, resolved  # noqa: F401
 
 COMMON = "401 403 406 422 503"
 BODY = "400 408 413 415"
+# 409: the request with this key is still running.
+KEY = "409"
 # What each operation may answer besides COMMON. Change it with the contract, never to please a test.
 OPERATIONS = {
     "list_tasks": ("get", "/api/v1/tasks", "200 304"),
@@ -34,14 +35,14 @@ OPERATIONS = {
     "replace_task": ("put", "/api/v1/tasks/{task_id}", f"200 403 404 409 412 {BODY}"),
     "delete_task": ("delete", "/api/v1/tasks/{task_id}", "204 403 404 412"),
     "complete_task": ("patch", "/api/v1/tasks/{task_id}/complete", f"200 403 404 412 {BODY}"),
-    "restore_task": ("post", "/api/v1/tasks/{task_id}/restore", "200 403 404 412"),
+    "restore_task": ("post", "/api/v1/tasks/{task_id}/restore", f"200 403 404 412 {KEY}"),
     "move_task": ("post", "/api/v1/tasks/{task_id}/move", f"200 403 404 409 412 {BODY}"),
     "list_lists": ("get", "/api/v1/lists", "200 304"),
     "create_list": ("post", "/api/v1/lists", f"201 409 {BODY}"),
     "get_list": ("get", "/api/v1/lists/{list_id}", "200 304 403 404"),
     "update_list": ("patch", "/api/v1/lists/{list_id}", f"200 403 404 412 {BODY}"),
     "delete_list": ("delete", "/api/v1/lists/{list_id}", "204 403 404 412"),
-    "move_list": ("post", "/api/v1/lists/{list_id}/move", f"200 403 404 412 {BODY}"),
+    "move_list": ("post", "/api/v1/lists/{list_id}/move", f"200 403 404 412 {KEY} {BODY}"),
     "list_tags": ("get", "/api/v1/tags", "200 304"),
     "rename_tag": ("patch", "/api/v1/tags/{tag}", f"200 404 {BODY}"),
     "remove_tag": ("delete", "/api/v1/tags/{tag}", "204 404"),
@@ -120,23 +121,9 @@ MODELS: dict[str, Any] = {
     "ImportCounts": ImportCounts,
     "ImportLoss": ImportLoss,
     "Health": Health,
+    "Problem": Problem,
+    "ProblemError": ProblemError,
 }
-
-
-@pytest.fixture
-async def document(nobody: httpx2.AsyncClient) -> dict[str, Any]:
-    response = await nobody.get("/openapi.json")
-    assert response.status_code == 200
-    assert response.headers["content-type"] == "application/json"
-    return response.json()  # type: ignore[no-any-return]
-
-
-def operations(document: dict[str, Any]) -> dict[str, tuple[str, str, dict[str, Any]]]:
-    return {
-        operation["operationId"]: (method, path, operation)
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    }
 
 
 async def test_the_document_has_these_operations_and_answers(document: dict[str, Any]):
@@ -161,8 +148,9 @@ async def test_headers_and_parameters_are_described(document: dict[str, Any]):
             expected = {"X-Request-Id"} | HEADERS.get(name, {}).get(status, set())
             expected |= {"WWW-Authenticate"} if status in {"401", "403"} else set()
             expected |= {"Retry-After"} if status == "503" and path.startswith("/api") else set()
-            assert set(response["headers"]) >= expected, (name, status)
-            assert set(response["headers"]) <= expected | {"Retry-After"}, (name, status)
+            headers = set(resolved(document, response)["headers"])
+            assert headers >= expected, (name, status)
+            assert headers <= expected | {"Retry-After"}, (name, status)
         parameters = {parameter["name"] for parameter in operation.get("parameters", [])}
         assert parameters == PARAMETERS.get(name, set()), name
         assert operation["summary"]
@@ -171,34 +159,52 @@ async def test_headers_and_parameters_are_described(document: dict[str, Any]):
 
 async def test_every_route_under_the_base_path_needs_a_token_and_no_other_does(document: dict[str, Any]):
     for name, (_, path, operation) in operations(document).items():
-        assert operation.get("security") == ([{"bearer": []}] if path.startswith("/api/v1") else None), name
+        assert operation["security"] == ([{"bearer": []}] if path.startswith("/api/v1") else []), name
     scheme = document["components"]["securitySchemes"]["bearer"]
     assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
 
 
-async def test_errors_are_problems_with_an_example_of_their_own(document: dict[str, Any]):
+async def test_errors_are_problems_by_reference_with_an_example_of_each(document: dict[str, Any]):
     kinds = {f"/problems/{kind.slug}": kind for kind in every_problem()}
     required = set(document["components"]["schemas"]["Problem"]["required"])
+    used = set()
     for name, (_, path, operation) in operations(document).items():
         for status, response in operation["responses"].items():
             if int(status) < 400 or not path.startswith("/api/v1"):
                 continue
-            assert set(response["content"]) == {"application/problem+json"}, (name, status)
-            (content,) = response["content"].values()
+            assert set(response) == {"$ref"}, (name, status)
+            used.add(response["$ref"].rpartition("/")[2])
+            answer = resolved(document, response)
+            assert set(answer["content"]) == {"application/problem+json"}, (name, status)
+            (content,) = answer["content"].values()
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
-            assert required <= content["example"].keys()
-            assert str(kinds[content["example"]["type"]].status) == status
-            assert ("errors" in content["example"]) == (status == "422")
-            assert ("version" in content["example"]) == (status == "412")
+            for slug, example in content["examples"].items():
+                value = example["value"]
+                assert required <= value.keys()
+                kind = kinds[value["type"]]
+                assert (kind.slug, str(kind.status)) == (slug, status)
+                assert kind.title in answer["description"]
+                assert ("errors" in value) == (status == "422")
+                assert ("version" in value) == (status == "412")
+    assert used == set(document["components"]["responses"])
+    batch = operations(document)["change_tasks"][2]["responses"]
+    found = {status: set(resolved(document, batch[status])["content"]["application/problem+json"]["examples"])
+             for status in ("401", "403", "409")}  # fmt: skip
+    assert found == {
+        "401": {"not-authenticated", "invalid-token"},
+        "403": {"forbidden", "insufficient-scope"},
+        "409": {"task-id-taken", "cycle", "request-running"},
+    }
 
 
 async def test_frameworks_own_schemas_are_gone_and_every_reference_resolves(document: dict[str, Any]):
     assert document["openapi"].startswith("3.1")
-    assert set(document["components"]["schemas"]) == {*MODELS, "Problem"}
+    assert set(document["components"]["schemas"]) == set(MODELS)
     text = str(document)
     assert "ValidationError" not in text
     for reference in re.findall(r"'#/components/(\w+)/([\w-]+)'", text):
         assert reference[1] in document["components"][reference[0]]
+    assert "x-problems" not in text
 
 
 async def test_examples_are_valid_by_their_schemas(document: dict[str, Any]):
@@ -299,27 +305,9 @@ async def test_a_member_of_a_patch_has_no_default_and_limits_are_told(document: 
     )
 
 
-def integers_in(schema: Any, document: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
-    """Every schema of an integer below a schema."""
-    if isinstance(schema, list):
-        for one in schema:
-            yield from integers_in(one, document, seen)
-    elif isinstance(schema, dict):
-        name = schema.get("$ref", "").rpartition("/")[2]
-        if name and name not in seen:
-            seen.add(name)
-            yield from integers_in(document["components"]["schemas"][name], document, seen)
-        if schema.get("type") == "integer":
-            yield schema
-        yield from integers_in(
-            [value for key, value in schema.items() if key not in {"example", "examples"}], document, seen
-        )
-
-
 def test_what_clients_send_has_no_number_without_bounds(document: dict[str, Any]):
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            sent = [operation.get("requestBody", {}), operation.get("parameters", [])]
-            for schema in integers_in(sent, document, set()):
-                # An integer column refuses what is beyond, and the answer would be a 500.
-                assert schema.keys() >= {"minimum", "maximum"}, (method, path, schema)
+    for name, (_, _, operation) in operations(document).items():
+        sent = [operation.get("requestBody", {}), operation.get("parameters", [])]
+        for schema in integers_in(sent, document, set()):
+            # An integer column refuses what is beyond, and the answer would be a 500.
+            assert schema.keys() >= {"minimum", "maximum"}, (name, schema)

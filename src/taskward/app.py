@@ -27,7 +27,7 @@ from taskward.log import get_logger
 from taskward.settings import Settings, SettingsError, load_settings
 from taskward.tags.routes import router as tags_router
 from taskward.tasks.routes import router as tasks_router
-from taskward.web import docs, openapi, problems
+from taskward.web import docs, document, problems
 from taskward.web.cors import Cors
 from taskward.web.failures import AccessLog, Failures
 from taskward.web.health import router as health_router
@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     docs.install(app)
     problems.install(app)
-    openapi.install(app)
+    document.install(app)
     return app
 
 

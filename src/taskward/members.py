@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -60,7 +61,7 @@ def line_schema(longest: int) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "pattern": pattern}
 
 
-UUID_SCHEMA = {"type": "string", "format": "uuid"}
+UUID_SCHEMA: dict[str, Any] = {"type": "string", "format": "uuid"}
 _UUID7_SCHEMA = {
     "type": "string",
     "format": "uuid",
@@ -82,7 +83,12 @@ Reference = Annotated[UUID, Strict(strict=False), BeforeValidator(_canonical), W
 """The id of another row of the caller's."""
 
 
-def omit_defaults(schema: dict[str, Any]) -> None:
-    """For a merge patch: a member that is left out keeps its value, so it has no default to tell of."""
-    for member in schema.get("properties", {}).values():
-        member.pop("default", None)
+def merge_patch(*examples: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """The `json_schema_extra` of a merge patch: a member that is left out keeps its value, so none has a default."""
+
+    def change(schema: dict[str, Any]) -> None:
+        for member in schema.get("properties", {}).values():
+            member.pop("default", None)
+        schema["examples"] = list(examples)
+
+    return change

@@ -5,13 +5,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import re
 import secrets
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,53 +18,10 @@ import httpx2
 import pytest
 
 from tests.conftest import NO_TLS
+from tests.node import CannotInstallError, install
 
 FOLDER = Path(__file__).parent
 SECRET = "a-secret-of-better-auth-that-nobody-else-knows"
-_OLDEST_NODE = 20
-_INSTALL = [
-    "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error",
-    "--fetch-retries=2", "--fetch-retry-mintimeout=1000",
-]  # fmt: skip
-
-
-class CannotInstallError(Exception):
-    """Better Auth cannot be run here; the message says why."""
-
-
-def _check_programs() -> None:
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            raise CannotInstallError(f"{program} is not installed")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    match = re.match(r"v(\d+)", version)
-    if match is None or int(match[1]) < _OLDEST_NODE:
-        raise CannotInstallError(f"Node.js {version} is too old; {_OLDEST_NODE} or newer is needed")
-
-
-def install() -> None:
-    """Install what `package-lock.json` pins, unless it is there.
-
-    Raises:
-        CannotInstallError: Node.js is missing or too old, or the packages cannot be had.
-    """
-    _check_programs()
-    lock = FOLDER.joinpath("package-lock.json")
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    installed = FOLDER.joinpath("node_modules", ".installed")
-    # The processes of one run come here at the same time, and `npm ci` begins by removing what is there.
-    with lock.open("rb") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if installed.is_file() and installed.read_text() == wanted:
-            return
-        try:
-            done = subprocess.run(_INSTALL, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=180)
-        except subprocess.TimeoutExpired:
-            raise CannotInstallError("npm did not install it within three minutes") from None
-        if done.returncode != 0:
-            reasons = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
-            raise CannotInstallError(f"npm cannot install it ({reasons[0] if reasons else done.returncode})")
-        installed.write_text(wanted)
 
 
 @dataclass(frozen=True)
@@ -189,7 +142,7 @@ NewIssuer = Callable[..., BetterAuth]
 def new_issuer_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewIssuer]:
     """Starts Better Auth with options of `server.js`; skips where that cannot be run."""
     try:
-        install()
+        install(FOLDER)
     except CannotInstallError as reason:
         pytest.skip(f"no Better Auth: {reason}")
     started: list[BetterAuth] = []

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import WithJsonSchema
 
 from taskward.account.exporting import export
 from taskward.account.foreign import Foreign, Origin, read_foreign
@@ -21,8 +22,9 @@ from taskward.account.records import Fate, Thing
 from taskward.account.store import AccountStore
 from taskward.database.database import Database
 from taskward.errors import AlreadyImported, Cycle, FieldError, Invalid
+from taskward.lists.models import EXAMPLE as A_LIST
 from taskward.members import Line
-from taskward.tasks.members import TimeZone
+from taskward.tasks.members import EXAMPLE_ID, TimeZone
 from taskward.web.answers import json_answer
 from taskward.web.dependencies import CurrentCaller, OwnerSession, UserLimits
 from taskward.web.idempotency import idempotent
@@ -37,6 +39,12 @@ LARGEST_IMPORT = 1024 * 1024
 _LINES = "application/x-ndjson"
 _FOREIGN = ("application/json", "text/csv")
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
+# By its ids, what it makes is what other examples read and change.
+_EXPORT = (
+    f'{{"type":"list","id":"{A_LIST["id"]}","name":"Household"}}\n'
+    f'{{"type":"task","id":"{EXAMPLE_ID}","title":"Water the plants","list_id":"{A_LIST["id"]}","tags":["home"]}}\n'
+    '{"type":"end","lists":1,"tasks":1}\n'
+)
 
 router = APIRouter(
     prefix=f"{BASE_PATH}/me", tags=["me"], route_class=SessionRoute, generate_unique_id_function=operation_id
@@ -114,6 +122,7 @@ async def _after(first: bytes, pages: AsyncIterator[bytes]) -> AsyncIterator[byt
 async def import_file(
     file: Annotated[
         bytes,
+        WithJsonSchema({"type": "string", "description": "Lines of JSON."}),
         RequestBody(
             largest=LARGEST_IMPORT,
             media_types=(_LINES, *_FOREIGN),
@@ -145,7 +154,9 @@ async def import_file(
     response_model=ImportReport,
     summary="Import",
     responses=answers(200, "What was made.", problems=[AlreadyImported, Cycle]),
-    openapi_extra={"requestBody": {"content": {kind: {"schema": _FILE} for kind in _FOREIGN}}},
+    openapi_extra={
+        "requestBody": {"content": {_LINES: {"example": _EXPORT}, **{kind: {"schema": _FILE} for kind in _FOREIGN}}}
+    },
 )
 @idempotent
 async def import_me(

@@ -15,6 +15,10 @@ from taskward.identity.tokens import KeyNotFound, KeysNotFetched, Verifier
 
 READ_SCOPE = "tasks:read"
 WRITE_SCOPE = "tasks:write"
+_ABOUT_TOKENS = (
+    "A JWT of your identity provider, without `Bearer` before it. To try things out where the service has a shared "
+    "secret, as it does when it was started without any setting: `uv run taskward token --sub alice` prints one."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class BearerToken(SecurityBase):
     """Takes the token out of the `Authorization` header (RFC 6750, section 2.1)."""
 
     def __init__(self) -> None:
-        self.model = HTTPBearer(bearerFormat="JWT", description="A JWT from your identity provider.")
+        self.model = HTTPBearer(bearerFormat="JWT", description=_ABOUT_TOKENS)
         self.scheme_name = "bearer"
 
     async def __call__(self, request: Request) -> str:

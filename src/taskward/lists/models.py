@@ -13,7 +13,7 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from taskward.errors import ListNotFound
-from taskward.members import UUID_SCHEMA, Line, NewId, Reference, omit_defaults, parse_uuid
+from taskward.members import UUID_SCHEMA, Line, NewId, Reference, merge_patch, parse_uuid
 
 EXAMPLE: dict[str, Any] = {
     "id": "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01",
@@ -41,7 +41,7 @@ def _list_id(value: object) -> UUID:
     return found
 
 
-ListId = Annotated[UUID, BeforeValidator(_list_id), WithJsonSchema(UUID_SCHEMA)]
+ListId = Annotated[UUID, BeforeValidator(_list_id), WithJsonSchema({**UUID_SCHEMA, "examples": [EXAMPLE["id"]]})]
 """An id in a path. What is not a UUID is the id of no list: 404, not 422."""
 Color = Annotated[
     str,
@@ -68,9 +68,9 @@ class ListCreate(SQLModel):
 class ListUpdate(SQLModel):
     """A merge patch (RFC 7396): members that are left out stay as they are."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=omit_defaults)  # type: ignore[assignment]
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=merge_patch({"name": "Home"}))  # type: ignore[assignment]
 
-    name: Line = Field(default="", description="What it is called.", schema_extra={"examples": ["Home"]})
+    name: Line = Field(default="", description="What it is called.")
     color: Color | None = Field(default=None, description="A color, for your app; null for none.")
 
     def changes(self) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from pydantic.json_schema import WithJsonSchema
 from taskward.errors import FieldError, Invalid, Problem
 from taskward.fairness import fairly
 from taskward.members import UNION_TAG, NewId, Reference
+from taskward.tasks.members import EXAMPLE_ID
 from taskward.tasks.models import TaskCompletion, TaskCreate, TaskRead, TaskUpdate
 from taskward.tasks.work import UnitOfWork
+from taskward.web import schemas
 
 MOST_OPERATIONS = 100
 LARGEST_BATCH = 1024 * 1024
@@ -25,7 +27,6 @@ LARGEST_BATCH = 1024 * 1024
 
 _ENTITY_TAG = re.compile('"([1-9][0-9]{0,18})"', re.ASCII)
 _STRICT = ConfigDict(extra="forbid", strict=True)
-_ID = "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"
 
 
 def _version(value: object) -> object:
@@ -136,8 +137,8 @@ class Batch(BaseModel):
                 {
                     "operations": [
                         {"op": "create", "task": {"title": "Buy milk"}},
-                        {"op": "update", "id": _ID, "task": {"priority": "high"}, "if_match": 42},
-                        {"op": "complete", "id": _ID, "task": {"completed": True}},
+                        {"op": "update", "id": EXAMPLE_ID, "task": {"priority": "high"}, "if_match": 42},
+                        {"op": "complete", "id": EXAMPLE_ID, "task": {"completed": True}},
                     ],
                     "atomic": False,
                 }
@@ -155,7 +156,7 @@ class BatchResult(BaseModel):
     status: int = Field(description="The status that the request by itself would have had.")
     task: TaskRead | None = Field(default=None, description="The task as it is after the whole batch.")
     next_id: UUID | None = Field(default=None, description="The task that follows in the series; absent if none does.")
-    problem: dict[str, Any] | None = Field(default=None, description="Why it was not carried out.")
+    problem: schemas.Problem | None = Field(default=None, description="Why it was not carried out.")
 
 
 class BatchResults(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -70,9 +71,10 @@ def _reference_or_none(value: object) -> object:
     return NONE if value == NONE else _reference.validate_python(value)
 
 
-def _order(value: object) -> object:
+@lru_cache(maxsize=256)
+def _order(value: str) -> Order:
     order: dict[str, bool] = {}
-    for part in str(value).split(","):
+    for part in value.split(","):
         name = part.removeprefix("-")
         if name not in SORTS:
             raise ValueError(f"This must be some of {', '.join(SORTS)}, each with - before it or not.")
@@ -143,7 +145,12 @@ class TaskFilters(SQLModel):
     deleted: QueryBoolean = Field(default=False, description="The trash instead of the live tasks.")
     sort: Annotated[
         Order, BeforeValidator(_order), _parameter({"type": "string", "pattern": f"^{_ONE_SORT}(,{_ONE_SORT})*$"})
-    ] = Field(default=(("id", True),), description="By what, the first first; `-` for descending. Default `-id`.")
+    ] = Field(
+        # As clients write it, for it is told to them.
+        default="-id",
+        description="By what, the first first; `-` for descending.",
+        schema_extra={"validate_default": True},
+    )
     limit: Annotated[int, BeforeValidator(_digits)] = Field(
         default=50, ge=1, le=200, description="The most tasks in one answer."
     )

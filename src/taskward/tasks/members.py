@@ -20,6 +20,8 @@ from taskward.members import UUID_SCHEMA, line_schema, parse_uuid, without_contr
 from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.rules import parse_rule
 
+EXAMPLE_ID = "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"
+"""Of the task that the documentation shows."""
 LONGEST_TAG = 50
 MOST_TAGS = 20
 LONGEST_DESCRIPTION = 10_000
@@ -133,5 +135,5 @@ Tag = Annotated[
 ]
 Tags = Annotated[list[Tag], AfterValidator(_distinct)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
-TaskId = Annotated[UUID, BeforeValidator(_task_id), WithJsonSchema(UUID_SCHEMA)]
+TaskId = Annotated[UUID, BeforeValidator(_task_id), WithJsonSchema({**UUID_SCHEMA, "examples": [EXAMPLE_ID]})]
 """An id in a path. What is not a UUID is the id of no task: 404, not 422."""

@@ -12,8 +12,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils.compat import uuid7
 
-from taskward.members import Line, NewId, Reference, omit_defaults
+from taskward.members import Line, NewId, Reference, merge_patch
 from taskward.tasks.members import (
+    EXAMPLE_ID,
     MOST_TAGS,
     Description,
     DueAt,
@@ -27,7 +28,7 @@ from taskward.tasks.members import (
 )
 
 EXAMPLE: dict[str, Any] = {
-    "id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c",
+    "id": EXAMPLE_ID,
     "user_id": "alice",
     "title": "Water the plants",
     "description": "Those on the balcony, too",
@@ -41,7 +42,7 @@ EXAMPLE: dict[str, Any] = {
     "recurs_from": "due",
     "list_id": "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01",
     "parent_id": None,
-    "position": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c",
+    "position": EXAMPLE_ID,
     "tags": ["home", "garden"],
     "series_id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8d",
     "metadata": {"icon": "leaf"},
@@ -52,7 +53,6 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-_MERGE_PATCH = ConfigDict(extra="forbid", strict=True, json_schema_extra=omit_defaults)
 _DUE_DATE = "The day on which it is due, in no zone; excludes due_at."
 _DUE_AT = "The instant at which it is due; needs time_zone, excludes due_date."
 _TIME_ZONE = "The zone that due_at and recurrence are meant in."
@@ -111,9 +111,16 @@ class TaskCreate(_Members):
 class TaskUpdate(_Members):
     """A merge patch (RFC 7396): members that are left out stay as they are."""
 
-    model_config = _MERGE_PATCH
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra=merge_patch(
+            {"title": "Buy oat milk", "priority": "high"},
+            {"due_at": None, "time_zone": None, "due_date": "2026-01-12", "tags": []},
+        ),
+    )
 
-    title: Line = Field(default="", description="What is to be done.", examples=["Buy oat milk"])
+    title: Line = Field(default="", description="What is to be done.")
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent."""
@@ -122,6 +129,9 @@ class TaskUpdate(_Members):
 
 class TaskReplace(TaskUpdate):
     """A task as it was read, changed. Members that are left out stay; those that only the server writes are ignored."""
+
+    # A list of one's own is nothing that an example can know.
+    model_config = ConfigDict(json_schema_extra=merge_patch({**EXAMPLE, "title": "Water all plants", "list_id": None}))
 
     id: Any = Field(default=None, json_schema_extra={"readOnly": True})
     user_id: Any = Field(default=None, json_schema_extra={"readOnly": True})
@@ -137,22 +147,23 @@ class TaskReplace(TaskUpdate):
 class TaskCompletion(BaseModel):
     """Whether a task is done; without `completed`, toggle."""
 
-    model_config = _MERGE_PATCH
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=merge_patch({"completed": True}))
 
-    completed: bool = Field(default=False, examples=[True])
+    completed: bool = False
 
 
 class TaskMove(BaseModel):
     """Where a task shall be: in which list, under which task, after which of the tasks there."""
 
-    model_config = _MERGE_PATCH
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra=merge_patch({"after": None}, {"list_id": None, "parent_id": None, "after": None}),
+    )
 
     list_id: Reference | None = Field(default=None, description=f"{_LIST_ID} Left out: as it is.")
     parent_id: Reference | None = Field(default=None, description=f"{_PARENT_ID} Left out: as it is.")
-    after: Reference | None = Field(
-        description="The task there that it shall come after; null for the first place.",
-        examples=["01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"],
-    )
+    after: Reference | None = Field(description="The task there that it shall come after; null for the first place.")
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent, but for `after`."""

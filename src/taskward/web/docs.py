@@ -21,14 +21,26 @@ _PAGE = """<!doctype html>
 <title>Taskward API</title>
 <link rel="stylesheet" href="docs/assets/swagger-ui.css">
 <link rel="icon" href="data:,">
+<style>
+/* Every operation may meet ten problems, which look alike: their descriptions say what tells them apart. */
+:is([data-code^="4"], [data-code^="5"]) :is(.headers-wrapper, .response-controls, .model-example) { display: none; }
+</style>
 <div id="ui"></div>
 <script src="docs/assets/swagger-ui-bundle.js"></script>
 <script src="docs/start.js"></script>
 </html>
 """
+# Swagger UI takes lines of JSON for JSON, by their media type, and would send an example of them as one quoted string.
 _START = """\
+const lines = {
+  afterLoad() {
+    const sample = this.fn.getSampleSchema;
+    this.fn.getSampleSchema = (schema, type, ...rest) => sample(schema, type?.replace("x-ndjson", "plain"), ...rest);
+  },
+};
 SwaggerUIBundle({
-  url: "openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: false, tryItOutEnabled: true,
+  url: "openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: true, tryItOutEnabled: true,
+  plugins: [lines],
 });
 """
 
