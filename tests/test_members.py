@@ -30,7 +30,10 @@ from tests.conftest import User
 
 PAGES = Path(__file__).parents[1] / "docs"
 # What a table has besides what clients read of it: what the server finds tasks by, and what it remembers of them.
-OF_THE_SERVER = {"folded_title", "folded_description", "next_id", "next_version", "deleted_with"}
+OF_THE_SERVER = {
+    *("folded_title", "folded_description", "deleted_with"),
+    *("next_id", "next_version", "next_parts", "moved_from", "meant_at"),
+}
 # Taken from the owner's clock in the statement that writes the row.
 TIMES = {"created_at", "updated_at"}
 # For each filter of a listing a value that is not its default, and another one.

@@ -75,7 +75,7 @@ async def test_completing_keeps_the_task_and_makes_the_next_with_all_that_was_wr
     kept = task.keys() - {"completed", "completed_at", "version", "updated_at", "position"}
     assert {name: done[name] for name in kept} == {name: task[name] for name in kept}
     assert made["id"] > task["id"]
-    assert made["position"] == made["id"]
+    assert made["position"] == done["position"]
     assert (made["completed"], made["completed_at"], made["deleted_at"]) == (False, None, None)
     assert made["recurrence"] == "FREQ=DAILY;INTERVAL=3;COUNT=3"
     assert datetime.fromisoformat(made["due_at"]) == due + timedelta(days=3)
@@ -86,7 +86,8 @@ async def test_completing_keeps_the_task_and_makes_the_next_with_all_that_was_wr
     done_at, made_at = (datetime.fromisoformat(one["updated_at"]) for one in (done, made))
     assert made["created_at"] == made["updated_at"]
     assert made_at - done_at == timedelta(microseconds=made["version"] - done["version"])
-    assert await count(alice, parent_id=made["id"]) == 0
+    (copy,) = (await alice.http.get(TASKS, params={"parent_id": made["id"]})).json()
+    assert (copy["title"], copy["completed"]) == ("A part", False)
     assert (await alice.http.get(f"{TASKS}/{child['id']}")).json() == child
 
 
@@ -144,18 +145,36 @@ TOUCHES: dict[str, tuple[str, str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("touch", TOUCHES)
+@pytest.mark.parametrize("touch", sorted(TOUCHES.keys() - {"trashed"}))
 async def test_reopening_keeps_a_next_that_was_touched_and_makes_no_other(alice: User, touch: str):
     task = await alice.create(due_date=str(today()), **DAILY)
     made = await following(alice, await complete(alice, task))
     verb, sub, body = TOUCHES[touch]
     await alice.http.request(verb, f"{TASKS}/{made['id']}{sub}", json=body)
-    number, trashed = await count(alice), await count(alice, deleted="true")
-    await reopen(alice, task)
+    number = await count(alice)
+    reopened = (await reopen(alice, task)).json()
+    # The series goes on without it.
+    assert (reopened["recurrence"], reopened["series_id"]) == (None, None)
     again = await complete(alice, task)
-    assert (await count(alice), await count(alice, deleted="true")) == (number, trashed)
-    if not trashed:
+    assert again.json()["series_id"] == made["series_id"]
+    assert await count(alice) == number
+    if touch == "completed":
+        assert "link" not in again.headers
+    else:
         assert (await following(alice, again))["id"] == made["id"]
+
+
+async def test_a_next_that_is_in_the_trash_is_made_anew_and_leaves_the_series_if_it_comes_back(alice: User):
+    task = await alice.create(due_date="2026-01-10", **DAILY)
+    first = await following(alice, await complete(alice, task))
+    await alice.trash(first["id"])
+    reopened = (await reopen(alice, task)).json()
+    assert (reopened["recurrence"], reopened["series_id"]) == ("FREQ=DAILY", task["series_id"])
+    second = await following(alice, await complete(alice, task))
+    assert (second["id"] == first["id"], second["series_id"]) == (False, task["series_id"])
+    assert [one["id"] for one in (await alice.http.get(TASKS, params={"deleted": "true"})).json()] == [first["id"]]
+    restored = (await alice.http.post(f"{TASKS}/{first['id']}/restore")).json()
+    assert (restored["recurrence"], restored["series_id"]) == (None, None)
 
 
 @pytest.mark.parametrize("trashed", [False, True])
@@ -293,11 +312,10 @@ async def test_a_task_of_ones_own_under_the_id_of_a_next_one_that_was_erased_sta
     assert (await following(alice, await complete(alice, task)))["id"] != next_id
 
 
-async def test_a_next_one_in_the_trash_is_neither_linked_to_nor_made_again(alice: User):
+async def test_a_next_one_in_the_trash_is_not_linked_to(alice: User):
     task = await alice.create(due_date="2026-01-10", time_zone="UTC", recurrence="FREQ=DAILY")
     next_id = (await following(alice, await complete(alice, task)))["id"]
     await alice.trash(next_id)
-    await reopen(alice, task)
     assert "link" not in (await complete(alice, task)).headers
     assert await count(alice) == 1
 

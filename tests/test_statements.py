@@ -434,6 +434,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.statements.load_ancestors": [()],
     "tasks.statements.load_siblings": [(True, False), (False, False), (None, True)],
     "tasks.statements.load_with_subtasks": [()],
+    "tasks.statements.open_of_series": [()],
     "tasks.statements.read_rows": [()],
     "tasks.statements.strangers": [()],
     "tasks.statements.tags_in_use": [()],

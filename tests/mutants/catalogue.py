@@ -35,7 +35,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     "tasks/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
     "lists/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
-    "tasks/statements.py load_ancestors: OWNER in return compile_statement(select(up.c.id, up.c.parent_id, up.c.deleted_at).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
+    "tasks/statements.py load_ancestors: OWNER in return compile_statement(select(*(up.c[name] for name in names)).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
     'tasks/statements.py change_many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     'tags/store.py _get: OWNER in select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
     'account/store.py _count_tags: OWNER in return compile_statement(select(func.count(used.c.tag).label("tags")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,

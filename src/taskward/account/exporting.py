@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from struct import Struct
 from uuid import UUID
@@ -11,12 +12,14 @@ import asyncpg
 from taskward.database.session import Transaction
 from taskward.lists.store import export_lists
 from taskward.tasks import statements
+from taskward.tasks.plan import rule_for_others
 from taskward.tasks.store import TaskStore
 from taskward.tasks.tree import DEEPEST
 
 _PAGE = 200
 _BEFORE_ALL = UUID(int=0)
 _ID = Struct("16s")
+_RULE = re.compile('"recurrence" ?: ?"[^"]*"')
 
 
 async def export(begin: Callable[[], Transaction]) -> AsyncIterator[bytes]:
@@ -83,7 +86,16 @@ class _Exported:
         new = [row for row in rows if row["id"].bytes not in known]
         for row in new:
             self._ids += row["id"].bytes
-        return [row["line"] for row in new]
+        return [_line(row) for row in new]
+
+
+def _line(row: asyncpg.Record) -> str:
+    """The line of a task, its rule in the form that others expect."""
+    line, rule = str(row["line"]), row["recurrence"]
+    if rule is None or "UNTIL=" not in rule:
+        return line
+    # The first of that name is the task's own: before it there are no objects, and in texts quotes are escaped.
+    return _RULE.sub(f'"recurrence":"{rule_for_others(rule, row["due_at"], row["time_zone"])}"', line, count=1)
 
 
 def _text(lines: list[str]) -> bytes:

@@ -81,7 +81,8 @@ class Importer:
         tasks = {line.id: (number, line) for number, line in lines if isinstance(line, TaskLine)}
         work = await UnitOfWork.begin(self._session, self._limits)
         made_lists = await ListStore(self._session, self._limits).put_back(work.turn, [one.values() for one in lists])
-        await self._load(work, [line for _, line in tasks.values()], ids=tasks.keys())
+        series = {line.series_id for _, line in tasks.values() if line.series_id is not None}
+        await self._load(work, [line for _, line in tasks.values()], ids=tasks.keys(), series=series)
         made = 0
         async for number, line in fairly(_parents_first(tasks)):
             try:
@@ -132,12 +133,15 @@ class Importer:
             losses_left_out=reading.losses_left_out,
         )
 
-    async def _load(self, work: UnitOfWork, tasks: Sequence[TaskCreate], *, ids: Collection[UUID]) -> None:
+    async def _load(
+        self, work: UnitOfWork, tasks: Sequence[TaskCreate], *, ids: Collection[UUID], series: Collection[UUID] = ()
+    ) -> None:
         await work.load(
             ids,
             parents={task.parent_id for task in tasks if task.parent_id is not None},
             lists={task.list_id for task in tasks if task.list_id is not None},
             tags=any(task.tags for task in tasks),
+            series=series,
         )
 
 

@@ -119,6 +119,7 @@ class ImportReport(BaseModel):
 
 
 _Position = Annotated[str, StringConstraints(pattern="^[-0-9a-z]{1,48}$")]
+_Meant = Annotated[str, StringConstraints(max_length=40)]
 _Ignored = SkipJsonSchema[Any]
 
 
@@ -145,8 +146,10 @@ class TaskLine(TaskCreate):
     id: NewId
     completed_at: DueAt | None = None
     position: _Position | None = None
+    meant_at: _Meant | None = None
     series_id: Reference | None = None
     next_id: Reference | None = None
+    moved_from: Reference | None = None
     deleted_at: DueAt | None = None
     deleted_with: Reference | None = None
     user_id: _Ignored = None
@@ -177,14 +180,19 @@ def task_values(line: TaskLine, metadata: str, now: datetime) -> dict[str, Any]:
         now: When a task was completed of which the line does not say.
     """
     values = {name: getattr(line, name) for name in TaskCreate.model_fields}
+    if "list_id" not in line.model_fields_set:
+        # It is in the list of its parent.
+        del values["list_id"]
     trashed = line.deleted_at is not None
     return {
         **values,
         "metadata": metadata,
         "completed_at": (line.completed_at or now) if line.completed else None,
         "position": _moved(line.position, line.id),
+        "meant_at": line.meant_at,
         "series_id": line.series_id,
         "next_id": line.next_id,
+        "moved_from": line.moved_from,
         "deleted_at": line.deleted_at,
         "deleted_with": (line.deleted_with or line.id) if trashed else None,
     }

@@ -197,11 +197,12 @@ async def carry_out(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapp
         parents={task.parent_id for task in tasks if task.parent_id is not None},
         lists={task.list_id for task in tasks if task.list_id is not None},
         tags=any(task.tags for task in tasks),
+        reopens=True,
     )
     outcomes = []
     async for index, operation in fairly(enumerate(operations)):
         try:
-            outcomes.append(_carry_out(work, operation))
+            outcomes.append(await _carry_out(work, operation))
         except Problem as problem:
             _place(problem, index)
             if batch.atomic:
@@ -219,7 +220,7 @@ def _task_id(operation: Operation) -> UUID:
     return operation.task.id if isinstance(operation, BatchCreate) else operation.id
 
 
-def _carry_out(work: UnitOfWork, operation: Operation) -> Outcome:
+async def _carry_out(work: UnitOfWork, operation: Operation) -> Outcome:
     task_id = _task_id(operation)
     next_id = None
     match operation:
@@ -227,11 +228,12 @@ def _carry_out(work: UnitOfWork, operation: Operation) -> Outcome:
             work.create(operation.task)
             return Outcome(HTTPStatus.CREATED, task_id)
         case BatchUpdate():
-            next_id = work.update(task_id, operation.task.changes(), operation.versions)
+            next_id = await work.update(task_id, operation.task.changes(), operation.versions)
         case BatchComplete():
             sent = "completed" in operation.task.model_fields_set
             completed = operation.task.completed if sent else None
-            next_id = work.complete(task_id, operation.versions, completed=completed)
+            subtasks = operation.task.subtasks
+            next_id = await work.complete(task_id, operation.versions, completed=completed, subtasks=subtasks)
         case BatchDelete():
             work.trash(task_id, operation.versions)
             return Outcome(HTTPStatus.NO_CONTENT, task_id, is_gone=True)

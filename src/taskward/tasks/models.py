@@ -6,7 +6,7 @@ These are Pydantic's own models: to SQLModel's, `metadata` is something else.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -150,6 +150,10 @@ class TaskCompletion(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=merge_patch({"completed": True}))
 
     completed: bool = False
+    subtasks: Literal["copy", "leave"] = Field(
+        default="copy",
+        description="Whether the next task of a series has copies of this one's parts; else it has none.",
+    )
 
 
 class TaskMove(BaseModel):

@@ -37,6 +37,9 @@ from taskward.tasks.table import Task
 
 _task = columns(Task)
 _MEMBERS = tuple(TaskRead.model_fields)
+OF_EXPORTS = ("meant_at", "next_id", "moved_from", "deleted_with")
+"""The columns that an export has besides what clients read, since it takes them to make a task again."""
+
 # A due that is a day counts as the end of that day.
 _UP_TO_ITS_END = timedelta(days=1, microseconds=-1)
 _INSTANT = DateTime(timezone=True)
@@ -50,12 +53,13 @@ def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
 
 
 def export_from(source: Any) -> tuple[ColumnElement[Any], ...]:
-    """What is exported of a task: its `id`, its `version`, and as `line` the JSON that `read_from` has, with all that
-    it takes to make the task again.
+    """What is exported of a task: its `id`, its `version`, as `line` the JSON that `read_from` has, with all that it
+    takes to make the task again, and what says which form its rule has for others.
     """
     members: dict[str, Member] = {"type": Plain(Constant("task")), **_members(source)}
-    members |= {"next_id": source.next_id, "deleted_with": source.deleted_with}
-    return source.id, source.version, json_object(members).label("line")
+    members |= {name: source[name] for name in OF_EXPORTS}
+    line = json_object(members).label("line")
+    return source.id, source.version, line, source.recurrence, source.due_at, source.time_zone
 
 
 def _members(source: Any) -> dict[str, Member]:

@@ -179,7 +179,8 @@ async def complete_task(
     versions = allowed_versions(if_match)
     if not completion.model_fields_set:
         return _written(request, await tasks.toggle(task_id, versions))
-    return _written(request, await tasks.update(task_id, {"completed": completion.completed}, versions))
+    completed, subtasks = {"completed": completion.completed}, completion.subtasks
+    return _written(request, await tasks.update(task_id, completed, versions, subtasks=subtasks))
 
 
 @router.delete(

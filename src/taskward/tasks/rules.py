@@ -32,6 +32,10 @@ _WEEKDAY = re.compile(f"([+-]?[0-9]{{1,2}})?({'|'.join(WEEKDAYS)})")
 _UNTIL = re.compile("[0-9]{8}(?:T(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9](Z?))?")
 
 
+# RFC 5545 permits a plus sign and a second digit, which other readers of rules do not all know.
+_SPELLING = re.compile("(^|,|-)[+]?0*(?=[1-9])")
+
+
 _LAST_WEEK = 53
 
 
@@ -53,7 +57,8 @@ class Rule:
     """A recurrence rule, understood. Parts that are lists are empty where the rule does not have them.
 
     Attributes:
-        text: The rule as it is kept: in upper case, otherwise as the client wrote it.
+        text: The rule as it is kept: in upper case, its numbers without a plus sign and without zeros before them,
+            otherwise as the client wrote it.
         until: A day, or a moment in UTC.
         by_day: Pairs of a number and a weekday, Monday being 0; the number 0 stands for each such weekday.
         wkst: The day on which weeks start, Monday being 0.
@@ -79,12 +84,11 @@ def parse_rule(text: str) -> Rule:
     Raises:
         RuleError: It is not one, or one that tasks cannot have.
     """
-    value = _checked_text(text)
-    parts = _split(value)
+    parts = _split(_checked_text(text))
     if "FREQ" not in parts:
         raise RuleError("This must have a FREQ.")
     members = {_READERS[name][0]: _READERS[name][1](part) for name, part in parts.items()}
-    rule = Rule(text=value, **members)
+    rule = Rule(text=";".join(f"{name}={_canonical(name, part)}" for name, part in parts.items()), **members)
     _check_together(rule, parts.keys())
     return rule
 
@@ -116,6 +120,10 @@ def _split(text: str) -> dict[str, str]:
             raise RuleError(f"This must not have {name} twice.")
         parts[name] = value
     return parts
+
+
+def _canonical(name: str, value: str) -> str:
+    return value if name == "UNTIL" else _SPELLING.sub(r"\1", value)
 
 
 def _check_together(rule: Rule, names: Iterable[str]) -> None:

@@ -53,12 +53,21 @@ def load_with_subtasks() -> Statement:
 
 @cache
 def load_ancestors() -> Statement:
-    """The tasks with `ids` and all that they are parts of: their ids and their parents'."""
-    up = select(_task.id, _task.parent_id, _task.deleted_at).where(*_MINE).cte("up", recursive=True)
+    """The tasks with `ids` and all that they are parts of: their ids, their parents' and their lists'."""
+    names = ("id", "parent_id", "list_id", "deleted_at")
+    up = select(*(_task[name] for name in names)).where(*_MINE).cte("up", recursive=True)
     parent = table_of(Task).alias("parent")
-    above = select(parent.c.id, parent.c.parent_id, parent.c.deleted_at)
+    above = select(*(parent.c[name] for name in names))
     up = up.union(above.where(parent.c.user_id == OWNER, parent.c.id == up.c.parent_id))
-    return compile_statement(select(up.c.id, up.c.parent_id, up.c.deleted_at).where(OWNER.is_not(None)))
+    return compile_statement(select(*(up.c[name] for name in names)).where(OWNER.is_not(None)))
+
+
+@cache
+def open_of_series() -> Statement:
+    """The open tasks of the series with `ids`, and whether they have a rule."""
+    is_open = (~_task.completed, _task.deleted_at.is_(None))
+    found = select(_task.id, _task.series_id, _task.recurrence.is_not(None).label("has_rule"))
+    return compile_statement(found.where(_task.user_id == OWNER, _task.series_id == any_(_IDS), *is_open))
 
 
 @cache

@@ -43,6 +43,7 @@ from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN, check_plan
 from taskward.tasks.query import Listing, read_from
 from taskward.tasks.search import searchable
+from taskward.tasks.series import Subtasks
 from taskward.tasks.table import Task
 from taskward.tasks.work import UnitOfWork
 
@@ -52,6 +53,8 @@ _ID = bindparam("id", type_=Uuid())
 _VERSIONS = bindparam("versions", type_=ARRAY(BigInteger()))
 _READ = read_from(_task)
 _MINE = (_task.user_id == OWNER, _task.id == _ID)
+# Of no series, nor has it left one that goes on.
+_ORDINARY = (_task.series_id.is_(None), _task.next_id.is_(None))
 _FOLDED = {"title": "folded_title", "description": "folded_description"}
 _ALWAYS = ("id", "title", "description", "completed")
 # Members of a new task that are left to the table's defaults where they have those.
@@ -171,13 +174,20 @@ class TaskStore:
         return await self._session.fetch_one(_account())
 
     async def update(
-        self, task_id: UUID, changes: dict[str, Any], versions: Versions, *, replaces: bool = False
+        self,
+        task_id: UUID,
+        changes: dict[str, Any],
+        versions: Versions,
+        *,
+        replaces: bool = False,
+        subtasks: Subtasks = "copy",
     ) -> Written:
         """Change the members in `changes` of a live task; without changes it is only read.
 
         Args:
             versions: The versions that the task may have, or None for any.
             replaces: Whether `metadata` is all of it, rather than a merge patch.
+            subtasks: See `UnitOfWork.update`.
 
         Raises:
             TaskNotFound, TaskForbidden: As for `get`.
@@ -194,8 +204,9 @@ class TaskStore:
                 return Written(row)
         work = await UnitOfWork.begin(self._session, self._limits)
         parents, lists = _given(changes.get("parent_id")), _given(changes.get("list_id"))
-        await work.load([task_id], parents=parents, lists=lists, tags=bool(changes.get("tags")))
-        next_id = work.update(task_id, changes, versions, replaces=replaces)
+        tags, reopens = bool(changes.get("tags")), changes.get("completed") is False
+        await work.load([task_id], parents=parents, lists=lists, tags=tags, reopens=reopens)
+        next_id = await work.update(task_id, changes, versions, replaces=replaces, subtasks=subtasks)
         return Written((await work.flush([task_id]))[task_id], next_id)
 
     async def toggle(self, task_id: UUID, versions: Versions) -> Written:
@@ -204,8 +215,8 @@ class TaskStore:
         if row is not None:
             return Written(row)
         work = await UnitOfWork.begin(self._session, self._limits)
-        await work.load([task_id])
-        next_id = work.complete(task_id, versions)
+        await work.load([task_id], reopens=True)
+        next_id = await work.complete(task_id, versions)
         return Written((await work.flush([task_id]))[task_id], next_id)
 
     async def trash(self, task_id: UUID, versions: Versions) -> None:
@@ -218,7 +229,7 @@ class TaskStore:
         """Take a task out of the trash, with those that went there with it; a live one is left as it is. Raises as
         `update`.
         """
-        work = await self._work_on(task_id)
+        work = await self._work_on(task_id, reopens=True)
         work.restore(task_id, versions)
         return (await work.flush([task_id]))[task_id]
 
@@ -244,9 +255,9 @@ class TaskStore:
         """Make the changes of a batch; see `batch.carry_out`."""
         return await carry_out(await UnitOfWork.begin(self._session, self._limits), batch)
 
-    async def _work_on(self, task_id: UUID) -> UnitOfWork:
+    async def _work_on(self, task_id: UUID, *, reopens: bool = False) -> UnitOfWork:
         work = await UnitOfWork.begin(self._session, self._limits)
-        await work.load([task_id])
+        await work.load([task_id], reopens=reopens)
         return work
 
     async def _miss(self, task_id: UUID) -> NoReturn:
@@ -305,7 +316,7 @@ def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: 
     clock = tick()
     if "completed" in values:
         values["completed_at"] = case((values["completed"], func.coalesce(_task.completed_at, clock.c.at)))
-        where = (_task.series_id.is_(None),)
+        where = _ORDINARY
     return _change(clock, values, *where, conditional=conditional)
 
 
@@ -313,7 +324,7 @@ def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: 
 def _toggle(conditional: bool) -> Statement:  # noqa: FBT001
     clock = tick()
     values = {"completed": ~_task.completed, "completed_at": case((~_task.completed, clock.c.at))}
-    return _change(clock, values, _task.series_id.is_(None), conditional=conditional)
+    return _change(clock, values, *_ORDINARY, conditional=conditional)
 
 
 @cache

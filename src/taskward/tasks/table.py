@@ -30,7 +30,11 @@ class Task(OwnedTable, table=True):
     Attributes:
         series_id: What the occurrences of one series have in common; never NULL where there is a rule.
         next_id: The occurrence that was made when this one was completed.
-        next_version: As which it was made: while it has this version, nobody has touched it.
+        next_version: As which it was made, and the copies of parts with it: while none of them has a later version,
+            nobody has touched them.
+        next_parts: How many copies of parts were made with it.
+        moved_from: The task of which this one, which recurs, was a part until a next one took it over.
+        meant_at: The local time that `due_at` means, where that does not show it; see `meant`.
         position: NULL where the task was never moved; then it is the id.
         folded_title, folded_description: For searching and sorting, as `search` folds them.
         deleted_with: The task with which this one went to the trash, which may be itself.
@@ -54,11 +58,14 @@ class Task(OwnedTable, table=True):
     time_zone: str | None = text_column(nullable=True)
     recurrence: str | None = text_column(nullable=True)
     recurs_from: str = text_column(default="due")
+    meant_at: str | None = text_column(nullable=True)
     series_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     next_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     next_version: int | None = Field(default=None, sa_column=Column(BigInteger))
+    next_parts: int | None = Field(default=None, sa_column=Column(BigInteger))
     list_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     parent_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
+    moved_from: UUID | None = Field(default=None, sa_column=Column(Uuid))
     position: str | None = text_column(nullable=True, collation="C")
     tags: list[str] = Field(
         default=None, sa_column=Column(ARRAY(Text(collation="C")), nullable=False, server_default=text("'{}'"))

@@ -32,8 +32,9 @@ class Tree:
         """Take a task out, below which there is nothing."""
         self._children[self._parents.pop(task_id, None)].discard(task_id)
 
-    def has_parts(self, task_id: UUID) -> bool:
-        return bool(self._children[task_id])
+    def children(self, task_id: UUID) -> tuple[UUID, ...]:
+        """Those right below a task."""
+        return tuple(self._children[task_id])
 
     def below(self, task_id: UUID) -> Iterator[UUID]:
         """Every task below one, those above others first."""

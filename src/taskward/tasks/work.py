@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
-from uuid_utils.compat import uuid7
 
 from taskward.database.answers import AnswerStore
 from taskward.database.session import Session
@@ -34,40 +31,16 @@ from taskward.fairness import fairly
 from taskward.limits import Limits
 from taskward.ordering import reorder
 from taskward.tasks import statements
+from taskward.tasks.entries import Entries, Entry, Values
 from taskward.tasks.metadata import dump_metadata, merge
-from taskward.tasks.models import TaskCreate, TaskUpdate
-from taskward.tasks.plan import PLAN, check_plan, following
-from taskward.tasks.recurrence import Occurrence
-from taskward.tasks.search import searchable
-from taskward.tasks.tree import Tree
-
-# What the next task of a series takes over.
-_COPIED = tuple(name for name in TaskUpdate.model_fields if name != "completed")
+from taskward.tasks.models import TaskCreate
+from taskward.tasks.plan import PLAN, check_plan, shows_otherwise
+from taskward.tasks.series import Series, Step, Subtasks
 
 # Rows that one statement writes; a batch has fewer.
 _AT_ONCE = 1000
 
 Versions = list[int] | None
-Values = dict[str, Any]
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A task in memory.
-
-    Attributes:
-        values: Its columns.
-        version: As it was loaded; None for a new one.
-    """
-
-    values: Values
-    version: int | None
-    is_changed: bool = False
-    is_erased: bool = False
-
-    @property
-    def is_live(self) -> bool:
-        return not self.is_erased and self.values["deleted_at"] is None
 
 
 class UnitOfWork:
@@ -83,14 +56,15 @@ class UnitOfWork:
         self._session = session
         self.turn = turn
         self._limits = limits
-        self._entries: dict[UUID, _Entry] = {}
-        self._tree = Tree()
+        self._entries = Entries(turn, limits)
+        self._tree = self._entries.tree
+        self._series = Series(self._entries)
         self._strangers: frozenset[UUID] = frozenset()
+        # Of those that others hang below and that are not among the entries: who is in the trash, and their lists.
         self._trashed_parents: frozenset[UUID] = frozenset()
+        self._lists_above: dict[UUID, UUID | None] = {}
         self._lists: frozenset[UUID] = frozenset()
         self._tags: set[str] | None = None
-        # Tasks of series, and those that follow them and are made here.
-        self._continued: list[tuple[_Entry, _Entry]] = []
 
     @classmethod
     async def begin(cls, session: Session, limits: Limits) -> UnitOfWork:
@@ -104,6 +78,8 @@ class UnitOfWork:
         parents: Collection[UUID] = (),
         lists: Collection[UUID] = (),
         tags: bool = False,
+        reopens: bool = False,
+        series: Collection[UUID] = (),
     ) -> None:
         """Load what the changes name.
 
@@ -112,6 +88,8 @@ class UnitOfWork:
             parents: Those that tasks shall become parts of.
             lists: Those that tasks shall be in.
             tags: Whether they write tags.
+            reopens: Whether they may reopen or restore a task.
+            series: Those that tasks which they make may be in.
         """
         if ids:
             await self._load_trees(ids)
@@ -127,6 +105,7 @@ class UnitOfWork:
             for row in rows:
                 self._tree.put(row["id"], row["parent_id"])
             self._trashed_parents = frozenset(row["id"] for row in rows if row["deleted_at"] is not None)
+            self._lists_above = {row["id"]: row["list_id"] for row in rows}
         if lists:
             rows = await self._session.fetch(statements.existing_lists(), ids=list(lists))
             self._lists = frozenset(row["id"] for row in rows)
@@ -134,17 +113,23 @@ class UnitOfWork:
             rows = await self._session.fetch(statements.tags_in_use())
             self._tags = {row["tag"] for row in rows}
 
+        if reopens:
+            series = {
+                entry.values["series_id"]
+                for entry in self._entries.values()
+                if not entry.is_open and (entry.id in ids or not entry.is_live)
+            }
+        if found := [series_id for series_id in series if series_id is not None]:
+            for row in await self._session.fetch(statements.open_of_series(), ids=found):
+                self._entries.note_open(row["series_id"], row["id"], has_rule=row["has_rule"])
+
     async def _load_trees(self, ids: Collection[UUID]) -> None:
         wanted = [task_id for task_id in ids if task_id not in self._entries]
         if not wanted:
             return
         for row in await self._session.fetch(statements.load_with_subtasks(), ids=wanted):
             if row["id"] not in self._entries:
-                self._put(_Entry(dict(row), row["version"]))
-
-    def _put(self, entry: _Entry) -> None:
-        self._entries[entry.values["id"]] = entry
-        self._tree.put(entry.values["id"], entry.values["parent_id"])
+                self._entries.put(Entry(dict(row), row["version"]))
 
     def is_live(self, task_id: UUID) -> bool:
         """Whether a task that was loaded or made is there, and not in the trash."""
@@ -171,16 +156,18 @@ class UnitOfWork:
         self._check_list(task.list_id)
         if task.parent_id is not None:
             self._check_parent(task.parent_id, height=1)
-        self._check_room(1)
+            if "list_id" not in task.model_fields_set:
+                values["list_id"] = self._list_of(task.parent_id)
+        self._entries.check_room(1)
         self._use_tags(task.tags)
-        self._insert({**values, "completed_at": (completed_at or self.turn.now) if task.completed else None})
+        self._entries.insert({**values, "completed_at": (completed_at or self.turn.now) if task.completed else None})
 
     def put_back(self, task: Values) -> bool:
         """Make a task as it was exported, unless the owner has one with its id.
 
         Args:
-            task: The members of a new task, and `completed_at`, `position`, `series_id`, `next_id`,
-                `deleted_at`, `deleted_with`.
+            task: Its columns, but for those that only the database and the search have. One without `list_id` is in
+                its parent's.
 
         Returns:
             Whether it was made.
@@ -192,20 +179,33 @@ class UnitOfWork:
         if task["id"] in self._entries:
             return False
         check_plan(task, now=self.turn.now)
-        self._check_list(task["list_id"])
+        self._check_list(task.get("list_id"))
         if task["parent_id"] is not None:
             self._check_parent(task["parent_id"], height=1, of=task["id"], live=task["deleted_at"] is None)
-        self._check_room(1)
+            task = {"list_id": self._list_of(task["parent_id"]), **task}
+        self._entries.check_room(1)
         self._use_tags(task["tags"])
-        self._insert(task)
+        # Zones change, and the due is what everybody has read.
+        if task["meant_at"] is not None and not shows_otherwise(task):
+            task = {**task, "meant_at": None}
+        self._series.join(self._entries.insert(task), keeps_rule=True)
         return True
 
-    def update(self, task_id: UUID, changes: Values, versions: Versions, *, replaces: bool = False) -> UUID | None:
+    async def update(
+        self,
+        task_id: UUID,
+        changes: Values,
+        versions: Versions,
+        *,
+        replaces: bool = False,
+        subtasks: Subtasks = "copy",
+    ) -> UUID | None:
         """Change the members in `changes` of a live task.
 
         Args:
             versions: The versions that it may have, or None for any.
             replaces: Whether `metadata` is all of it, rather than a merge patch.
+            subtasks: Whether the next task of its series has copies of its parts, or they are left where they are.
 
         Returns:
             The task that follows it in its series, where this has completed it.
@@ -226,27 +226,34 @@ class UnitOfWork:
             self._check_list(values["list_id"])
         if values.get("parent_id") is not None and values["parent_id"] != entry.values["parent_id"]:
             self._check_parent(values["parent_id"], height=self._tree.height(task_id), of=task_id)
-        if completed and self._next({**entry.values, **values}) is not None:
-            self._check_room(1)
+        values |= self._also_changed(entry, values)
+        step = await self._series.step(entry, {**entry.values, **values}, subtasks) if completed else Step()
         if "tags" in values:
             self._use_tags(values["tags"])
-        if values.keys() & {"list_id", "parent_id"} and self._changes_place(entry, values):
-            values["position"] = None
+        is_renewed = self._differs(entry, values, "recurrence")
+        if self._differs(entry, values, "list_id"):
+            self._take_along(entry, values["list_id"])
         if values:
-            self._set(entry, values)
-        return None if completed is None else self._complete(entry, completed=completed)
+            self._entries.set(entry, values)
+        if completed is None:
+            return None
+        return await self._complete(entry, step, completed=completed, is_renewed=is_renewed)
 
-    def complete(self, task_id: UUID, versions: Versions, *, completed: bool | None = None) -> UUID | None:
+    async def complete(
+        self, task_id: UUID, versions: Versions, *, completed: bool | None = None, subtasks: Subtasks = "copy"
+    ) -> UUID | None:
         """Complete or reopen a live task; without `completed`, whichever it is not. Returns and raises as `update`."""
         entry = self._live(task_id, versions)
-        return self._complete(entry, completed=not entry.values["completed"] if completed is None else completed)
+        completed = not entry.values["completed"] if completed is None else completed
+        step = await self._series.step(entry, entry.values, subtasks) if completed else Step()
+        return await self._complete(entry, step, completed=completed)
 
     def trash(self, task_id: UUID, versions: Versions) -> None:
         """Move a live task to the trash, with the live ones below it. Raises as `update`."""
         self._live(task_id, versions)
-        for entry in self._with_parts(task_id):
+        for entry in self._entries.with_parts(task_id):
             if entry.is_live:
-                self._set(entry, {"deleted_at": self.turn.now, "deleted_with": task_id})
+                self._entries.set(entry, {"deleted_at": self.turn.now, "deleted_with": task_id})
 
     def restore(self, task_id: UUID, versions: Versions) -> None:
         """Take a task out of the trash, with those below it that went there with it; a live one is left as it is.
@@ -257,18 +264,19 @@ class UnitOfWork:
             return
         root = entry.values["deleted_with"]
         parent_id = entry.values["parent_id"]
-        for one in self._with_parts(task_id):
+        for one in self._entries.with_parts(task_id):
             went_along = one.values["deleted_with"] == root
             if went_along and (one is entry or self._is_live_parent(one.values["parent_id"])):
-                self._set(one, {"deleted_at": None, "deleted_with": None})
+                self._entries.set(one, {"deleted_at": None, "deleted_with": None})
+                self._series.join(one)
         if parent_id is not None and not self._is_live_parent(parent_id):
-            self._set(entry, {"parent_id": None, "position": None})
+            self._entries.set(entry, {"parent_id": None, "moved_from": None, "position": None})
 
     def erase(self, task_id: UUID, versions: Versions) -> None:
         """Remove a task for good, live or in the trash, with all below it. Raises as `update`."""
         self._mine(task_id, versions)
-        for entry in reversed(self._with_parts(task_id)):
-            self._erase(entry)
+        for entry in reversed(self._entries.with_parts(task_id)):
+            self._entries.erase(entry)
 
     async def move(self, task_id: UUID, changes: Values, after: UUID | None, versions: Versions) -> None:
         """Put a live task into a list or under another, after one of those that are there, or first.
@@ -276,7 +284,7 @@ class UnitOfWork:
         Raises:
             Invalid: `after` is not one of those. Else as `update`.
         """
-        self.update(task_id, changes, versions)
+        await self.update(task_id, changes, versions)
         entry = self._entries[task_id]
         parent_id, list_id = entry.values["parent_id"], entry.values["list_id"]
         statement = statements.load_siblings(list_id is not None, parent_id is not None)
@@ -286,7 +294,7 @@ class UnitOfWork:
         positions = reorder([(row["id"], row["position"]) for row in rows], task_id, after)
         await self._load_trees(positions)
         for sibling, position in positions.items():
-            self._set(self._entries[sibling], {"position": position})
+            self._entries.set(self._entries[sibling], {"position": position})
 
     async def flush(self, wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
         """Write all changes, whose versions and times are in the order of ids.
@@ -302,8 +310,7 @@ class UnitOfWork:
                 if entry.values[name] == self.turn.now:
                     entry.values[name] = self.turn.time
             entry.values["updated_at"] = self.turn.time
-        for entry, successor in self._continued:
-            entry.values["next_version"] = successor.values["version"]
+        self._series.note_versions()
         new = [entry for entry in written if entry.version is None]
         old = [entry for entry in written if entry.version is not None]
         found: dict[UUID, asyncpg.Record] = {}
@@ -326,7 +333,7 @@ class UnitOfWork:
             await self.turn.bury("task", {task_id: self.turn.next_version() for task_id in erased})
             await AnswerStore(self._session).forget(erased)
 
-    def _mine(self, task_id: UUID, versions: Versions) -> _Entry:
+    def _mine(self, task_id: UUID, versions: Versions) -> Entry:
         entry = self._entries.get(task_id)
         if entry is None or entry.is_erased:
             raise TaskForbidden if task_id in self._strangers else TaskNotFound
@@ -334,88 +341,29 @@ class UnitOfWork:
             raise StaleVersion(entry.version or self.turn.version)
         return entry
 
-    def _live(self, task_id: UUID, versions: Versions) -> _Entry:
+    def _live(self, task_id: UUID, versions: Versions) -> Entry:
         entry = self._mine(task_id, None)
         if not entry.is_live:
             raise TaskNotFound
         return self._mine(task_id, versions)
 
-    def _insert(self, values: Values) -> None:
-        whole = {**dict.fromkeys(statements.WRITTEN), **values}
-        whole["folded_title"] = searchable(whole["title"])
-        whole["folded_description"] = None if whole["description"] is None else searchable(whole["description"])
-        if whole["recurrence"] is not None and whole["series_id"] is None:
-            whole["series_id"] = uuid7()
-        self._put(_Entry(whole, None, is_changed=True))
-        self.turn.tasks += 1
+    async def _complete(self, entry: Entry, step: Step, *, completed: bool, is_renewed: bool = False) -> UUID | None:
+        was_completed = entry.values["completed"]
+        at = (entry.values["completed_at"] or self.turn.now) if completed else None
+        self._entries.set(entry, {"completed": completed, "completed_at": at})
+        if completed:
+            await self._series.complete(entry, step)
+        elif was_completed:
+            self._series.reopen(entry, is_renewed=is_renewed)
+        return self._series.link(entry)
 
-    def _set(self, entry: _Entry, values: Values) -> None:
-        for name in ("title", "description"):
-            if name in values:
-                text = values[name]
-                values = {**values, f"folded_{name}": None if text is None else searchable(text)}
-        if values.get("recurrence") is not None and entry.values["series_id"] is None:
-            values = {**values, "series_id": uuid7()}
-        entry.values.update(values)
-        entry.is_changed = True
-        if "parent_id" in values:
-            self._tree.put(entry.values["id"], values["parent_id"])
+    def _take_along(self, entry: Entry, list_id: UUID | None) -> None:
+        """Put the parts of a task that are in its list into the one where it will be."""
+        for part in self._entries.with_parts(entry.id)[1:]:
+            if part.values["list_id"] == entry.values["list_id"]:
+                self._entries.set(part, {"list_id": list_id})
 
-    def _erase(self, entry: _Entry) -> None:
-        if not entry.is_erased:
-            entry.is_erased = True
-            self._tree.remove(entry.values["id"])
-            self.turn.tasks -= 1
-
-    def _complete(self, entry: _Entry, *, completed: bool) -> UUID | None:
-        values = entry.values
-        recurs = values["recurrence"] is not None and completed != values["completed"]
-        occurrence = self._next(values) if completed else None
-        if occurrence is not None:
-            self._check_room(1)
-        successor = self._successor(values) if recurs else None
-        self._set(entry, {"completed": completed})
-        values["completed_at"] = (values["completed_at"] or self.turn.now) if completed else None
-        if successor is not None and not completed and self._is_untouched(values["next_version"], successor):
-            self._erase(successor)
-            values["next_id"] = None
-        if recurs and successor is None:
-            values["next_id"] = None if occurrence is None else self._continue(entry, occurrence)
-        linked = self._successor(values) if completed and values["recurrence"] is not None else None
-        return values["next_id"] if linked is not None and linked.is_live else None
-
-    def _next(self, values: Values) -> Occurrence | None:
-        """What is to be made when a task with these values is completed."""
-        if values["completed"] or values["recurrence"] is None or self._successor(values) is not None:
-            return None
-        return following(values, now=self.turn.now)
-
-    def _successor(self, values: Values) -> _Entry | None:
-        """The task that was made when this one was completed before, if it is there."""
-        found = None if values["next_id"] is None else self._entries.get(values["next_id"])
-        return None if found is None or found.is_erased else found
-
-    def _continue(self, entry: _Entry, occurrence: Occurrence) -> UUID:
-        """Make the next task of a series."""
-        due = "due_at" if isinstance(occurrence.due, datetime) else "due_date"
-        next_id = uuid7()
-        copied = {name: entry.values[name] for name in (*_COPIED, "series_id")}
-        self._insert({**copied, "id": next_id, "completed": False, due: occurrence.due, "recurrence": occurrence.rule})
-        self._continued.append((entry, self._entries[next_id]))
-        return next_id
-
-    def _is_untouched(self, version: int | None, entry: _Entry) -> bool:
-        """Whether nobody has changed a task since it was made for a series, nor put anything below it.
-
-        Args:
-            version: As which it was made.
-        """
-        if self._tree.has_parts(entry.values["id"]):
-            return False
-        # One that was made here has an id that no client can have named yet.
-        return entry.version is None or (entry.version == version and not entry.is_changed)
-
-    def _merged(self, entry: _Entry, patch: Values, *, replaces: bool) -> str:
+    def _merged(self, entry: Entry, patch: Values, *, replaces: bool) -> str:
         whole = patch if replaces else merge(json.loads(entry.values["metadata"]), patch)
         try:
             return dump_metadata(whole)
@@ -443,16 +391,24 @@ class UnitOfWork:
             return self.is_live(task_id)
         return task_id in self._tree and task_id not in self._trashed_parents
 
-    def _with_parts(self, task_id: UUID) -> list[_Entry]:
-        """A task and every one below it, in any state."""
-        return [self._entries[one] for one in (task_id, *self._tree.below(task_id))]
+    def _also_changed(self, entry: Entry, values: Values) -> Values:
+        """What else is written anew where members change."""
+        also: Values = {}
+        # The due that a client writes is the one that is meant.
+        if self._differs(entry, values, "due_at", "time_zone"):
+            also["meant_at"] = None
+        if self._differs(entry, values, "parent_id"):
+            also["moved_from"] = None
+        if self._differs(entry, values, "list_id", "parent_id"):
+            also["position"] = None
+        return also
 
-    def _changes_place(self, entry: _Entry, values: Values) -> bool:
-        return any(name in values and values[name] != entry.values[name] for name in ("list_id", "parent_id"))
+    def _list_of(self, task_id: UUID) -> UUID | None:
+        entry = self._entries.get(task_id)
+        return self._lists_above.get(task_id) if entry is None else entry.values["list_id"]
 
-    def _check_room(self, count: int) -> None:
-        if self.turn.tasks + count > self._limits.tasks:
-            raise LimitReached("tasks", self._limits.tasks)
+    def _differs(self, entry: Entry, values: Values, *names: str) -> bool:
+        return any(name in values and values[name] != entry.values[name] for name in names)
 
     def _use_tags(self, tags: list[str]) -> None:
         if self._tags is None:
@@ -463,12 +419,11 @@ class UnitOfWork:
         self._tags = used
 
 
-def _id(entry: _Entry) -> int:
-    number: int = entry.values["id"].int
-    return number
+def _id(entry: Entry) -> int:
+    return entry.id.int
 
 
-def _as_json(entries: Iterable[_Entry]) -> str:
+def _as_json(entries: Iterable[Entry]) -> str:
     # asyncpg's UUIDs are of a class of its own, which orjson does not know.
     return orjson.dumps([_row(entry.values) for entry in entries], default=str).decode()
 

@@ -56,13 +56,19 @@ CREATE TABLE taskward.task (
     time_zone text,
     recurrence text,
     recurs_from text NOT NULL DEFAULT 'due',
+    -- The local time that due_at means, where a change of the clock keeps it from showing it.
+    meant_at text,
     -- What the occurrences of one series have in common; never NULL where there is a rule.
     series_id uuid,
-    -- The occurrence that was made when this one was completed, and its version then.
+    -- The occurrence that was made when this one was completed, the last version of those that were made with it, and
+    -- how many copies of parts there are among them.
     next_id uuid,
     next_version bigint,
+    next_parts bigint,
     list_id uuid,
     parent_id uuid,
+    -- What this was a part of before a next occurrence took it over.
+    moved_from uuid,
     position text COLLATE "C",
     tags text[] COLLATE "C" NOT NULL DEFAULT '{}',
     metadata json NOT NULL DEFAULT '{}',
