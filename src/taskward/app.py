@@ -33,6 +33,7 @@ from taskward.web.failures import AccessLog, Failures
 from taskward.web.health import router as health_router
 from taskward.web.middleware import RequestContext, RootPath
 from taskward.web.routing import RouteIndex
+from taskward.web.spooling import Spools
 
 _log = get_logger("taskward")
 
@@ -82,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.deadlines = Deadlines(settings.request_timeout)
     app.state.long_work = LongWork()
+    app.state.spools = Spools(settings.max_import_bytes)
     app.state.database = Database(address, pool_size=settings.pool_size)
     app.state.limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
     app.state.verifier = make_verifier(settings)

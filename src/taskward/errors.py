@@ -258,7 +258,9 @@ class StaleVersion(Problem):
 
 
 class BodyTooLarge(Problem):
-    """The request body is larger than this route takes: 256 KiB, or 1 MiB for a batch and an import."""
+    """The request body is larger than this route takes: 256 KiB, 1 MiB for a batch and an import, 16 MiB for an import
+    from another service (`TASKWARD_MAX_IMPORT_BYTES`).
+    """
 
     status, slug, title = 413, "content-too-large", "The body is too large"
     detail = "Send a smaller body."
@@ -270,14 +272,17 @@ class BodyTooLarge(Problem):
 class UnsupportedMediaType(Problem):
     """The body's `Content-Type` is not `application/json` in UTF-8 (or `application/merge-patch+json` on PATCH).
 
-    An import takes `application/x-ndjson`, `application/json` and `text/csv`.
+    An import takes `application/x-ndjson`, `application/json`, `text/csv` and `application/zip`. No route takes a form.
     """
 
     status, slug, title = 415, "unsupported-media-type", "Bodies of this type are not taken here"
     detail = "Send Content-Type: application/json, or one that the documentation of this route names."
 
-    def __init__(self, media_types: Iterable[str]) -> None:
-        super().__init__(f"Send the content itself, as UTF-8, with Content-Type: {' or '.join(media_types)}.")
+    def __init__(self, media_types: Iterable[str], *, is_form: bool = False) -> None:
+        what = (
+            "Send no form but the content itself (curl --data-binary @FILE)" if is_form else "Send the content itself"
+        )
+        super().__init__(f"{what}, as UTF-8, with Content-Type: {' or '.join(media_types)}.")
 
 
 @dataclass(frozen=True, slots=True)

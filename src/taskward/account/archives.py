@@ -10,7 +10,7 @@ import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, BinaryIO
+from typing import IO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from taskward.account.records import UnreadableExport
@@ -44,10 +44,10 @@ class Member:
 
     name: str
     is_nested: bool
-    open: Callable[[], BinaryIO]
+    open: Callable[[], IO[bytes]]
 
 
-def is_archive(file: BinaryIO) -> bool:
+def is_archive(file: IO[bytes]) -> bool:
     """Whether a file is a ZIP archive, by how it begins."""
     file.seek(0)
     first = file.read(len(_FIRST))
@@ -55,7 +55,7 @@ def is_archive(file: BinaryIO) -> bool:
     return first in {_FIRST, _END}
 
 
-def members_of(file: BinaryIO, wanted: Callable[[str], bool], *, largest: int) -> tuple[list[Member], list[str]]:
+def members_of(file: IO[bytes], wanted: Callable[[str], bool], *, largest: int) -> tuple[list[Member], list[str]]:
     """The files of an archive that may be read, and the names of the others.
 
     Args:
@@ -88,7 +88,7 @@ def members_of(file: BinaryIO, wanted: Callable[[str], bool], *, largest: int) -
     return found, others
 
 
-def _check_end(file: BinaryIO) -> None:
+def _check_end(file: IO[bytes]) -> None:
     """Check how many files there are before a list of them is made, which takes much more than they do."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _END_SIZE - _END_64_SIZE - _LONGEST_COMMENT))
@@ -118,8 +118,8 @@ def _check_member(info: ZipInfo) -> None:
         raise UnreadableExport(f"A file of the ZIP archive is more than {LARGEST_RATIO} times its packed size.")
 
 
-def _opener(archive: ZipFile, info: ZipInfo) -> Callable[[], BinaryIO]:
-    def opened() -> BinaryIO:
+def _opener(archive: ZipFile, info: ZipInfo) -> Callable[[], IO[bytes]]:
+    def opened() -> IO[bytes]:
         try:
             return io.BufferedReader(_Part(archive.open(info)))
         except _BROKEN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 from taskward.account.records import UnreadableExport
 
@@ -13,7 +13,7 @@ _LONGEST_ROW = 512 * 1024
 """Characters; the longest that Todoist writes are descriptions and comments of 16,000."""
 
 
-def rows_of(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+def rows_of(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not blank, each with the line on which it begins, from 1.
 
     Raises:
@@ -44,7 +44,7 @@ def rows_of(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
 class _Lines:
     """Lines with their ends, until a row becomes too long."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         self._left = 0
 

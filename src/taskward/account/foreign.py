@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, BinaryIO, Literal
+from typing import IO, Any, Literal
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -99,7 +99,7 @@ class Foreign:
         self.reading.lose(what, detail, item=task.title)
 
 
-async def read_foreign(file: BinaryIO, digest: bytes, origin: Origin, limits: Limits, *, largest: int) -> Foreign:
+async def read_foreign(file: IO[bytes], digest: bytes, origin: Origin, limits: Limits, *, largest: int) -> Foreign:
     """Read a file, in parts between which others may have their turn.
 
     Args:
@@ -121,7 +121,7 @@ async def read_foreign(file: BinaryIO, digest: bytes, origin: Origin, limits: Li
     return Foreign(reading, lists, origin.digest(digest))
 
 
-def _read(file: BinaryIO, origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
+def _read(file: IO[bytes], origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
     if not is_archive(file):
         yield from _READERS[origin.format](file, origin, reading, origin.list_name or _LIST_NAME)
     elif origin.format == "todoist":
@@ -130,21 +130,21 @@ def _read(file: BinaryIO, origin: Origin, reading: Reading, largest: int) -> Ite
         yield from _read_data(file, origin, reading, largest)
 
 
-def _todoist(file: BinaryIO, origin: Origin, reading: Reading, name: str) -> Iterator[None]:
+def _todoist(file: IO[bytes], origin: Origin, reading: Reading, name: str) -> Iterator[None]:
     return read_todoist(file, reading, now=origin.now, list_name=name, zone=origin.zone)
 
 
-def _vikunja(file: BinaryIO, origin: Origin, reading: Reading, _name: str) -> Iterator[None]:
+def _vikunja(file: IO[bytes], origin: Origin, reading: Reading, _name: str) -> Iterator[None]:
     return read_vikunja(file, reading, now=origin.now, zone=origin.zone)
 
 
-_READERS: dict[ForeignFormat, Callable[[BinaryIO, Origin, Reading, str], Iterator[None]]] = {
+_READERS: dict[ForeignFormat, Callable[[IO[bytes], Origin, Reading, str], Iterator[None]]] = {
     "todoist": _todoist,
     "vikunja": _vikunja,
 }
 
 
-def _read_projects(file: BinaryIO, origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
+def _read_projects(file: IO[bytes], origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
     """Read an archive of Todoist's: a CSV file for each project, which has its name."""
     members, others = members_of(file, lambda name: bool(_PROJECT_FILE.fullmatch(name)), largest=largest)
     yield
@@ -164,7 +164,7 @@ def _read_projects(file: BinaryIO, origin: Origin, reading: Reading, largest: in
     _report_others(reading, others)
 
 
-def _read_data(file: BinaryIO, origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
+def _read_data(file: IO[bytes], origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
     """Read an archive of Vikunja's: `data.json`, and what it refers to."""
     members, others = members_of(file, {_DATA, _FILTERS}.__contains__, largest=largest)
     yield
@@ -180,7 +180,7 @@ def _read_data(file: BinaryIO, origin: Origin, reading: Reading, largest: int) -
     _report_others(reading, [name for name in others if name != _VERSION])
 
 
-def _report_filters(file: BinaryIO, reading: Reading) -> Iterator[None]:
+def _report_filters(file: IO[bytes], reading: Reading) -> Iterator[None]:
     text = JsonText(file)
     count = 0
     try:

@@ -10,21 +10,25 @@ import json
 import re
 from collections.abc import Generator
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from taskward.account.records import UnreadableExport
 
-_PIECE = 64 * 1024
+_PIECE = 16 * 1024
 _LONGEST_VALUE = 8 * 1024 * 1024
 """Bytes of a value that is kept until it is parsed in parts."""
 _LONGEST_AT_ONCE = 2 * 1024 * 1024
 _MOST_AT_ONCE = 20_000
 """Bytes and commas of what is parsed at once, which takes some milliseconds then."""
 _SMALL = 64 * 1024
+_MOST_BRIEF = 5_000
 _SPACE = b" \t\r\n"
 _MARK = b"\xef\xbb\xbf"
-_STRUCTURE = re.compile(rb'["{}\[\]]')
-_IN_TEXT = re.compile(rb'["\\]')
+_NOTHING = re.compile(b"")
+# Up to the quote that ends it. Possessive, since there is nothing to come back to.
+_TEXT = re.compile(rb'(?:[^"\\]++|\\[\s\S])*+')
+# Up to the next bracket, or the next text that does not end here.
+_NO_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\[\s\S])*+")*+')
 _AFTER_LITERAL = re.compile(rb"[,:{}\[\]\s]")
 _NO_JSON = "The file is not JSON, as the data.json of an export is."
 
@@ -38,7 +42,7 @@ class JsonText:
     Methods that read raise `UnreadableExport` where it is not JSON.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._buffer = file.read(_PIECE).removeprefix(_MARK)
         self._at = 0
@@ -94,10 +98,16 @@ class JsonText:
         start = at = self._at
         in_text = False
         while True:
-            found = (_IN_TEXT if in_text else _STRUCTURE).search(self._buffer, at)
-            if found is None or (found[0] == b"\\" and found.end() == len(self._buffer)):
+            found = (_TEXT if in_text else _NO_BRACKETS if depth else _NOTHING).match(self._buffer, at)
+            at = found.end() if found else at
+            character = self._buffer[at : at + 1]
+            if character == b'"':
+                in_text = not in_text
+            elif character and not in_text:
+                depth += 1 if character in b"{[" else -1
+            else:
                 # A character after a backslash may be the first of the next piece.
-                over = 0 if found is None else 1
+                over = len(self._buffer) - at
                 parts.append(self._buffer[start:])
                 size += len(parts[-1])
                 if size > _LONGEST_VALUE:
@@ -107,16 +117,7 @@ class JsonText:
                 start, at = 0, over
                 yield
                 continue
-            at = found.end()
-            match found[0]:
-                case b"\\":
-                    at += 1
-                case b'"':
-                    in_text = not in_text
-                case b"{" | b"[":
-                    depth += 1
-                case _:
-                    depth -= 1
+            at += 1
             if depth == 0 and not in_text:
                 parts.append(self._buffer[start:at])
                 self._at = at
@@ -168,7 +169,8 @@ def parse_in_parts(raw: bytes, brief: str) -> Generator[None, None, tuple[Any, b
     while text.next_of(b"}", is_first=not whole):
         name = yield from name_in(text)
         if name == brief and text.peek() == b"{":
-            whole[name] = yield from _brief(text)
+            whole[name], is_more = yield from _brief(text)
+            is_cut |= is_more
             continue
         value = yield from text.value()
         yield
@@ -181,8 +183,9 @@ def _is_moderate(raw: bytes) -> bool:
     return len(raw) <= _LONGEST_AT_ONCE and raw.count(b",") + raw.count(b"[") <= _MOST_AT_ONCE
 
 
-def _brief(text: JsonText) -> Generator[None, None, dict[str, Any]]:
+def _brief(text: JsonText) -> Generator[None, None, tuple[dict[str, Any], bool]]:
     text.expect(b"{")
+    is_cut = False
     kinds: dict[str, Any] = {}
     while text.next_of(b"}", is_first=not kinds):
         kind = yield from name_in(text)
@@ -193,6 +196,9 @@ def _brief(text: JsonText) -> Generator[None, None, dict[str, Any]]:
         kinds[kind] = found
         while text.next_of(b"]", is_first=not found):
             element, _ = yield from parse_in_parts((yield from text.value()), "")
-            found.append({"id": element.get("id")} if isinstance(element, dict) else None)
+            if len(found) < _MOST_BRIEF:
+                found.append({"id": element.get("id")} if isinstance(element, dict) else None)
+            else:
+                is_cut = True
             yield
-    return kinds
+    return kinds, is_cut

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+import orjson
 
 from taskward.errors import LimitReached
 from taskward.limits import Limits
@@ -23,6 +24,8 @@ MOST_LOSSES = 1000
 LONGEST_KEPT = 1000
 """Characters that a text in metadata may have."""
 _MOST_ONCE = 200
+# Numbers may be written a little longer than they are measured.
+_SPARE = 64
 # JSON can spell half of a surrogate pair, which UTF-8 cannot.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -196,11 +199,11 @@ class Extras:
         self._service = service
         self._members: dict[str, Any] = {}
         # Braces, the service's name and its colon; then each member with a comma.
-        self._size = len(json.dumps({service: {}}))
+        self._size = len(orjson.dumps({service: {}})) + _SPARE
 
     def keep(self, what: Thing, name: str, value: Any, count: int = 1) -> None:
         """Keep a value of JSON that is none of the file's own unbounded ones; one that has no room is lost."""
-        size = len(json.dumps({name: value}, ensure_ascii=False, separators=(",", ":")).encode())
+        size = len(orjson.dumps({name: value}))
         if self._size + size > LARGEST_METADATA:
             self._subject.lose(what, f"The metadata have no room for its {name}.", count)
             return

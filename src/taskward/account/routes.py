@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import blake2b
-from io import BytesIO
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -21,7 +19,7 @@ from taskward.account.models import ImportReport, Me
 from taskward.account.records import Fate, Thing
 from taskward.account.store import AccountStore
 from taskward.database.database import Database
-from taskward.errors import AlreadyImported, Cycle, FieldError, Invalid
+from taskward.errors import AlreadyImported, BodyTooLarge, Cycle, FieldError, Invalid
 from taskward.lists.models import EXAMPLE as A_LIST
 from taskward.members import Line
 from taskward.tasks.members import EXAMPLE_ID, TimeZone
@@ -32,12 +30,15 @@ from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import answers, operation_id
 from taskward.web.reading import RequestBody
 from taskward.web.routing import SessionRoute
+from taskward.web.spooling import SpooledBody, Spools
 from taskward.web.validation import field_errors
 
 LARGEST_IMPORT = 1024 * 1024
-"""Bytes that the body of an import may have."""
+"""Bytes that an export of one's own may have when it is put back."""
 _LINES = "application/x-ndjson"
-_FOREIGN = ("application/json", "text/csv")
+_FOREIGN = ("application/json", "application/zip", "text/csv")
+# As Windows and what asks it call an archive.
+_ALIASES = ("application/x-zip-compressed",)
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 # By its ids, what it makes is what other examples read and change.
 _EXPORT = (
@@ -120,12 +121,15 @@ async def _after(first: bytes, pages: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 async def import_file(
-    file: Annotated[
-        bytes,
+    request: Request,
+    *,
+    body: Annotated[
+        Any,
         WithJsonSchema({"type": "string", "description": "Lines of JSON."}),
         RequestBody(
             largest=LARGEST_IMPORT,
-            media_types=(_LINES, *_FOREIGN),
+            media_types=(_LINES, *_FOREIGN, *_ALIASES),
+            spooled=True,
             media_type=_LINES,
             description="An export of yours, or of another service.",
         ),
@@ -142,11 +146,14 @@ async def import_file(
     """
     if name is not None and format_ != "todoist":
         raise Invalid([FieldError("query", "/name", "This goes with format=todoist only, as other files name lists.")])
+    spooled: SpooledBody = body
     if format_ == "taskward":
-        return file
+        if spooled.size > LARGEST_IMPORT:
+            raise BodyTooLarge(LARGEST_IMPORT)
+        return spooled.file.read()
+    spools: Spools = request.app.state.spools
     origin = Origin(format_, tz, name, datetime.now(UTC))
-    digest = blake2b(file, digest_size=32).digest()
-    return await read_foreign(BytesIO(file), digest, origin, limits, largest=LARGEST_IMPORT)
+    return await read_foreign(spooled.file, spooled.digest, origin, limits, largest=spools.largest)
 
 
 @router.post(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import IO, Any
 from zoneinfo import ZoneInfo
 
 from taskward.account.csv_rows import rows_of
@@ -58,7 +58,7 @@ class _Row:
         return self.cells.get(column, "").strip()
 
 
-def read_todoist(file: BinaryIO, reading: Reading, *, now: datetime, list_name: str, zone: str) -> Iterator[None]:
+def read_todoist(file: IO[bytes], reading: Reading, *, now: datetime, list_name: str, zone: str) -> Iterator[None]:
     """Read the tasks of one project.
 
     Args:
@@ -203,7 +203,7 @@ class _Project:
             self.lose(row, "row", f"A {row['TYPE'].lower()} has no {', '.join(filled)}.")
 
 
-def _rows(file: BinaryIO, project: _Project) -> Iterator[_Row]:
+def _rows(file: IO[bytes], project: _Project) -> Iterator[_Row]:
     lines = rows_of(file)
     header = [name.strip().upper() for name in next(lines, (1, []))[1]]
     missing = [column for column in ("TYPE", "CONTENT") if column not in header]

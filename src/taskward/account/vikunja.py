@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from taskward.account.records import Reading, Subject, Thing, Tree, kept_text, one_line, quoted
 from taskward.account.vikunja_file import Project, ProjectReader
@@ -51,7 +51,7 @@ _UNKEPT_EVERYWHERE: dict[str, tuple[Thing, str]] = {
 }
 
 
-def read_vikunja(file: BinaryIO, reading: Reading, *, now: datetime, zone: str) -> Iterator[None]:
+def read_vikunja(file: IO[bytes], reading: Reading, *, now: datetime, zone: str) -> Iterator[None]:
     """Read the user's lists and tasks.
 
     Args:
@@ -183,7 +183,9 @@ class _Export:
         parents: list[int | None] = [None] * len(self._tasks)
         for index, (_, task) in enumerate(self._tasks):
             others: list[tuple[str, int]] = []
-            for kind, identifier in task.relations:
+            for step, (kind, identifier) in enumerate(task.relations, start=1):
+                if step % _EVERY == 0:
+                    yield
                 other = self._by_id.get(identifier)
                 if not is_parental(kind):
                     others.append((kind, identifier))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from taskward.account.json_text import JsonText, Steps, name_in, parse_in_parts, parsed
 from taskward.account.records import Reading, Thing, UnreadableExport, quoted
@@ -24,6 +24,8 @@ _STREAMED: dict[str, Thing] = {"tasks": "task", "positions": "position", "task_b
 _MOST_OTHERS = 100
 """Spaces, favorites and saved filters, which are no lists."""
 _MOST_MEMBERS = 100
+_EVERY = 50
+"""Members and elements after which others may have their turn."""
 # By which kind of view tasks are ordered, if there are several.
 _VIEWS = ("list", "table", "gantt", "kanban")
 
@@ -108,7 +110,7 @@ class ProjectReader:
         self._open: list[str | Project] = []
         self._is_first: list[bool] = []
 
-    def read(self, file: BinaryIO) -> Steps:
+    def read(self, file: IO[bytes]) -> Steps:
         """Read a file.
 
         Raises:
@@ -122,7 +124,11 @@ class ProjectReader:
             parsed((yield from text.value()))
             raise UnreadableExport("The JSON is not an array of projects, as the data.json of an export is.")
         self._begin("projects")
+        steps = 0
         while self._open:
+            steps += 1
+            if steps % _EVERY == 0:
+                yield
             within = self._open[-1]
             is_first, self._is_first[-1] = self._is_first[-1], False
             if not text.next_of(b"}" if isinstance(within, Project) else b"]", is_first=is_first):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, TypeGuard, TypeVar
 
 from taskward.account.html_text import plain_text
@@ -37,6 +38,10 @@ LONGEST_TEXT = 100_000
 """Characters that are read of a text: ten times what a description may have, as there may be HTML in it."""
 _MOST_KEPT = 100
 """Of a kind of which a task may have any number."""
+_MOST_LABELS = 200
+_MOST_RELATIONS = 2_000
+"""A part of more than so many names its parent itself."""
+_MOST_UNKNOWN = 50
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9:]{5})"
 )
@@ -110,7 +115,11 @@ def read_task(raw: dict[str, Any], subject: Subject, zone: str, now: datetime) -
     task.record |= {name: value for name, value in members.items() if value}
     subject.keep("tag", len(task.record.get("tags", ())))
     task.record |= _due(subject, extras, raw, zone)
-    task.relations = list(_relations(subject, raw))
+    relations = _relations(subject, raw)
+    task.relations = list(islice(relations, _MOST_RELATIONS))
+    yield
+    if rest := sum(1 for _ in relations):
+        subject.lose("relation", f"More than {_MOST_RELATIONS} relations; the rest was left out.", rest)
     task.position = number_of(raw.get("position"))
     bucket = raw.get("bucket_id")
     task.bucket = bucket if is_whole(bucket) and bucket else None
@@ -175,6 +184,7 @@ def _html(subject: Subject, raw: dict[str, Any], member: str) -> Generator[None,
 
 def _with_comments(subject: Subject, raw: dict[str, Any], description: str) -> Generator[None, None, str]:
     for comment in items_of(subject, raw, "comments", "comment"):
+        yield
         text = (yield from _html(subject, comment, "comment")).strip()
         if not text:
             continue
@@ -216,12 +226,15 @@ def _priority(subject: Subject, extras: Extras, raw: dict[str, Any]) -> str:
 
 
 def _labels(subject: Subject, raw: dict[str, Any]) -> Iterator[str]:
-    for label in items_of(subject, raw, "labels", "tag"):
+    labels = items_of(subject, raw, "labels", "tag")
+    for label in islice(labels, _MOST_LABELS):
         if label.get("hex_color"):
             subject.reading.lose_once("color", "Labels had colors, which tags have not.")
         if label.get("description"):
             subject.reading.lose_once("description", "Labels had descriptions, which tags have not.")
         yield text_of(subject, label, "title", "tag")
+    if rest := sum(1 for _ in labels):
+        subject.lose("tag", f"More than {_MOST_LABELS} labels; the rest was left out.", rest)
 
 
 def _due(subject: Subject, extras: Extras, raw: dict[str, Any], zone: str) -> dict[str, str]:
@@ -315,7 +328,8 @@ def _keep_people(subject: Subject, extras: Extras, raw: dict[str, Any]) -> None:
     if raw.get("subscription"):
         extras.keep("subscription", "is_subscribed", value=True)
     reactions = typed(subject, raw, "reactions", dict, "reaction") or {}
-    counts = {kept_text(name): len(users) for name, users in reactions.items() if isinstance(users, list)}
+    some = islice(reactions.items(), _MOST_KEPT)
+    counts = {kept_text(name): len(users) for name, users in some if isinstance(users, list)}
     if counts:
         extras.keep("reaction", "reactions", counts, len(counts))
 
@@ -339,15 +353,20 @@ def _reminder(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep_rest(subject: Subject, extras: Extras, raw: dict[str, Any]) -> None:
+    unknown = 0
     for member, value in raw.items():
         if member in _READ or not value or value == NEVER:
             continue
         what = _KEPT.get(member)
         if what is None:
-            subject.reading.lose_once("member", f"The member {quoted(member)} is not known and was left out.")
+            unknown += 1
+            if unknown <= _MOST_UNKNOWN:
+                subject.reading.lose_once("member", f"The member {quoted(member)} is not known and was left out.")
         elif isinstance(value, str):
             extras.keep(what, member, kept_text(value))
         elif isinstance(value, bool) or is_whole(value) or (isinstance(value, float) and math.isfinite(value)):
             extras.keep(what, member, value)
         else:
             subject.lose(what, f"Its {quoted(member)} is of an unknown type and was left out.")
+    if unknown > _MOST_UNKNOWN:
+        subject.lose("member", "It has many members that are not known, which were left out.", unknown - _MOST_UNKNOWN)

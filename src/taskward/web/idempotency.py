@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import orjson
@@ -21,6 +21,7 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from taskward.database.answers import AnswerStore
 from taskward.web.dependencies import OwnerSession
+from taskward.web.reading import BODY_DIGEST
 
 Endpoint = Callable[..., Awaitable[Response]]
 
@@ -105,5 +106,7 @@ async def _digest(request: Request) -> bytes:
 
 
 async def _body(request: Request) -> bytes:
+    if BODY_DIGEST in request.scope:
+        return cast("bytes", request.scope[BODY_DIGEST])
     # Where the route takes none, none was read.
     return await request.body() if hasattr(request, "_body") else b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, cast, get_origin
 from urllib.parse import parse_qsl
 
@@ -27,12 +27,17 @@ from taskward.errors import (
 from taskward.json_bounds import TooMuchJson
 from taskward.json_reading import NotJson
 from taskward.web.bodies import JsonBody
+from taskward.web.spooling import SpooledBody, Spools
 from taskward.web.validation import field_errors
 
 LARGEST_BODY = 256 * 1024
 """Bytes that a body may have, where its route does not say otherwise."""
 
 Arguments = dict[str, Any]
+ReceivedBody = bytes | SpooledBody
+BODY_DIGEST = "taskward.body_digest"
+"""Where a scope has the digest of a body that is spooled."""
+_FORMS = frozenset({b"multipart/form-data", b"application/x-www-form-urlencoded"})
 _MERGE_PATCH = b"application/merge-patch+json"
 _JSON_TYPES = frozenset({b"application/json", _MERGE_PATCH})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
@@ -43,16 +48,24 @@ class RequestBody(Body):  # type: ignore[misc] # as every Body of the framework
     """Declares a body that is not as most are.
 
     Args:
-        largest: Bytes that it may have.
+        largest: Bytes that it may have, where it is not spooled.
         media_types: Those that it may have in place of JSON's. Then it is not parsed, and its annotation is `bytes`.
+        spooled: Whether it is a `SpooledBody`, which may have what the app's `Spools` say.
         long: The member that is read item by item, where the whole is larger than what is read in one piece.
     """
 
     def __init__(
-        self, *, largest: int, media_types: Sequence[str] = (), long: str | None = None, **options: Any
+        self,
+        *,
+        largest: int,
+        media_types: Sequence[str] = (),
+        spooled: bool = False,
+        long: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.largest = largest
+        self.spooled = spooled
         self.long = long
         self.media_types = frozenset(name.encode() for name in media_types)
 
@@ -104,6 +117,7 @@ class RequestReader:
         self._body: _Parameter | None = None
         self._json: JsonBody | None = None
         self._largest, self._media_types = LARGEST_BODY, frozenset[bytes]()
+        self._is_spooled = False
         if bodies:
             info = bodies[0][1].field_info
             if isinstance(info, Form) or getattr(info, "embed", None):
@@ -112,14 +126,16 @@ class RequestReader:
             long = None
             if isinstance(info, RequestBody):
                 self._largest, self._media_types, long = info.largest, info.media_types, info.long
+                self._is_spooled = info.spooled
             if not self._media_types:
                 self._json = JsonBody(info.annotation, long)
 
-    async def receive(self, request: Request, deadlines: Deadlines) -> bytes:
-        """The body; nothing where the route takes none.
+    async def receive(self, request: Request, deadlines: Deadlines, user_id: str) -> ReceivedBody:
+        """The body; nothing where the route takes none. One that is spooled must be closed.
 
         Args:
             deadlines: In which it must have arrived.
+            user_id: Whose it is.
 
         Raises:
             Problem: It did not, or it is too large, or the answer would be of a type that the client does not take.
@@ -130,6 +146,8 @@ class RequestReader:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         deadline = deadlines.start(task.cancel)
         try:
+            if self._is_spooled:
+                return await _spool(request, request.app.state.spools, user_id)
             return await _receive(request, self._largest)
         except asyncio.CancelledError:
             if deadline.expired:
@@ -139,11 +157,11 @@ class RequestReader:
         finally:
             deadline.end()
 
-    def is_long(self, body: bytes) -> bool:
+    def is_long(self, body: ReceivedBody) -> bool:
         """Whether to read a body, or to do what it says, may take long enough for others to notice."""
-        return bool(body) and (self._json is None or not self._json.is_small(body))
+        return bool(body) and (self._json is None or isinstance(body, SpooledBody) or not self._json.is_small(body))
 
-    async def read(self, request: Request, body: bytes) -> list[Arguments]:
+    async def read(self, request: Request, body: ReceivedBody) -> list[Arguments]:
         """The arguments of each step.
 
         Args:
@@ -176,15 +194,18 @@ class RequestReader:
         self,
         request: Request,
         parameter: _Parameter,
-        body: bytes,
+        body: ReceivedBody,
         arguments: list[Arguments],
         errors: list[FieldError],
     ) -> None:
         if not body and not parameter.required:
             arguments[parameter.step][parameter.name] = parameter.default
             return
-        request._body = body  # noqa: SLF001 - as the framework keeps it, for whoever asks for it later
-        if self._json is None:
+        if isinstance(body, SpooledBody):
+            request.scope[BODY_DIGEST] = body.digest
+        else:
+            request._body = body  # noqa: SLF001 - as the framework keeps it, for whoever asks for it later
+        if self._json is None or isinstance(body, SpooledBody):
             _check_media_type(request, self._media_types)
             arguments[parameter.step][parameter.name] = body
             return
@@ -266,18 +287,34 @@ def _custom(name: str, sentence: str) -> dict[str, Any]:
 
 
 async def _receive(request: Request, largest: int) -> bytes:
+    chunks = [chunk async for chunk in _chunks(request, largest)]
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _spool(request: Request, spools: Spools, user_id: str) -> SpooledBody:
+    body = spools.open(user_id)
+    try:
+        async for chunk in _chunks(request, spools.largest):
+            body.write(chunk)
+    except BaseException:
+        body.close()
+        raise
+    return body
+
+
+async def _chunks(request: Request, largest: int) -> AsyncIterator[bytes]:
     if not _may_have_body(request.scope):
-        return b""
+        return
     if hasattr(request, "_body"):
         # A dependency has read it.
         body = await request.body()
         if len(body) > largest:
             raise BodyTooLarge(largest)
-        return body
+        yield body
+        return
     length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
     if length.isdigit() and int(length) > largest:
         raise BodyTooLarge(largest)
-    chunks: list[bytes] = []
     size = 0
     more = True
     while more:
@@ -289,8 +326,7 @@ async def _receive(request: Request, largest: int) -> bytes:
         size += len(chunk)
         if size > largest:
             raise BodyTooLarge(largest)
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        yield chunk
 
 
 def _may_have_body(scope: Scope) -> bool:
@@ -309,6 +345,8 @@ def _check_media_type(request: Request, allowed: frozenset[bytes]) -> None:
     if len(types) != 1 or any(name == b"content-encoding" and value != b"identity" for name, value in headers):
         raise UnsupportedMediaType(_texts(allowed))
     media_type, *parameters = (part.strip().lower() for part in types[0].split(b";"))
+    if media_type in _FORMS:
+        raise UnsupportedMediaType(_texts(allowed), is_form=True)
     if media_type not in allowed or any(p and p not in _UTF8 for p in parameters):
         raise UnsupportedMediaType(_texts(allowed))
 

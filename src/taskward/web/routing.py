@@ -32,7 +32,8 @@ from taskward.deadlines import Deadline, Deadlines
 from taskward.errors import MethodNotAllowed, Unavailable
 from taskward.fairness import LongWork
 from taskward.identity import Caller
-from taskward.web.reading import RequestReader
+from taskward.web.reading import ReceivedBody, RequestReader
+from taskward.web.spooling import SpooledBody
 
 Arguments = dict[str, Any]
 _Generator = AsyncGeneratorType[Any, None]
@@ -230,13 +231,24 @@ class _Plan:
             value = step.start(request, results, {})
             results[step.index] = await value if step.is_coroutine else value
         deadlines: Deadlines = request.app.state.deadlines
-        body = await self._reader.receive(request, deadlines)
+        user_id = _user_id(results)
+        body = await self._reader.receive(request, deadlines, user_id)
+        try:
+            return await self._within(request, results, body, deadlines, user_id)
+        finally:
+            if isinstance(body, SpooledBody):
+                body.close()
+
+    async def _within(
+        self, request: Request, results: list[Any], body: ReceivedBody, deadlines: Deadlines, user_id: str
+    ) -> Response:
+        """Answer within the time that there is."""
         task = cast("asyncio.Task[Response]", asyncio.current_task())
         deadline = deadlines.start(task.cancel)
         try:
             if self._reader.is_long(body):
                 work: LongWork = request.app.state.long_work
-                async with work.of(_user_id(results)):
+                async with work.of(user_id):
                     response = await self._answer(request, results, body, deadline)
             else:
                 response = await self._answer(request, results, body, deadline)
@@ -249,7 +261,7 @@ class _Plan:
             deadline.end()
         return response
 
-    async def _answer(self, request: Request, results: list[Any], body: bytes, deadline: Deadline) -> Response:
+    async def _answer(self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline) -> Response:
         read = await self._reader.read(request, body)
         entered: list[_Generator] = []
         failure: BaseException | None = None

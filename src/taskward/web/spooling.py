@@ -1,0 +1,94 @@
+"""Bodies that are too large to be kept in memory while they come: they go to a temporary file.
+
+However many come at once, they take a bounded room on the disk, of which one user has a part only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import blake2b
+from tempfile import SpooledTemporaryFile
+from typing import IO, cast
+
+from taskward.errors import Unavailable
+
+_IN_MEMORY = 1024 * 1024
+_FULL = "There is no room for a body as large as this at the moment"
+
+
+class Spools:
+    """Where such bodies go.
+
+    Args:
+        largest: Bytes that one may have.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
+        self._most = 32 * largest
+        self._most_of_one = 4 * largest
+        self._used: Counter[str] = Counter()
+
+    def open(self, user_id: str) -> SpooledBody:
+        return SpooledBody(self, user_id)
+
+    def take(self, user_id: str, size: int) -> None:
+        """Take room on the disk.
+
+        Raises:
+            Unavailable: There is none, or this user has as much as one may have.
+        """
+        if self._used[user_id] + size > self._most_of_one or self._used.total() + size > self._most:
+            raise Unavailable(reason=_FULL)
+        self._used[user_id] += size
+
+    def give_back(self, user_id: str, size: int) -> None:
+        self._used[user_id] -= size
+        if not self._used[user_id]:
+            del self._used[user_id]
+
+
+class SpooledBody:
+    """A body in a file, which is gone when it is closed.
+
+    Attributes:
+        size: Bytes that have come.
+    """
+
+    def __init__(self, spools: Spools, user_id: str) -> None:
+        self._spools = spools
+        self._user_id = user_id
+        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the request's end closes it
+        self._digest = blake2b(digest_size=32)
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return self.size > 0
+
+    @property
+    def file(self) -> IO[bytes]:
+        """The body, from its beginning on."""
+        self._file.seek(0)
+        return cast("IO[bytes]", self._file)
+
+    @property
+    def digest(self) -> bytes:
+        return self._digest.digest()
+
+    def write(self, chunk: bytes) -> None:
+        """Take what has come.
+
+        Raises:
+            Unavailable: There is no room for it.
+        """
+        self._spools.take(self._user_id, len(chunk))
+        self.size += len(chunk)
+        self._digest.update(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise Unavailable(reason=f"a temporary file cannot be written: {type(error).__name__}") from None
+
+    def close(self) -> None:
+        self._spools.give_back(self._user_id, self.size)
+        self._file.close()
