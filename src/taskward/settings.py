@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     max_lists: int = Field(500, ge=1, description="Lists that one user may have.")
     max_tags: int = Field(2_000, ge=1, description="Different tags that one user's tasks may have.")
     max_import_bytes: int = Field(
-        16 * 1024 * 1024, ge=1024, le=1024**3, description="Bytes of a file of another service that is imported."
+        16 * 1024**2, ge=1024**2, le=1024**3, description="Bytes of a file of another service that is imported."
     )
     jwt_secret: SecretStr | None = Field(
         None, description="Shared secret of at least 32 bytes; several with commas between them, the newest first."
