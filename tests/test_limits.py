@@ -171,6 +171,20 @@ async def test_a_repeated_completion_needs_no_room_where_the_next_was_erased(sam
     assert await counts(superuser, sam) == (MOST_TASKS, 0)
 
 
+async def test_a_next_one_whose_copies_of_parts_do_not_fit_is_refused_whole(sam: User, superuser: Superuser):
+    rule = {"due_date": "2030-01-10", "time_zone": "UTC", "recurrence": "FREQ=DAILY"}
+    task = await sam.create(**rule)
+    made = [task, *[await sam.create(parent_id=task["id"]) for _ in range(2)]]
+    path = f"{TASKS}/{task['id']}"
+    before = (await sam.http.get(TASKS)).json()
+    for sub, body in (("/complete", None), ("/complete", {"completed": True}), ("", {"completed": True, "title": "x"})):
+        assert_reached(await sam.http.patch(f"{path}{sub}", json=body), "tasks", MOST_TASKS)
+        assert (await sam.http.get(TASKS)).json() == before
+    left = await sam.http.patch(f"{path}/complete", json={"completed": True, "subtasks": "leave"})
+    assert left.status_code == 200
+    assert await counts(superuser, sam) == (len(made) + 1, 0)
+
+
 async def test_one_list_too_many_is_refused_until_one_is_deleted(sam: User, superuser: Superuser):
     made = [(await sam.http.post(LISTS, json={"name": f"{n}"})).json() for n in range(MOST_LISTS)]
     assert_reached(await sam.http.post(LISTS, json={"name": "x"}), "lists", MOST_LISTS)
