@@ -77,7 +77,9 @@ def cases() -> list[tuple[str, str, Callable[[], bytes], str]]:
     return [(name, path, body, kind) for path, bodies, kind in kinds for name, body in bodies.items()]
 
 
-@pytest.mark.parametrize(("name", "path", "body", "media_type"), cases(), ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(
+    ("name", "path", "body", "media_type"), [pytest.param(*case, id=f"{case[1]} {case[0]}") for case in cases()]
+)
 async def test_no_body_holds_the_loop(
     service: httpx2.AsyncClient, name: str, path: str, body: Callable[[], bytes], media_type: str
 ):
