@@ -25,7 +25,8 @@ BAD: dict[str, tuple[Any, ...]] = {
     "parent_id": ("x", "none", 1, "0" * 32),
     "tags": (None, "home", ["a", "a"], ["a", " a"], [""], ["x" * 51], [str(n) for n in range(21)], ["."], [1]),
     "metadata": (None, [], "x", {"x": "x" * 8192}),
-    **dict.fromkeys(("position", "version", "created_at", "updated_at", "deleted_at", "completed_at"), ("x", None)),
+    **dict.fromkeys(("position", "version", "created_at", "updated_at", "deleted_at"), ("x", None)),
+    "completed_at": ("x", 1, "2026-02-30T00:00:00Z"),
 }
 """What members must not be, and those that clients never write."""
 
@@ -33,12 +34,18 @@ BAD_FILTERS: dict[str, tuple[Any, ...]] = {
     "completed": ("yes", "1"),
     "priority": ("", "highest", "low,"),
     "tag": (("",), ("x" * 51,)),
+    "tag_any": (("",), ("home", "x" * 51)),
     "list_id": ("", "x"),
     "parent_id": ("", "x"),
+    "series": ("", "x", "none"),
+    "due": ("", "2026-01-10", "any"),
+    "due_on": ("", "today", "2026-02-30"),
     "due_before": ("", "tomorrow", "2026-02-30", "0001-01-01"),
     "due_after": ("2026",),
     "updated_since": ("yesterday",),
     "created_since": ("0",),
+    "completed_since": ("never",),
+    "completed_before": ("",),
     "overdue": ("maybe",),
     "tz": ("", "Mars/Olympus"),
     "q": ("a\0b", "x" * 501, " ".join(map(str, range(33)))),

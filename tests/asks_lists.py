@@ -41,7 +41,7 @@ def patch(of: Chooser) -> Ask:
 
 def move(of: Chooser) -> Ask:
     list_id = of.list_id()
-    body = {"after": of.one(None, *of.user.lists, of.uuid(of.list_id()))}
+    body = of.one({}, *({"after": one} for one in (None, *of.user.lists, of.uuid(of.list_id()))))
     return Ask("POST", f"{LIST}/move", list_id, headers=of.if_match(of.user.lists, list_id), body=body)
 
 

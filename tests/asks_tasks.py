@@ -6,6 +6,7 @@ from tests.asks_values import VALUES, Chooser
 from tests.oracle_ask import TASK, TASKS, Ask
 from tests.oracle_listing import can_tell
 from tests.oracle_trees import siblings
+from tests.oracle_world import SAID
 
 
 def listing(of: Chooser) -> Ask:
@@ -65,6 +66,8 @@ def put(of: Chooser) -> Ask:
     user = of.one(of.user, *of.world.users)
     # As somebody read it, whoever that was: the members that only the server writes are ignored.
     read = of.one({}, *map(user.as_read, user.tasks.values()))
+    # It would be written; of another task's time only its own user knows in which order it is.
+    read = {name: value for name, value in read.items() if name != "completed_at"}
     whole = read if user is of.user else {name: value for name, value in read.items() if name not in _TOLD}
     return Ask("PUT", TASK, task_id, headers=of.if_match(of.user.tasks, task_id), body={**whole, **of.members()})
 
@@ -85,7 +88,7 @@ def complete(of: Chooser) -> Ask:
     series = [i for i, task in of.user.tasks.items() if task["recurrence"] and task["deleted_at"] is None]
     done = [task_id for task_id in series if of.user.tasks[task_id]["completed"]]
     task_id = of.one(of.task_id(), *(of.one(*some) for some in (series, done, done) if some))
-    body = of.one(None, {"completed": True}, {"completed": False}, {})
+    body = of.one(None, {"completed": True}, {"completed": False}, {"completed": True, "completed_at": SAID})
     return Ask("PATCH", f"{TASK}/complete", task_id, headers=of.if_match(of.user.tasks, task_id), body=body)
 
 
@@ -109,5 +112,5 @@ def move(of: Chooser) -> Ask:
     task = {"list_id": None, "parent_id": None, **of.user.tasks.get(task_id.lower(), {}), **body}
     name = "parent_id" if task["parent_id"] else "list_id"
     there = [one["id"] for one in of.user.tasks.values() if one[name] == task[name] and one["deleted_at"] is None]
-    body["after"] = of.one(None, *there, *there, *[of.uuid(of.task_id())])
+    body |= of.one({}, *({"after": one} for one in (None, *there, *there, of.uuid(of.task_id()))))
     return Ask("POST", f"{TASK}/move", task_id, headers=of.if_match(of.user.tasks, task_id), body=body)

@@ -13,7 +13,7 @@ from tests.oracle_ask import BASE, LISTS, NO_IDS
 from tests.oracle_listing import QUERIES, SORTS
 from tests.oracle_series import NEVER, PLAN, RULES
 from tests.oracle_trees import above, below, is_live
-from tests.oracle_world import Row, Shelf, User, World
+from tests.oracle_world import SAID, Row, Shelf, User, World
 
 
 class Chooser:
@@ -173,6 +173,8 @@ class Chooser:
         elif plan:
             sent |= {"due_date": None, "due_at": None, plan: self.one(*_DUES[plan]), "time_zone": self.one(*ZONES)}
             sent |= {"recurrence": self.one(None, *RULES, *RULES), "recurs_from": self.one("due", "completion")}
+        if not sent.get("completed") and sent.get("completed_at"):
+            sent["completed_at"] = None
         return sent
 
     def of_own_tree(self, task_id: str) -> set[str]:
@@ -205,6 +207,7 @@ VALUES: dict[str, Callable[[Chooser], Any]] = {
     "title": Chooser.title,
     "description": lambda of: of.one(f"About {of.user.marker}", "About it", None),
     "completed": lambda of: of.one(True, False),
+    "completed_at": lambda of: of.one(None, SAID),
     "priority": lambda of: of.one(*PRIORITIES),
     "due_date": lambda of: of.one(None, *_DUES["due_date"]),
     "due_at": lambda of: of.one(None, *_DUES["due_at"]),
@@ -230,6 +233,11 @@ def _ids(shelf: Callable[[User], Shelf], who: Chooser) -> list[str]:
     return ["none", *shelf(who.user), *of_others[-2:], "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01"]
 
 
+def _series(of: Chooser) -> list[str]:
+    known = {task["series_id"] for user in of.world.users for task in user.tasks.values()} - {None}
+    return [*sorted(known), "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01"]
+
+
 def _parents(of: Chooser) -> list[str]:
     tasks = of.user.tasks.values()
     return [
@@ -252,13 +260,26 @@ _MOMENTS = (
 FILTERED: dict[str, Callable[[Chooser], Sequence[Any]]] = {
     "completed": lambda _: ("true", "false"),
     "priority": lambda _: ("none", "high,urgent", "low,none,medium"),
-    "tag": lambda of: (("home",), ("home", "ω b"), ("a/b",), (of.one("Garden", "50%", "nobody's"),)),
+    "tag": lambda of: (
+        ("home",),
+        ("none",),
+        ("none", "home"),
+        ("home", "ω b"),
+        ("a/b",),
+        (of.one("Garden", "50%", "nobody's"),),
+    ),
+    "tag_any": lambda of: (("home",), ("nobody's", "ω b"), (of.one("Garden", "50%"), "a/b"), ("none",)),
+    "series": _series,
+    "due": lambda _: ("none",),
+    "due_on": lambda _: _MOMENTS,
     "list_id": lambda of: _ids(lambda user: user.lists, of),
     "parent_id": _parents,
     "due_before": lambda _: _MOMENTS,
     "due_after": lambda _: _MOMENTS,
     "updated_since": _since,
     "created_since": _since,
+    "completed_since": _since,
+    "completed_before": _since,
     "overdue": lambda _: ("true", "false"),
     "tz": lambda _: ZONES,
     "q": lambda _: [*QUERIES],

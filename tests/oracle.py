@@ -93,11 +93,12 @@ def in_every_way(user: User) -> Iterator[Ask]:
     sorts = [{"sort": sign + name} for name in SORTS for sign in ("", "-")]
     # The days around those on which something is due.
     moments = ("2020-02-28", "2020-03-01", "2031-06-30", "2031-07-01T12:00:00.5Z", "2031-07-02")
-    dues = [{name: moment} for name in ("due_before", "due_after") for moment in moments]
+    dues = [{name: moment} for name in ("due_before", "due_after", "due_on") for moment in moments]
     tasks = user.tasks.values()
     inside = [{name: value} for name in ("list_id", "parent_id") for value in {task[name] or "none" for task in tasks}]
     since = sorted(user.moments.values())[len(user.moments) // 2 :][:1]
-    changed = [{name: moment} for name in ("created_since", "updated_since") for moment in since]
+    changed = [{name: moment} for name in ("created_since", "updated_since", "completed_since") for moment in since]
     others = [{"completed": "true"}, {"priority": "none,high"}, {"overdue": "true"}, {"q": "of idea"}, {"tag": "home"}]
+    others += [{"due": "none"}, {"tag": "none"}, {"tag_any": "home"}]
     for params in (*sorts, *dues, *inside, *changed, *others):
         yield Ask("GET", TASKS, params={**params, "limit": "200"})

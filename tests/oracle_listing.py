@@ -12,13 +12,14 @@ from zoneinfo import ZoneInfo
 import httpx2
 
 from tests.oracle_ask import TASKS, Ask
-from tests.oracle_world import Row, User
+from tests.oracle_world import LONG_AGO, Row, User
 
 PRIORITIES = ("none", "low", "medium", "high", "urgent")
 Shape = dict[str, Any]
 # A listing by the time of day is not judged where something is due as near to now.
 _TOO_NEAR = timedelta(minutes=2)
 _TIMES = {"created_at", "updated_at", "completed_at"}
+_BY_TIME = ("updated_since", "created_since", "completed_since", "completed_before")
 
 
 class Down(str):
@@ -85,6 +86,17 @@ def _due_after(_: User, task: Row, value: str, shape: Shape) -> bool:
     return moment is not None and moment > end
 
 
+def _due_on(_: User, task: Row, value: str, shape: Shape) -> bool:
+    zone = ZoneInfo(shape["tz"])
+    day = datetime.fromisoformat(value).astimezone(zone).date() if "T" in value else date.fromisoformat(value)
+    moment = due(task, shape["tz"])
+    return moment is not None and moment.astimezone(zone).date() == day
+
+
+def _has_all(tags: list[str], wanted: tuple[str, ...]) -> bool:
+    return all(not tags if tag == "none" else tag in tags for tag in wanted)
+
+
 def _is_overdue(task: Row, zone: str) -> bool:
     moment = due(task, zone)
     return not task["completed"] and moment is not None and moment < datetime.now(UTC)
@@ -94,6 +106,8 @@ def _since(member: str) -> Callable[[User, Row, str, Shape], bool]:
     def holds(user: User, task: Row, value: str, _: Shape) -> bool:
         # Moments rise with changes, so one that nobody was told can be compared as well.
         known = [when for when, moment in user.moments.items() if moment == value]
+        if task[member] is None:
+            return False
         return (task[member], task["id"]) >= known[0] if known else value < "2026"
 
     return holds
@@ -106,13 +120,19 @@ def _reference(member: str) -> Callable[[User, Row, str, Shape], bool]:
 FILTERS: dict[str, tuple[Any, Callable[[User, Row, Any, Shape], bool]]] = {
     "completed": (None, lambda _, task, value, __: task["completed"] == (value == "true")),
     "priority": (None, lambda _, task, value, __: task["priority"] in value.split(",")),
-    "tag": ((), lambda _, task, value, __: set(value) <= set(task["tags"])),
+    "tag": ((), lambda _, task, value, __: _has_all(task["tags"], value)),
+    "tag_any": ((), lambda _, task, value, __: not value or not set(value).isdisjoint(task["tags"])),
+    "series": (None, lambda _, task, value, __: task["series_id"] == value),
+    "due": (None, lambda _, task, __, shape: due(task, shape["tz"]) is None),
+    "due_on": (None, _due_on),
     "list_id": (None, _reference("list_id")),
     "parent_id": (None, _reference("parent_id")),
     "due_before": (None, _due_before),
     "due_after": (None, _due_after),
     "updated_since": (None, _since("updated_at")),
     "created_since": (None, _since("created_at")),
+    "completed_since": (None, _since("completed_at")),
+    "completed_before": (None, lambda *asked: asked[1]["completed"] and not _since("completed_at")(*asked)),
     "overdue": (None, lambda _, task, value, shape: _is_overdue(task, shape["tz"]) == (value == "true")),
     "tz": ("UTC", lambda *_: True),
     "q": (None, lambda _, task, value, __: QUERIES[value](task)),
@@ -133,7 +153,10 @@ SORTS: dict[str, Callable[[Row, str], Any]] = {
 
 def _when(task: Row, name: str) -> str | None:
     """What orders times: the change, and the row in it."""
-    return None if task[name] is None else f"{task[name]:09} {task['id']}"
+    if task[name] is None:
+        return None
+    # What a client has said is one moment, whichever task it is of.
+    return f"{task[name]:09} {'' if task[name] == LONG_AGO else task['id']}"
 
 
 def key(task: Row, shape: Shape) -> tuple[Any, ...]:
@@ -149,7 +172,8 @@ def key(task: Row, shape: Shape) -> tuple[Any, ...]:
 
 def shape_of(params: dict[str, Any]) -> Shape:
     shape = {name: params.get(name, left_out) for name, (left_out, _) in FILTERS.items()}
-    return {**shape, "tag": (shape["tag"],) if isinstance(shape["tag"], str) else tuple(shape["tag"])}
+    several = {name: (one,) if isinstance(one := shape[name], str) else tuple(one) for name in ("tag", "tag_any")}
+    return {**shape, **several}
 
 
 def can_tell(user: User, cursor: str) -> bool:
@@ -172,6 +196,9 @@ def listing(user: User, ask: Ask, answer: httpx2.Response) -> None:
     ordered = sorted(chosen, key=lambda task: key(task, shape))
     rows = [task for task in ordered if after is None or key(task, shape) > after]
     limit = int(ask.params.get("limit", 50))
+    if cursor and not rows and _is_gone(user, shape):
+        user.invalid(ask, answer, "/cursor")
+        return
     if shape["overdue"] is None:
         has_body = user.collection(ask, answer, tuple(shape.items()), limit, cursor)
         if answer.status_code == 304:
@@ -194,6 +221,12 @@ def listing(user: User, ask: Ask, answer: httpx2.Response) -> None:
         _note(user, ask, shape, len(found), len(user.tasks))
 
 
+def _is_gone(user: User, shape: Shape) -> bool:
+    """Whether a listing is of a list or a parent that the user does not have."""
+    named = ((shape["list_id"], user.lists), (shape["parent_id"], user.tasks))
+    return any(one not in {None, "none"} and one.lower() not in shelf for one, shelf in named)
+
+
 def _page(user: User, ask: Ask, answer: httpx2.Response, rows: list[Row], limit: int) -> None:
     shape = shape_of(ask.params)
     assert ("link" in answer.headers) == (len(rows) > limit)
@@ -205,7 +238,7 @@ def _page(user: User, ask: Ask, answer: httpx2.Response, rows: list[Row], limit:
         given = parse_qsl(target.query, keep_blank_values=True)
         assert (target.path, given[:-1]) == (TASKS, sent.multi_items())
         is_by_own = any(part.removeprefix("-") in {*_TIMES, "position"} for part in shape["sort"].split(","))
-        owner = user.id if is_by_own or shape["updated_since"] or shape["created_since"] else ""
+        owner = user.id if is_by_own or any(shape[name] for name in _BY_TIME) else ""
         known = (shape, key(rows[limit - 1], shape), owner)
         assert user.world.cursors.setdefault(dict(given)["cursor"], known) == known
 

@@ -27,6 +27,9 @@ def listing(user: User, ask: Ask, answer: httpx2.Response) -> None:
         found, known = answer.json(), in_order(user)
         assert len(found) == len(known)
         for row, one in zip(found, known, strict=True):
+            inside = [task for task in user.tasks.values() if task["list_id"] == one["id"] and not task["deleted_at"]]
+            done = sum(task["completed"] for task in inside)
+            assert (row.pop("open_tasks"), row.pop("done_tasks")) == (len(inside) - done, done)
             user.same(row, one)
 
 
@@ -60,7 +63,7 @@ def move(user: User, ask: Ask, answer: httpx2.Response) -> None:
         return
     others = [other for other in in_order(user) if other is not one]
     order = [other["id"] for other in others]
-    after = ask.body["after"] and ask.body["after"].lower()
+    after = (ask.body.get("after") or "").lower() or None
     if after is not None and after not in order:
         user.unknown(ask, answer, "/after")
         return

@@ -11,12 +11,13 @@ import httpx2
 from tests.oracle_ask import TASKS, Ask
 from tests.oracle_series import PLAN, broken, following, instant, merged
 from tests.oracle_trees import children, put, refused
-from tests.oracle_world import Row, User
+from tests.oracle_world import LONG_AGO, Row, User
 
 # What a member of a new task is that is not sent.
 DEFAULTS: dict[str, Any] = {
     "description": None,
     "completed": False,
+    "completed_at": None,
     "priority": "none",
     "due_date": None,
     "due_at": None,
@@ -29,7 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "metadata": {},
 }
 WRITABLE = ("title", *DEFAULTS)
-_COPIED = [name for name in WRITABLE if name != "completed"]
+_COPIED = [name for name in WRITABLE if name not in {"completed", "completed_at"}]
 _NO_CHANGE: Row = {"series_id": None, "completed_at": None, "deleted_at": None, "_next": None, "_root": None}
 
 
@@ -41,6 +42,8 @@ def understood(body: Row) -> Row:
             kept[name] = _KEPT.get(name, str)(value)
         elif name == "tags":
             kept[name] = [tag.strip() for tag in value]
+    if kept.pop("completed_at", None) is not None:
+        kept["completed_at"] = LONG_AGO
     return kept
 
 
@@ -65,7 +68,7 @@ def create(user: User, ask: Ask, answer: httpx2.Response) -> None:
         at = user.change()
         task = user.new({**DEFAULTS, **_NO_CHANGE, "id": answer.json()["id"], **sent})
         if task["completed"]:
-            task["completed_at"] = at
+            task["completed_at"] = task["completed_at"] or at
         _number_series(user, task, answer)
         user.tasks.add(task)
         user.entity(answer, task, status=201)
@@ -90,37 +93,40 @@ def update(user: User, ask: Ask, answer: httpx2.Response) -> None:
 def complete(user: User, ask: Ask, answer: httpx2.Response) -> None:
     task = user.find(ask, answer)
     if task is not None:
-        _change(user, ask, answer, task, {"completed": not task["completed"], **(ask.body or {})})
+        _change(user, ask, answer, task, {"completed": not task["completed"], **understood(ask.body or {})})
 
 
 def _change(user: User, ask: Ask, answer: httpx2.Response, task: Row, changes: Row) -> None:
     assert answer.status_code == 200, answer.text
-    completed = changes.pop("completed", None)
+    completed, said = changes.pop("completed", None), changes.pop("completed_at", None)
     follows = False
     if changes or completed is not None:
         user.change(task)
         put(task, changes)
         _number_series(user, task, answer)
         if completed is not None:
-            follows = _completed(user, ask, answer, task, completed=completed)
+            follows = _completed(user, ask, answer, task, said, completed=completed)
     user.entity(answer, task)
     # A series may go on with one that was made before.
     link = f'<{TASKS}/{task["_next"]}>; rel="next-occurrence"'
     assert answer.headers.get("link") == (link if follows else None)
 
 
-def _completed(user: User, ask: Ask, answer: httpx2.Response, task: Row, *, completed: bool) -> bool:
+def _completed(user: User, ask: Ask, answer: httpx2.Response, task: Row, said: int | None, *, completed: bool) -> bool:
     """Note that a task was completed or reopened, and what this does to its series.
+
+    Args:
+        said: When it was completed, where the client has said so.
 
     Returns:
         Whether there is one that follows it.
     """
     turns = task["recurrence"] is not None and completed != task["completed"]
     task["completed"] = completed
-    task["completed_at"] = (task["completed_at"] or user.changes) if completed else None
+    task["completed_at"] = (said or task["completed_at"] or user.changes) if completed else None
     successor = user.tasks.get(task["_next"]) if turns else None
     if turns and completed and successor is None:
-        due = following(task, answer.json()["updated_at"])
+        due = following(task, answer.json()["completed_at"])
         task["_next"] = None
         if due is not None:
             found = re.fullmatch(rf'<{TASKS}/([-0-9a-f]+)>; rel="next-occurrence"', answer.headers["link"])

@@ -90,7 +90,7 @@ def move(user: User, ask: Ask, answer: httpx2.Response) -> None:
         return
     beside = siblings(user, {**task, **changes})
     order = [other["id"] for other in beside]
-    after = ask.body["after"] and ask.body["after"].lower()
+    after = (ask.body.get("after") or "").lower() or None
     if after is not None and after not in order:
         user.unknown(ask, answer, "/after")
         return

@@ -24,6 +24,8 @@ _PROBLEMS = {
     "lists": {403: "list-forbidden", 404: "list-not-found", 409: "list-id-taken"},
     "tags": {404: "tag-not-found"},
 }
+LONG_AGO, SAID = -1, "2021-02-03T04:05:06.000000Z"
+"""A change before all others, in which a task was done whose client says so, and its time."""
 _TIMES = ("created_at", "updated_at", "completed_at", "deleted_at")
 
 Seen = tuple[Route, int | str]
@@ -216,7 +218,7 @@ class User:
         return {403, 404} if any(row_id in shelf.ever for shelf in shelves) else {404}
 
     def _allows(self, if_match: str, version: int | None) -> bool:
-        named = {int(number) for number in re.findall(r'(?<!W/)"(\d+)"', if_match)}
+        named = {int(number) for number in re.findall(r'"(\d+)(?:-gzip)?"', if_match)}
         # Where the version is not known, those named are known to be of other changes.
         assert version is not None or named <= self.versions.keys()
         return if_match == "*" or version in named
@@ -233,6 +235,8 @@ class User:
 
     def moment(self, change: int, row: Row, found: str) -> str:
         """The time that a row must have of a change where this one was found."""
+        if change == LONG_AGO:
+            return SAID
         when = change, row["id"]
         if when not in self.moments:
             assert all((other < found) == (earlier < when) for earlier, other in self.moments.items())

@@ -12,6 +12,9 @@ import pytest
 from tests.conftest import User
 from tests.test_task_members import pointers
 
+MOMENTS = (
+    "due_before", "due_after", "due_on", "updated_since", "created_since", "completed_since", "completed_before",
+)  # fmt: skip
 TASKS = "/api/v1/tasks"
 FIRST, LAST = "Pacific/Kiritimati", "Pacific/Pago_Pago"
 EVERYWHERE = [FIRST, "UTC", LAST, "Asia/Kathmandu", "America/St_Johns"]
@@ -233,7 +236,7 @@ async def test_days_and_instants_are_sorted_together_with_none_last_in_both_dire
     assert await titles(alice, sort="-due", tz=zone) == [*down, "none"]
 
 
-@pytest.mark.parametrize("name", ["due_before", "due_after", "updated_since", "created_since"])
+@pytest.mark.parametrize("name", MOMENTS)
 async def test_a_bound_is_a_day_or_a_time(alice: User, name: str):
     for value in (
         "2026-01-10",

@@ -103,7 +103,13 @@ async def test_a_refusal_is_not_kept(alice: User, superuser: Superuser, path: st
     assert (await post(alice)).status_code == 201
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "\u00e9", "a\tb", "\x7f"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "", "x" * 256, "a b", "\u00e9", "a\tb", "\x7f",
+        '"', '""', '"x', '"a b"', '"a"b"', r'"a\b"', '"x";a=1', f'"{"x" * 256}"',
+    ],
+)  # fmt: skip
 async def test_a_key_is_visible_ascii(alice: User, key: str):
     response = await alice.http.post(TASKS, json={"title": "x"}, headers=[(b"Idempotency-Key", key.encode("latin-1"))])
     assert response.status_code == 422
@@ -115,6 +121,14 @@ async def test_any_visible_ascii_is_a_key(alice: User):
     for key in ("!", "~" * 255, "'; DROP TABLE task; --".replace(" ", "_"), '"quoted"', "%00", "a,b"):
         assert (await post(alice, key=key)).status_code == 201, key
         assert "idempotency-replayed" in (await post(alice, key=key)).headers, key
+
+
+async def test_a_key_is_the_same_bare_and_as_a_quoted_string(alice: User):
+    pairs = [("x-1", '"x-1"'), (r'a"b\c', r'"a\"b\\c"'), ("~" * 255, f'"{"~" * 255}"'), ("\\", r'"\\"')]
+    for bare, quoted in pairs:
+        first = await post(alice, key=bare)
+        again = await post(alice, key=quoted)
+        assert (again.status_code, again.json(), "idempotency-replayed" in again.headers) == (201, first.json(), True)
 
 
 async def test_the_answer_is_written_in_the_transaction_of_the_task(alice: User, superuser: Superuser):

@@ -404,7 +404,9 @@ async def test_no_listing_shows_a_strangers_task(alice: User, bob: User, superus
         "", "?deleted=true", "?completed=false", "?limit=200", "?count=true", f"?list_id={hers.list['id']}",
         f"?parent_id={hers.task['id']}", "?parent_id=none", "?tag=Secret%20tag", "?q=secret", "?q=-nothing",
         "?priority=urgent", "?overdue=true", "?due_before=2027-01-01", "?due_after=2000-01-01",
-        "?updated_since=2000-01-01", "?created_since=2000-01-01",
+        "?updated_since=2000-01-01", "?created_since=2000-01-01", "?completed_before=2100-01-01",
+        "?completed_since=2000-01-01", "?due=none", "?due_on=2026-01-10", "?tag=none", "?tag_any=Secret%20tag",
+        f"?series={hers.task['id']}",
         *(f"?sort={down}{name}" for name in SORTS for down in ("", "-")),
     )  # fmt: skip
     asked = {name for query in queries for name in re.findall(r"[?&](\w+)=", query)}
@@ -418,7 +420,7 @@ async def test_no_listing_shows_a_strangers_task(alice: User, bob: User, superus
     his = await bob.create("His", id=hers.task["id"], tags=[hers.tag])
     of_his = (await bob.http.post(LISTS, json={"id": hers.list["id"], "name": "His"})).json()
     assert (await bob.http.get(router.prefix)).json() == [his]
-    assert (await bob.http.get(LISTS)).json() == [of_his]
+    assert (await bob.http.get(LISTS)).json() == [{**of_his, "open_tasks": 0, "done_tasks": 0}]
     assert (await bob.http.get(TAGS)).json() == [{"name": hers.tag, "tasks": 1}]
     for query in (f"?list_id={hers.list['id']}", f"?parent_id={hers.task['id']}", "?deleted=true"):
         assert (await bob.http.get(f"{router.prefix}{query}")).json() == []

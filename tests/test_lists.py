@@ -14,6 +14,13 @@ from tests.test_task_ids import REFUSED_IDS
 from tests.test_task_members import pointers
 
 LISTS, TASKS = "/api/v1/lists", "/api/v1/tasks"
+
+
+def without_counts(answer: httpx2.Response) -> list[dict[str, Any]]:
+    """All lists as each is read by itself."""
+    return [{name: one[name] for name in one if name not in {"open_tasks", "done_tasks"}} for one in answer.json()]
+
+
 MEMBERS = ["id", "user_id", "name", "color", "position", "version", "created_at", "updated_at"]
 
 
@@ -49,7 +56,7 @@ async def test_lists_are_in_their_order_and_only_the_callers(alice: User, bob: U
     assert (await alice.http.get(LISTS)).json() == []
     await make(bob, "x")
     made = [await make(alice, name) for name in "abc"]
-    assert (await alice.http.get(LISTS)).json() == made
+    assert without_counts(await alice.http.get(LISTS)) == made
     await alice.create()
     assert await names(alice) == "abc"
 
@@ -108,7 +115,7 @@ async def test_what_breaks_a_rule_is_named_and_not_written(alice: User, members:
     made = await make(alice)
     assert pointers(await alice.http.post(LISTS, json={"name": "x", **members})) == [pointer]
     assert pointers(await alice.http.patch(f"{LISTS}/{made['id']}", json=members)) == [pointer]
-    assert (await alice.http.get(LISTS)).json() == [made]
+    assert without_counts(await alice.http.get(LISTS)) == [made]
 
 
 async def test_an_id_may_be_chosen_once(alice: User, bob: User):
@@ -118,7 +125,7 @@ async def test_an_id_may_be_chosen_once(alice: User, bob: User):
     again = await alice.http.post(LISTS, json={"name": "Other", "id": chosen})
     assert (again.status_code, again.json()["type"]) == (409, "/problems/list-id-taken")
     assert (await make(bob, id=chosen))["id"] == chosen
-    assert (await alice.http.get(LISTS)).json() == [made]
+    assert without_counts(await alice.http.get(LISTS)) == [made]
     assert pointers(await alice.http.patch(f"{LISTS}/{chosen}", json={"id": chosen})) == ["/id"]
     for kind in REFUSED_IDS.values():
         assert pointers(await alice.http.post(LISTS, json={"name": "x", "id": kind()})) == ["/id"]
@@ -141,7 +148,7 @@ async def test_a_list_that_is_not_there_is_404_and_anothers_403(alice: User, bob
             for headers in ({}, {"If-Match": '"99"'} if verb != "GET" else {}):
                 answer = await alice.http.request(verb, path, json=body, headers=headers)
                 assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}"), (verb, path)
-    assert (await bob.http.get(LISTS)).json() == [theirs]
+    assert without_counts(await bob.http.get(LISTS)) == [theirs]
     assert await superuser.fetchval("SELECT clock FROM taskward.account WHERE user_id = $1", alice.id) is None
 
 
@@ -150,7 +157,7 @@ async def test_if_match_holds_for_every_write(alice: User):
     await alice.http.patch(f"{LISTS}/{made['id']}", json={"name": "Meanwhile"})
     before = (await alice.http.get(LISTS)).json()
     for verb, path, body in writes(made["id"]):
-        for stale in ('"1"', 'W/"2"', '"x"'):
+        for stale in ('"1"', 'W/"1"', '"x"'):
             answer = await alice.http.request(verb, path, json=body, headers={"If-Match": stale})
             assert (answer.status_code, answer.json()["version"]) == (412, 2), (verb, path)
         answer = await alice.http.request(verb, path, json=body, headers={"If-Match": "2"})
@@ -182,7 +189,7 @@ async def test_moves_put_a_list_first_last_and_between(alice: User, bob: User):
     for wrong in (made["a"], theirs["id"], str(uuid7())):
         answer = await alice.http.post(f"{LISTS}/{made['a']}/move", json={"after": wrong})
         assert pointers(answer) == ["/after"]
-    for body in ({}, {"after": 1}, {"after": None, "name": "x"}):
+    for body in ({"after": 1}, {"after": None, "name": "x"}):
         assert len(pointers(await alice.http.post(f"{LISTS}/{made['a']}/move", json=body))) == 1
     for number in range(300):
         await alice.http.post(f"{LISTS}/{made['abd'[number % 3]]}/move", json={"after": made["c"]})
@@ -271,3 +278,32 @@ async def test_a_task_that_comes_into_a_list_while_it_is_deleted_is_refused_or_t
         assert deleted.status_code == 204
         assert created.status_code in {201, 422}
         assert {task["list_id"] for task in (await alice.http.get(TASKS)).json()} <= {None}
+
+
+async def test_all_lists_are_read_with_the_counts_of_their_tasks(alice: User, bob: User):
+    made = {name: (await alice.http.post(LISTS, json={"name": name})).json() for name in ("full", "empty")}
+    his = (await bob.http.post(LISTS, json={"name": "his"})).json()
+    await bob.create(list_id=his["id"])
+    for completed in (True, False, False):
+        await alice.create(list_id=made["full"]["id"], completed=completed)
+    await alice.create("in no list")
+    trashed = await alice.create("trashed", list_id=made["full"]["id"])
+    await alice.http.delete(f"{TASKS}/{trashed['id']}")
+    answer = await alice.http.get(LISTS)
+    assert [(one["name"], one["open_tasks"], one["done_tasks"]) for one in answer.json()] == [
+        ("full", 2, 1), ("empty", 0, 0),
+    ]  # fmt: skip
+    tag = {"If-None-Match": answer.headers["ETag"]}
+    assert (await alice.http.get(LISTS, headers=tag)).status_code == 304
+    await alice.create(list_id=made["empty"]["id"])
+    changed = await alice.http.get(LISTS, headers=tag)
+    assert [one["open_tasks"] for one in changed.json()] == [2, 1]
+    assert (await bob.http.get(LISTS, headers={"If-None-Match": changed.headers["ETag"]})).status_code == 200
+    alone = (await alice.http.get(f"{LISTS}/{made['full']['id']}")).json()
+    assert alone == made["full"], "what its ETag would not tell of is not in it"
+
+
+async def test_a_list_goes_first_where_after_is_left_out(alice: User):
+    made = {name: (await alice.http.post(LISTS, json={"name": name})).json()["id"] for name in "ab"}
+    assert (await alice.http.post(f"{LISTS}/{made['b']}/move", json={})).status_code == 200
+    assert [one["name"] for one in (await alice.http.get(LISTS)).json()] == ["b", "a"]

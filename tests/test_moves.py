@@ -112,10 +112,10 @@ async def test_after_must_be_another_live_task_of_that_place(alice: User, bob: U
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        ({}, "/after"), ({"after": "x"}, "/after"), ({"after": 1}, "/after"),
+        ({"after": "x"}, "/after"), ({"after": 1}, "/after"),
         ({"after": None, "list_id": "x"}, "/list_id"),
         ({"after": None, "parent_id": 1}, "/parent_id"), ({"after": None, "position": "a"}, "/position"),
-        ({"after": None, "title": "x"}, "/title"), ({"list_id": None}, "/after"),
+        ({"after": None, "title": "x"}, "/title"),
     ],
 )  # fmt: skip
 async def test_a_body_that_breaks_a_rule_is_refused(alice: User, body: dict[str, Any], pointer: str):
@@ -246,3 +246,12 @@ async def test_siblings_that_an_import_gave_one_position_are_spaced_anew(alice: 
     assert (await alice.http.post("/api/v1/me/import", content=file, headers=headers)).status_code == 200
     await move(alice, moved["id"], rows[0]["id"])
     assert await titles(alice) == "adbc"
+
+
+async def test_a_task_goes_first_where_after_is_left_out(alice: User):
+    tasks = [await alice.create(title) for title in "abc"]
+    assert (await alice.http.post(f"{TASKS}/{tasks[2]['id']}/move", json={})).status_code == 200
+    under = {"parent_id": tasks[0]["id"]}
+    assert (await alice.http.post(f"{TASKS}/{tasks[1]['id']}/move", json=under)).status_code == 200
+    listed = (await alice.http.get(TASKS, params={"sort": "position", "parent_id": "none"})).json()
+    assert [task["title"] for task in listed] == ["c", "a"]

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from taskward.account.models import AccountCounts, AccountLimits, ImportCounts, ImportLoss, ImportReport, Me
 from taskward.errors import every_problem
-from taskward.lists.models import ListCreate, ListMove, ListRead, ListUpdate
+from taskward.lists.models import ListCounted, ListCreate, ListMove, ListRead, ListUpdate
 from taskward.tags.models import TagRead, TagRename
 from taskward.tasks import batch
 from taskward.tasks.batch import Batch, BatchResult, BatchResults
@@ -75,8 +75,9 @@ _WRITE = frozenset({"task_id", "If-Match"})
 _WRITE_LIST = frozenset({"list_id", "If-Match"})
 PARAMETERS: dict[str, Any] = {
     "list_tasks": {
-        "completed", "priority", "tag", "list_id", "parent_id", "due_before", "due_after", "updated_since",
-        "created_since", "overdue", "tz", "q", "deleted", "sort", "limit", "cursor", "count", "If-None-Match",
+        "completed", "priority", "tag", "tag_any", "list_id", "parent_id", "series", "due", "due_on", "due_before",
+        "due_after", "updated_since", "created_since", "completed_since", "completed_before", "overdue",
+        "tz", "q", "deleted", "sort", "limit", "cursor", "count", "If-None-Match",
     },
     "get_task": {"task_id", "If-None-Match"},
     "delete_task": {"task_id", "permanent", "If-Match"},
@@ -101,6 +102,7 @@ MODELS: dict[str, Any] = {
     "TaskCompletion": TaskCompletion,
     "TaskMove": TaskMove,
     "ListCreate": ListCreate,
+    "ListCounted": ListCounted,
     "ListRead": ListRead,
     "ListUpdate": ListUpdate,
     "ListMove": ListMove,

@@ -14,7 +14,8 @@ import httpx2
 import orjson
 import pytest
 
-from taskward.tasks.filters import SORTS
+from taskward.tasks.filters import SORTS, TaskFilters
+from taskward.tasks.query import listing
 from tests.conftest import User
 from tests.sizes import sized
 from tests.test_task_members import make_list, pointers
@@ -215,7 +216,9 @@ OTHERS = [
     {"parent_id": "none"},
     {"due_before": "2026-01-01"}, {"due_after": "2026-01-01"}, {"overdue": "false"},
     {"updated_since": "2026-01-01"},
-    {"created_since": "2026-01-01"},
+    {"created_since": "2026-01-01"}, {"completed_since": "2026-01-01"}, {"completed_before": "2026-01-01"},
+    {"due": "none"}, {"due_on": "2026-01-01"}, {"tag_any": "home"}, {"tag": "none"},
+    {"series": "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01"},
 ]  # fmt: skip
 
 
@@ -280,3 +283,30 @@ async def test_a_sort_by_creation_or_change_is_by_those_times(alice: User):
     assert [task["title"] for task in found] == ["2", "3"]
     later = (since + timedelta(microseconds=1)).astimezone(UTC).isoformat().replace("+00:00", "Z")
     assert [task["title"] for task in await walk(alice, sort="id", updated_since=later)] == ["changed", "3"]
+
+
+@pytest.mark.parametrize("name", ["list_id", "parent_id"])
+async def test_a_page_of_what_has_gone_says_so(alice: User, bob: User, name: str):
+    parent = (await alice.create())["id"]
+    of = {"list_id": await make_list(alice), "parent_id": parent}[name]
+    for _ in range(3):
+        await alice.create(**{name: of})
+    page = {name: of, "limit": "2", "sort": "id"}
+    cursor = cursor_of(await alice.http.get(TASKS, params=page))
+    after = {**page, "cursor": cursor}
+    assert len((await alice.http.get(TASKS, params=after)).json()) == 1
+    theirs = await bob.http.get(TASKS, params=after)
+    gone = f"{TASKS}/{of}?permanent=true" if name == "parent_id" else f"/api/v1/lists/{of}?tasks=trash"
+    assert (await alice.http.delete(gone)).status_code == 204
+    for verb in ("GET", "HEAD"):
+        assert (await alice.http.request(verb, TASKS, params=after)).status_code == 422
+    answer = await alice.http.get(TASKS, params=after)
+    assert pointers(answer) == ["/cursor"]
+    assert theirs.json()["errors"] == answer.json()["errors"], "another's is told in the same words"
+    assert (await alice.http.get(TASKS, params=page)).json() == []
+
+
+def test_a_filter_that_is_not_asked_for_is_not_in_a_cursor():
+    """Or each new one would make the cursors of the version before invalid."""
+    assert listing(TaskFilters()).shape == ""
+    assert listing(TaskFilters.model_validate({"completed": "true"})).shape == "completed=True;"

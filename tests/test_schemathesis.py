@@ -60,6 +60,8 @@ BEYOND_SCHEMAS = {
     ("body", "/tags", "One user may have at most 2000 tags."),
     ("body", "", "One user may have at most 500 lists."),
     ("body", "/metadata", "This must not have the character NUL."),
+    ("body", "/completed_at", "This goes with completed: true only."),
+    ("body", "/completed_at", "This must not be in the future."),
     ("body", "/metadata", "This must have at most 8192 bytes as JSON."),
     ("query", "/tasks", "This list has tasks: say trash or keep."),
     ("header", "/Idempotency-Key", "This was sent with another request."),
@@ -71,12 +73,20 @@ BEYOND_SCHEMAS = {
         for place, pointer in [
             ("body", "/name"),
             *(("body", f"/tags/{n}") for n in range(20)),
-            *(("query", f"/tag/{n}") for n in range(20)),
+            *(("query", f"/{name}/{n}") for name in ("tag", "tag_any") for n in range(20)),
         ]
     ),
     *(
         ("query", f"/{name}", "This must be a day as YYYY-MM-DD or a time of RFC 3339, such as 2026-01-10T09:30:00Z.")
-        for name in ("due_before", "due_after", "updated_since", "created_since")
+        for name in (
+            "due_before",
+            "due_after",
+            "due_on",
+            "updated_since",
+            "created_since",
+            "completed_since",
+            "completed_before",
+        )
     ),
 }
 

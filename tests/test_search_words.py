@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from timeit import repeat
@@ -253,6 +254,31 @@ EMOJI = [
     ("\U0001faff\U0001fafe", None, "\U0001fafe", True),
     ("Party", None, "\U0001fafe", False),
 ]
+SIGNS: Sequence[tuple[str, str | None, str, bool]] = [
+    ("Learn C++", None, "c++", True),
+    ("Learn C++ and more", None, "c++ more", True),
+    ("Learn C", None, "c++", False),
+    ("Learn C", None, "c#", False),
+    ("Learn C#", None, "c#", True),
+    ("Learn C#", None, "c++", False),
+    ("Learn C++", None, "c#", False),
+    ("Learn C++", None, "c", True),
+    ("Learn C++", None, "c learn", True),
+    ("Learn C++17", None, "c++", True),
+    ("Learn C++17", None, "c++17", True),
+    ("Learn C++", None, "c+", True),
+    ("Learn C++", None, "-c++", False),
+    ("Learn C", None, "-c++", True),
+    ("Learn C++ now", None, '"c++ now"', True),
+    ("Learn C now", None, '"c++ now"', False),
+    ("Schön C＋＋", None, "c++", True),
+    ("F# für Ängstliche", None, "f# angst", True),
+    ("milk+eggs", None, "eggs milk", True),
+    ("milk + eggs", None, '"milk eggs"', True),
+    ("#shopping", None, "shopping", True),
+    ("shopping", None, "#shopping", True),
+    ("shopping", None, "+shopping", True),
+]
 TABLES: Mapping[str, Sequence[tuple[str, str | None, str, bool]]] = {
     "plain": PLAIN,
     "last word": LAST_WORD,
@@ -268,6 +294,7 @@ TABLES: Mapping[str, Sequence[tuple[str, str | None, str, bool]]] = {
     "without spaces": WITHOUT_SPACES,
     "korean": KOREAN,
     "emoji": EMOJI,
+    "signs": SIGNS,
 }
 CASES = [pytest.param(*case, id=f"{table} {n}") for table, cases in TABLES.items() for n, case in enumerate(cases)]
 
@@ -373,8 +400,8 @@ def test_any_query_is_understood_or_refused(text: str):
 @exhaustively
 def test_each_word_of_a_text_finds_it(title: str, description: str):
     text = searchable(title, description)
-    words = text.split()
-    for word in words:
+    # Signs are a word after another one only, which they are written next to.
+    for word in re.sub(" (?=[+#])", "", text).split():
         for query in (word, f'"{word}"', f"{word} {word}", f"{word} or nothing", f"nothing or {word}"):
             assert matches(parse_query(query), text), query
         assert not matches(parse_query(f"-{word}"), text)

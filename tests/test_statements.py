@@ -373,12 +373,14 @@ def test_a_statement_about_the_owners_rows_is_compiled(shape: str):
 # the arguments here, which together have all that a statement can consist of.
 _CACHED = type(store._get)
 _ALL = Conditions(
-    completed=True, deleted=True, priority=True, tags=2, list_id=True, parent_id=True, due_before=True, due_after=True,
-    updated_since=True, created_since=True, overdue=True, terms=((False, True), (False,)),
+    completed=True, deleted=True, priority=True, tags=2, untagged=True, tag_any=2, series=True, list_id=True,
+    parent_id=True, no_due=True, due_on=True, due_before=True, due_after=True, updated_since=True, created_since=True,
+    completed_since=True, completed_before=True, overdue=True, terms=((False, True), (False,)),
 )  # fmt: skip
 _NO = Conditions(
-    completed=None, deleted=False, priority=False, tags=0, list_id=None, parent_id=None, due_before=False,
-    due_after=False, updated_since=False, created_since=False, overdue=None, terms=(),
+    completed=None, deleted=False, priority=False, tags=0, untagged=False, tag_any=0, series=False, list_id=None,
+    parent_id=None, no_due=False, due_on=False, due_before=False, due_after=False, updated_since=False,
+    created_since=False, completed_since=False, completed_before=False, overdue=None, terms=(),
 )  # fmt: skip
 _NONE = _ALL._replace(completed=False, deleted=False, list_id=False, parent_id=False, overdue=False)
 _EVERY_SORT = tuple((name, name in {"due", "title"}) for name in (*query._SORTS, "id"))
@@ -402,6 +404,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "database.turns._close_account": [()],
     "database.turns._lock": [()],
     "database.turns._open_account": [()],
+    "lists.store._account": [()],
     "lists.store._add": [()],
     "lists.store._all": [()],
     "lists.store._any_task": [()],

@@ -120,9 +120,9 @@ async def test_a_read_task_can_be_put_back_whole_and_what_only_the_server_writes
     task = await alice.create(description="Blue cap", completed=True)
     lies = {
         "id": str(uuid7()), "user_id": "mallory", "version": -1, "created_at": 0,
-        "updated_at": [], "deleted_at": {"a": 1}, "completed_at": "never", "position": 0,
+        "updated_at": [], "deleted_at": {"a": 1}, "position": 0,
     }  # fmt: skip
-    for put in (task, {**task, **lies}):
+    for put in (task, {**task, **lies, "completed_at": task["completed_at"]}):
         answer = (await alice.http.put(f"{TASKS}/{task['id']}", json=put)).json()
         assert answer["version"] > task["version"]
         moved = {"version", "updated_at"}
@@ -222,3 +222,11 @@ async def test_me_says_who_the_token_is_and_until_when(alice: User):
     assert me["user_id"] == alice.id
     left = datetime.fromisoformat(me["expires_at"]) - datetime.now(UTC)
     assert 3500 < left.total_seconds() <= 3600
+
+
+async def test_a_completion_without_completed_is_refused_and_no_body_toggles(alice: User):
+    path = f"{TASKS}/{(await alice.create())['id']}/complete"
+    for body in ({}, {"completed": None}):
+        refused = await alice.http.patch(path, json=body)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/completed")
+    assert [(await alice.http.patch(path)).json()["completed"] for _ in range(3)] == [True, False, True]

@@ -17,6 +17,9 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 LONGEST_LINE = 255
 
 
+CONTENT_CODING = "(?:--?(?:gzip|br|zstd|deflate))?"
+"""What a proxy that compresses an answer adds to its entity tag, as a pattern: Apache `-gzip`, Jetty `--gzip`."""
+
 UNION_TAG = "\0"
 """Begins the tag of a member of a union. Tags are in the path of an error, where clients know nothing of them."""
 

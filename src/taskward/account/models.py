@@ -144,7 +144,6 @@ class TaskLine(TaskCreate):
 
     type: Literal["task"]
     id: NewId
-    completed_at: DueAt | None = None
     position: _Position | None = None
     meant_at: _Meant | None = None
     series_id: Reference | None = None
@@ -187,7 +186,7 @@ def task_values(line: TaskLine, metadata: str, now: datetime) -> dict[str, Any]:
     return {
         **values,
         "metadata": metadata,
-        "completed_at": (line.completed_at or now) if line.completed else None,
+        "completed_at": min(line.completed_at or now, now) if line.completed else None,
         "position": _moved(line.position, line.id),
         "meant_at": line.meant_at,
         "series_id": line.series_id,

@@ -85,7 +85,9 @@ class ListMove(SQLModel):
         extra="forbid", strict=True, json_schema_extra={"examples": [{"after": None}, {"after": EXAMPLE["id"]}]}
     )
 
-    after: Reference | None = Field(description="The list that it shall come after; null for the first place.")
+    after: Reference | None = Field(
+        default=None, description="The list that it shall come after; null, or left out, for the first place."
+    )
 
 
 class ListRead(SQLModel):
@@ -101,3 +103,12 @@ class ListRead(SQLModel):
     version: int = Field(description="The owner's clock at the last change; the ETag is this in double quotes.")
     created_at: datetime
     updated_at: datetime
+
+
+class ListCounted(ListRead):
+    """A list with what is in it, as all lists are read: what an ETag of the list alone would not tell of."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**EXAMPLE, "open_tasks": 3, "done_tasks": 8}]})
+
+    open_tasks: int = Field(description="How many live tasks of the list are not done.")
+    done_tasks: int = Field(description="How many live tasks of the list are done.")

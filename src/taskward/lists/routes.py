@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from taskward.errors import ListForbidden, ListIdTaken, ListNotFound, StaleVersion
-from taskward.lists.models import ListCreate, ListId, ListMove, ListRead, ListUpdate, WithTasks
+from taskward.lists.models import ListCounted, ListCreate, ListId, ListMove, ListRead, ListUpdate, WithTasks
 from taskward.lists.store import ListStore
 from taskward.web.answers import (
     IfMatch,
@@ -39,17 +39,24 @@ _WRITE_PROBLEMS = [ListForbidden, ListNotFound, StaleVersion]
 
 @router.get(
     "",
-    response_model=list[ListRead],
+    response_model=list[ListCounted],
     summary="List lists",
     responses={**answers(200, "All lists, in their order.", ETAG), **NOT_MODIFIED},
 )
 async def list_lists(caller: CurrentCaller, lists: Lists, if_none_match: IfNoneMatch = None) -> Response:
-    """All your lists, in their order."""
+    """All your lists, in their order, each with how many open and done tasks are in it; the trash does not count."""
+    user_id = caller.owner.user_id
+    if if_none_match is not None:
+        # Before anything is counted, which looks at every task.
+        account = await lists.account()
+        current = collection_tag(user_id, None if account is None else (account["epoch"], account["clock"]), "lists")
+        if if_none_match.matches(current):
+            return collection_answer((), current, if_none_match=if_none_match)
     rows = await lists.list()
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
-    tag = collection_tag(caller.owner.user_id, known, "lists")
+    tag = collection_tag(user_id, known, "lists")
     documents = [row["list"] for row in rows if row["id"] is not None]
-    return collection_answer(documents, tag, if_none_match=if_none_match)
+    return collection_answer(documents, tag)
 
 
 @router.post(

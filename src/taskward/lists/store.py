@@ -14,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     Text,
     Uuid,
+    and_,
     bindparam,
     case,
     cast,
@@ -116,9 +117,13 @@ class ListStore:
             made += 1
         return made
 
+    async def account(self) -> asyncpg.Record | None:
+        """The account's epoch and clock; None before the first write."""
+        return await self._session.fetch_one(_account())
+
     async def list(self) -> Rows:
-        """All lists in their order, each row with the account's epoch and clock; one row without a list's id where
-        there is none, and no row where the account does not exist.
+        """All lists in their order, with the counts of their tasks, each row with the account's epoch and clock; one
+        row without a list's id where there is none, and no row where the account does not exist.
         """
         return await self._session.fetch(_all())
 
@@ -248,11 +253,39 @@ def _add() -> Statement:
 
 
 @cache
+def _account() -> Statement:
+    account = columns(Account)
+    return compile_statement(
+        select(cast(account.epoch, Text).label("epoch"), account.clock).where(account.user_id == OWNER)
+    )
+
+
+@cache
 def _all() -> Statement:
     account = columns(Account)
     mine = select(*_list).where(_list.user_id == OWNER).subquery("mine")
-    statement = select(cast(account.epoch, Text).label("epoch"), account.clock, *read_from(mine.c))
-    joined = statement.select_from(table_of(Account).outerjoin(mine, mine.c.user_id == account.user_id))
+    inside = (_task.user_id == OWNER, _task.deleted_at.is_(None), _task.list_id.is_not(None))
+    counted = (
+        select(
+            _task.user_id,
+            _task.list_id,
+            func.count(case((~_task.completed, Constant(1)))).label("open_tasks"),
+            func.count(case((_task.completed, Constant(1)))).label("done_tasks"),
+        )
+        .where(*inside)
+        .group_by(_task.user_id, _task.list_id)
+        .subquery("counted")
+    )
+    members = _members(mine.c)
+    members |= {name: func.coalesce(counted.c[name], Constant(0)) for name in ("open_tasks", "done_tasks")}
+    statement = select(
+        cast(account.epoch, Text).label("epoch"), account.clock, mine.c.id, json_object(members).label("list")
+    )
+    joined = statement.select_from(
+        table_of(Account)
+        .outerjoin(mine, mine.c.user_id == account.user_id)
+        .outerjoin(counted, and_(counted.c.user_id == mine.c.user_id, counted.c.list_id == mine.c.id))
+    )
     return compile_statement(joined.where(account.user_id == OWNER).order_by(position_of(mine.c), mine.c.id))
 
 

@@ -15,9 +15,9 @@ from pydantic.json_schema import WithJsonSchema
 
 from taskward.errors import FieldError, Invalid, Problem
 from taskward.fairness import fairly
-from taskward.members import UNION_TAG, NewId, Reference
+from taskward.members import CONTENT_CODING, UNION_TAG, NewId, Reference
 from taskward.tasks.members import EXAMPLE_ID
-from taskward.tasks.models import TaskCompletion, TaskCreate, TaskRead, TaskUpdate
+from taskward.tasks.models import TaskCompletion, TaskCreate, TaskRead, TaskUpdate, no_completion
 from taskward.tasks.work import UnitOfWork
 from taskward.web import schemas
 
@@ -25,7 +25,7 @@ MOST_OPERATIONS = 100
 LARGEST_BATCH = 1024 * 1024
 """Bytes that the body of a batch may have."""
 
-_ENTITY_TAG = re.compile('"([1-9][0-9]{0,18})"', re.ASCII)
+_ENTITY_TAG = re.compile(f'(?:W/)?"([1-9][0-9]{{0,18}}){CONTENT_CODING}"', re.ASCII)
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -44,7 +44,7 @@ _IfMatch = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
-                {"type": "string", "pattern": '^"[1-9][0-9]{0,18}"$'},
+                {"type": "string", "pattern": f"^{_ENTITY_TAG.pattern}$"},
             ]
         }
     ),
@@ -91,7 +91,7 @@ class BatchComplete(_OfTask):
     """As `PATCH /tasks/{id}/complete`; without `task`, toggle."""
 
     op: Literal["complete"]
-    task: TaskCompletion = Field(default_factory=TaskCompletion)
+    task: TaskCompletion = Field(default_factory=no_completion)
 
 
 class BatchDelete(_OfTask):
@@ -232,8 +232,14 @@ async def _carry_out(work: UnitOfWork, operation: Operation) -> Outcome:
         case BatchComplete():
             sent = "completed" in operation.task.model_fields_set
             completed = operation.task.completed if sent else None
-            subtasks = operation.task.subtasks
-            next_id = await work.complete(task_id, operation.versions, completed=completed, subtasks=subtasks)
+            task = operation.task
+            next_id = await work.complete(
+                task_id,
+                operation.versions,
+                completed=completed,
+                completed_at=task.completed_at,
+                subtasks=task.subtasks,
+            )
         case BatchDelete():
             work.trash(task_id, operation.versions)
             return Outcome(HTTPStatus.NO_CONTENT, task_id, is_gone=True)

@@ -50,7 +50,7 @@ def read_cursor(cursor: str, shape: str, kinds: Sequence[type]) -> tuple[UUID, l
     if not canonical or len(data) < head:
         raise ValueError("This is not a cursor; take the URL from the Link header.")
     if data[:_DIGEST_BYTES] != _digest(shape):
-        raise ValueError("This cursor is of a listing with other filters or another order.")
+        raise ValueError("This cursor is of a listing with other filters or another order; begin again without it.")
     return UUID(bytes=data[_DIGEST_BYTES:head]), _keys(data[head:], kinds)
 
 

@@ -29,7 +29,7 @@ from taskward.tasks.search import parse_query
 SORTS = ("id", "created_at", "updated_at", "due", "priority", "title", "position", "completed_at")
 """What a listing may be sorted by."""
 NONE = "none"
-"""Stands for a task that is in no list, or under no other task."""
+"""Stands for what a task does not have: a list, a task that it is a part of, a tag, a due."""
 _MOMENT_FORM = "This must be a day as YYYY-MM-DD or a time of RFC 3339, such as 2026-01-10T09:30:00Z."
 _reference: TypeAdapter[UUID] = TypeAdapter(Reference)
 
@@ -109,6 +109,9 @@ _Moment = Annotated[Moment | None, BeforeValidator(_moment), _parameter(_MOMENT_
 _Reference = Annotated[
     UUID | Literal["none"] | None, BeforeValidator(_reference_or_none), _parameter(_REFERENCE_SCHEMA)
 ]
+_Uuid = Annotated[
+    UUID | None, BeforeValidator(_reference.validate_python), _parameter({"type": "string", "format": "uuid"})
+]
 
 
 class TaskFilters(SQLModel):
@@ -125,14 +128,28 @@ class TaskFilters(SQLModel):
     ] = Field(
         default_factory=list,
         max_length=MOST_TAGS,
-        description="Only those with this tag; given several times, with all.",
+        description="Only those with this tag; given several times, with all; `none`: without any.",
+    )
+    tag_any: Annotated[
+        list[Tag], _parameter({"type": "array", "items": line_schema(LONGEST_TAG), "maxItems": MOST_TAGS})
+    ] = Field(
+        default_factory=list,
+        max_length=MOST_TAGS,
+        description="Only those with this tag; given several times, with one of them at least.",
     )
     list_id: _Reference = Field(default=None, description="Only those in this list; `none`: in no list.")
     parent_id: _Reference = Field(default=None, description="Only the parts of this task; `none`: of no other task.")
+    series: _Uuid = Field(default=None, description="Only the occurrences of this series, see `series_id`.")
+    due: Annotated[Literal["none"] | None, _parameter({"const": NONE, "type": "string"})] = Field(
+        default=None, description="`none`: only those without a due."
+    )
+    due_on: _Moment = Field(default=None, description="Only those due on this day, or on the day of this time.")
     due_before: _Moment = Field(default=None, description="Only those due before this day or time.")
     due_after: _Moment = Field(default=None, description="Only those due after this day or time.")
     updated_since: _Moment = Field(default=None, description="Only those changed from this day or time on.")
     created_since: _Moment = Field(default=None, description="Only those created from this day or time on.")
+    completed_since: _Moment = Field(default=None, description="Only those done from this day or time on.")
+    completed_before: _Moment = Field(default=None, description="Only those done before this day or time.")
     overdue: _Boolean = Field(default=None, description="Only open tasks whose due has passed, or only the others.")
     tz: TimeZone = Field(default="UTC", description="The IANA zone that says when a day begins and ends.")
     q: Annotated[
@@ -158,6 +175,12 @@ class TaskFilters(SQLModel):
         default=None, max_length=4000, description="Where to go on; take the whole URL from the Link header instead."
     )
     count: QueryBoolean = Field(default=False, description="Say in X-Total-Count how many there are on all pages.")
+
+
+def bounds_on(moment: Moment, zone: str) -> tuple[datetime, datetime, date]:
+    """What is due on the day of a moment: instants from the first to before the second, and the day itself."""
+    day = _day_of(moment, zone)
+    return start_of(day, zone), start_of(day + timedelta(days=1), zone), day
 
 
 def bounds_before(moment: Moment, zone: str) -> tuple[datetime, date]:

@@ -53,6 +53,7 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
+_COMPLETED_AT = "When it was done, beside `completed: true`, not in the future; null or left out: now."
 _DUE_DATE = "The day on which it is due, in no zone; excludes due_at."
 _DUE_AT = "The instant at which it is due; needs time_zone, excludes due_date."
 _TIME_ZONE = "The zone that due_at and recurrence are meant in."
@@ -69,6 +70,7 @@ class _Members(BaseModel):
 
     description: Description | None = Field(default=None, description="Anything more about it; null for nothing.")
     completed: bool = Field(default=False, description="Whether it is done.")
+    completed_at: DueAt | None = Field(default=None, description=_COMPLETED_AT)
     priority: Priority = Field(default="none", description="How urgent it is.")
     due_date: DueDate | None = Field(default=None, description=_DUE_DATE)
     due_at: DueAt | None = Field(default=None, description=_DUE_AT)
@@ -124,7 +126,10 @@ class TaskUpdate(_Members):
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent."""
-        return {name: getattr(self, name) for name in TaskUpdate.model_fields if name in self.model_fields_set}
+        sent = {name: getattr(self, name) for name in TaskUpdate.model_fields if name in self.model_fields_set}
+        if self.completed_at is None:
+            sent.pop("completed_at", None)
+        return sent
 
 
 class TaskReplace(TaskUpdate):
@@ -135,7 +140,6 @@ class TaskReplace(TaskUpdate):
 
     id: Any = Field(default=None, json_schema_extra={"readOnly": True})
     user_id: Any = Field(default=None, json_schema_extra={"readOnly": True})
-    completed_at: Any = Field(default=None, json_schema_extra={"readOnly": True})
     position: Any = Field(default=None, json_schema_extra={"readOnly": True})
     series_id: Any = Field(default=None, json_schema_extra={"readOnly": True})
     version: Any = Field(default=None, json_schema_extra={"readOnly": True})
@@ -143,17 +147,35 @@ class TaskReplace(TaskUpdate):
     updated_at: Any = Field(default=None, json_schema_extra={"readOnly": True})
     deleted_at: Any = Field(default=None, json_schema_extra={"readOnly": True})
 
+    def changes(self) -> dict[str, Any]:
+        """The members that were sent. When a task was done says nothing where the client has reopened it."""
+        sent = super().changes()
+        if not sent.get("completed"):
+            sent.pop("completed_at", None)
+        return sent
+
 
 class TaskCompletion(BaseModel):
     """Whether a task is done; without `completed`, toggle."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=merge_patch({"completed": True}))
 
-    completed: bool = False
+    completed: bool
+    completed_at: DueAt | None = Field(default=None, description=_COMPLETED_AT)
     subtasks: Literal["copy", "leave"] = Field(
         default="copy",
         description="Whether the next task of a series has copies of this one's parts; else it has none.",
     )
+
+    def changes(self) -> dict[str, Any]:
+        """The members of the task that were sent."""
+        at = {} if self.completed_at is None else {"completed_at": self.completed_at}
+        return {"completed": self.completed, **at}
+
+
+def no_completion() -> TaskCompletion:
+    """What stands for a body that was left out: toggle."""
+    return TaskCompletion.model_construct()  # type: ignore[call-arg]  # it has no member
 
 
 class TaskMove(BaseModel):
@@ -167,7 +189,9 @@ class TaskMove(BaseModel):
 
     list_id: Reference | None = Field(default=None, description=f"{_LIST_ID} Left out: as it is.")
     parent_id: Reference | None = Field(default=None, description=f"{_PARENT_ID} Left out: as it is.")
-    after: Reference | None = Field(description="The task there that it shall come after; null for the first place.")
+    after: Reference | None = Field(
+        default=None, description="The task there that it shall come after; null, or left out, for the first place."
+    )
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent, but for `after`."""

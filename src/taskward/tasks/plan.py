@@ -19,6 +19,8 @@ PLAN = ("due_date", "due_at", "time_zone", "recurrence", "recurs_from")
 
 _UNTIL = re.compile("UNTIL=[0-9TZ]+")
 _BASIC = str.maketrans("", "", "-:")
+# By how much a client's clock may be ahead.
+_CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 def check_plan(task: Mapping[str, Any], *, now: datetime) -> None:
@@ -72,6 +74,25 @@ def following(task: Mapping[str, Any], *, now: datetime) -> dict[str, Any] | Non
         return {"due_date": next_due, "meant_at": None, "recurrence": rule}
     local = datetime.combine(day, meant.time())
     return {"due_at": next_due, "meant_at": kept_for(next_due, zone, local), "recurrence": rule}
+
+
+def completion_time(completed: bool | None, at: datetime | None, *, now: datetime) -> datetime | None:  # noqa: FBT001
+    """When a task was completed, where a client says so; never after `now`.
+
+    Args:
+        completed: Whether the client completes it.
+        at: What it says.
+
+    Raises:
+        Invalid: It is in the future, by more than clocks differ, or the task is not completed.
+    """
+    if at is None:
+        return None
+    if not completed:
+        raise Invalid([_error("completed_at", "This goes with completed: true only.")])
+    if at > now + _CLOCKS_DIFFER:
+        raise Invalid([_error("completed_at", "This must not be in the future.")])
+    return min(at, now)
 
 
 def distance(task: Mapping[str, Any], later: Mapping[str, Any]) -> timedelta:

@@ -111,6 +111,7 @@ _ROWS = (2, 11, 21, 51, 101, 201)
 
 # A cursor and an ETag hold for one listing, told apart by these. A limit and a cursor only choose a page of it.
 _SHAPE = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor", "count"})
+_NOT_ASKED = {name: getattr(TaskFilters(), name) for name in _SHAPE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,9 @@ def _ended(order: Order) -> Order:
 
 
 def _shape(filters: TaskFilters) -> str:
-    return "".join([f"{name}={getattr(filters, name)!r};" for name in _SHAPE])
+    # Of what is asked only: a cursor is still good when a newer version knows more filters.
+    chosen = [(name, getattr(filters, name)) for name in _SHAPE]
+    return "".join([f"{name}={value!r};" for name, value in chosen if value != _NOT_ASKED[name]])
 
 
 # Who asks decides on the shapes, so only so many are kept; asyncpg keeps fewer.

@@ -9,11 +9,19 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
-from taskward.errors import Cycle, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.errors import Cycle, FieldError, Invalid, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
 from taskward.tasks.filters import QueryBoolean, TaskFilters
 from taskward.tasks.members import TaskId
-from taskward.tasks.models import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
+from taskward.tasks.models import (
+    TaskCompletion,
+    TaskCreate,
+    TaskMove,
+    TaskRead,
+    TaskReplace,
+    TaskUpdate,
+    no_completion,
+)
 from taskward.tasks.query import Listing, listing
 from taskward.tasks.store import TaskStore, Written
 from taskward.web import problems
@@ -77,6 +85,8 @@ async def list_tasks(
     rows = await tasks.list(wanted)
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
     found = rows if rows and rows[0]["id"] is not None else []
+    if filters.cursor is not None and not found:
+        await _check_there(tasks, filters)
     headers = {}
     if len(found) > wanted.limit:
         found = found[: wanted.limit]
@@ -170,7 +180,7 @@ async def complete_task(
     request: Request,
     task_id: TaskId,
     tasks: Tasks,
-    completion: Annotated[TaskCompletion, Body(default_factory=TaskCompletion)],
+    completion: Annotated[TaskCompletion, Body(default_factory=no_completion)],
     if_match: IfMatch = None,
 ) -> Response:
     """Without a body: toggle. With one: set, which can be repeated safely. A recurring task stays, done, and the next
@@ -179,8 +189,8 @@ async def complete_task(
     versions = allowed_versions(if_match)
     if not completion.model_fields_set:
         return _written(request, await tasks.toggle(task_id, versions))
-    completed, subtasks = {"completed": completion.completed}, completion.subtasks
-    return _written(request, await tasks.update(task_id, completed, versions, subtasks=subtasks))
+    changes, subtasks = completion.changes(), completion.subtasks
+    return _written(request, await tasks.update(task_id, changes, versions, subtasks=subtasks))
 
 
 @router.delete(
@@ -248,6 +258,20 @@ def _result(request: Request, outcome: Outcome, rows: Mapping[UUID, Any]) -> str
     row = None if outcome.is_gone else rows.get(outcome.task_id)
     following = "" if outcome.next_id is None else f',"next_id":"{outcome.next_id}"'
     return f'{{"status":{outcome.status},"task":{"null" if row is None else row["task"]}{following}}}'
+
+
+async def _check_there(tasks: TaskStore, filters: TaskFilters) -> None:
+    """Tell a listing that has ended from one whose list or parent has gone since its page before.
+
+    Raises:
+        Invalid: It is gone.
+    """
+    names = (filters.list_id, filters.parent_id)
+    list_id, parent_id = (one if isinstance(one, UUID) else None for one in names)
+    if not await tasks.are_there(list_id=list_id, parent_id=parent_id):
+        raise Invalid(
+            [FieldError("query", "/cursor", "The list or task that this is a page of is not there any more.")]
+        )
 
 
 def _next_page(request: Request, wanted: Listing, last: Any) -> str:

@@ -99,6 +99,7 @@ _INDICATORS = "\U0001f1e6-\U0001f1ff"
 _INDICATOR = re.compile(f"[{_INDICATORS}]")
 _OWN_WORDS = re.compile(f"[{_UNSPACED}]+|[{_INDICATORS}]{{1,2}}")
 
+_SIGNS_AFTER = re.compile("[+#]+")
 # Phones turn a typed quote into one of these.
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 # A quote between letters is part of the word, as in Hebrew acronyms.
@@ -225,9 +226,11 @@ def _part(found: re.Match[str]) -> _Part:
 
 
 def _words(folded: str) -> list[str]:
+    if "+" in folded or "#" in folded:
+        folded = _SIGNS_AFTER.sub(_apart_after, folded)
     if folded.isascii():
         return folded.translate(_ASCII_APART).split()
-    apart = {ord(character): _apart(character) for character in set(folded) if not character.isalnum()}
+    apart = {ord(one): _apart(one) for one in set(folded) if not one.isalnum() and one not in "+#"}
     return _OWN_WORDS.sub(r" \g<0> ", folded.translate(apart)).split()
 
 
@@ -240,7 +243,12 @@ def _apart(character: str) -> str:
     return f" {character} " if category in {"So", "Cn", "Co"} else " "
 
 
-_ASCII_APART = {code: _apart(chr(code)) for code in range(128) if not chr(code).isalnum()}
+def _apart_after(found: re.Match[str]) -> str:
+    """Signs after a letter or a number are a word, as in C++ and C#; others are none, as in #tag."""
+    return f" {found[0]} " if found.string[: found.start()][-1:].isalnum() else " "
+
+
+_ASCII_APART = {code: _apart(chr(code)) for code in range(128) if not chr(code).isalnum() and chr(code) not in "+#"}
 
 
 def _pattern(words: list[str], *, prefix: bool) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from taskward.tasks.plan import distance, following, moved
 Subtasks = Literal["copy", "leave"]
 
 # What the next task of a series takes over, and what a copy of a part does.
-_COPIED = tuple(name for name in TaskUpdate.model_fields if name != "completed")
+_COPIED = tuple(name for name in TaskUpdate.model_fields if name not in {"completed", "completed_at"})
 _COPIED_PART = tuple(name for name in _COPIED if name not in {"recurrence", "parent_id"})
 
 
@@ -53,11 +53,12 @@ class Series:
         self._entries = entries
         self.continued: list[tuple[Entry, list[Entry]]] = []
 
-    async def step(self, entry: Entry, values: Values, subtasks: Subtasks) -> Step:
+    async def step(self, entry: Entry, values: Values, subtasks: Subtasks, at: datetime | None) -> Step:
         """What completing a task will make, which changes nothing yet.
 
         Args:
             values: The task's, as they will be.
+            at: When it was completed, where the client says so; else now.
 
         Raises:
             LimitReached: There would be more tasks than the owner may have.
@@ -67,7 +68,7 @@ class Series:
         follower = self._follower(values)
         if follower is not None and follower.is_live:
             return Step()
-        members = following(values, now=self._entries.turn.now)
+        members = following(values, now=at or self._entries.turn.now)
         if members is None:
             return Step()
         parts: list[Entry] = []

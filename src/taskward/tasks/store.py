@@ -37,6 +37,7 @@ from taskward.database.tables import Account, columns, tick
 from taskward.database.turns import ensure_account
 from taskward.errors import FieldError, Invalid, LimitReached, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.limits import Limits
+from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, carry_out
 from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.models import TaskCreate
@@ -61,7 +62,7 @@ _ALWAYS = ("id", "title", "description", "completed")
 _DEFAULTS: dict[str, Any] = {
     name: member.get_default(call_default_factory=True)
     for name, member in TaskCreate.model_fields.items()
-    if name not in {*_ALWAYS, "parent_id", "tags"}
+    if name not in {*_ALWAYS, "parent_id", "tags", "completed_at"}
 } | {"metadata": "{}"}
 _PLAN = frozenset(PLAN)
 # What one statement can change without a look at anything else.
@@ -99,7 +100,7 @@ class TaskStore:
             Invalid: Its members do not go together, or name a list or a parent that the owner does not have.
             LimitReached: The owner has as many as one may have.
         """
-        if task.parent_id is not None or task.tags:
+        if task.parent_id is not None or task.tags or task.completed_at is not None:
             return await self._add_to_others(task)
         sent = task.model_fields_set
         values = {name: getattr(task, name) for name in _DEFAULTS if name in sent}
@@ -172,6 +173,15 @@ class TaskStore:
     async def account(self) -> asyncpg.Record | None:
         """The owner's epoch and clock, or None before the first write."""
         return await self._session.fetch_one(_account())
+
+    async def are_there(self, *, list_id: UUID | None, parent_id: UUID | None) -> bool:
+        """Whether the owner has this list, and this task in any state; None is always there."""
+        if list_id is not None and not await self._session.fetch(statements.existing_lists(), ids=[list_id]):
+            return False
+        if parent_id is None:
+            return True
+        rows = await self._session.fetch(statements.load_ancestors(), ids=[parent_id])
+        return any(row["id"] == parent_id for row in rows)
 
     async def update(
         self,

@@ -34,7 +34,7 @@ from taskward.tasks import statements
 from taskward.tasks.entries import Entries, Entry, Values
 from taskward.tasks.metadata import dump_metadata, merge
 from taskward.tasks.models import TaskCreate
-from taskward.tasks.plan import PLAN, check_plan, shows_otherwise
+from taskward.tasks.plan import PLAN, check_plan, completion_time, shows_otherwise
 from taskward.tasks.series import Series, Step, Subtasks
 
 # Rows that one statement writes; a batch has fewer.
@@ -140,7 +140,7 @@ class UnitOfWork:
         """Make a task.
 
         Args:
-            completed_at: When it was completed, if it is; else now.
+            completed_at: When it was completed, whatever the task says of it.
 
         Raises:
             TaskIdTaken: The owner has one with this id.
@@ -160,7 +160,8 @@ class UnitOfWork:
                 values["list_id"] = self._list_of(task.parent_id)
         self._entries.check_room(1)
         self._use_tags(task.tags)
-        self._entries.insert({**values, "completed_at": (completed_at or self.turn.now) if task.completed else None})
+        at = completed_at or completion_time(task.completed, task.completed_at, now=self.turn.now)
+        self._entries.insert({**values, "completed_at": (at or self.turn.now) if task.completed else None})
 
     def put_back(self, task: Values) -> bool:
         """Make a task as it was exported, unless the owner has one with its id.
@@ -218,6 +219,7 @@ class UnitOfWork:
         entry = self._live(task_id, versions)
         values = dict(changes)
         completed = values.pop("completed", None)
+        at = completion_time(completed, values.pop("completed_at", None), now=self.turn.now)
         if "metadata" in values:
             values["metadata"] = self._merged(entry, values["metadata"], replaces=replaces)
         if values.keys() & set(PLAN):
@@ -227,7 +229,7 @@ class UnitOfWork:
         if values.get("parent_id") is not None and values["parent_id"] != entry.values["parent_id"]:
             self._check_parent(values["parent_id"], height=self._tree.height(task_id), of=task_id)
         values |= self._also_changed(entry, values)
-        step = await self._series.step(entry, {**entry.values, **values}, subtasks) if completed else Step()
+        step = await self._series.step(entry, {**entry.values, **values}, subtasks, at) if completed else Step()
         if "tags" in values:
             self._use_tags(values["tags"])
         is_renewed = self._differs(entry, values, "recurrence")
@@ -237,16 +239,23 @@ class UnitOfWork:
             self._entries.set(entry, values)
         if completed is None:
             return None
-        return await self._complete(entry, step, completed=completed, is_renewed=is_renewed)
+        return await self._complete(entry, step, at, completed=completed, is_renewed=is_renewed)
 
     async def complete(
-        self, task_id: UUID, versions: Versions, *, completed: bool | None = None, subtasks: Subtasks = "copy"
+        self,
+        task_id: UUID,
+        versions: Versions,
+        *,
+        completed: bool | None = None,
+        completed_at: datetime | None = None,
+        subtasks: Subtasks = "copy",
     ) -> UUID | None:
         """Complete or reopen a live task; without `completed`, whichever it is not. Returns and raises as `update`."""
         entry = self._live(task_id, versions)
+        at = completion_time(completed, completed_at, now=self.turn.now)
         completed = not entry.values["completed"] if completed is None else completed
-        step = await self._series.step(entry, entry.values, subtasks) if completed else Step()
-        return await self._complete(entry, step, completed=completed)
+        step = await self._series.step(entry, entry.values, subtasks, at) if completed else Step()
+        return await self._complete(entry, step, at, completed=completed)
 
     def trash(self, task_id: UUID, versions: Versions) -> None:
         """Move a live task to the trash, with the live ones below it. Raises as `update`."""
@@ -347,9 +356,11 @@ class UnitOfWork:
             raise TaskNotFound
         return self._mine(task_id, versions)
 
-    async def _complete(self, entry: Entry, step: Step, *, completed: bool, is_renewed: bool = False) -> UUID | None:
+    async def _complete(
+        self, entry: Entry, step: Step, said: datetime | None, *, completed: bool, is_renewed: bool = False
+    ) -> UUID | None:
         was_completed = entry.values["completed"]
-        at = (entry.values["completed_at"] or self.turn.now) if completed else None
+        at = (said or entry.values["completed_at"] or self.turn.now) if completed else None
         self._entries.set(entry, {"completed": completed, "completed_at": at})
         if completed:
             await self._series.complete(entry, step)

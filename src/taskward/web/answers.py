@@ -13,10 +13,13 @@ from fastapi import Header, Request, Response
 from pydantic import BeforeValidator
 from pydantic.json_schema import WithJsonSchema
 
+from taskward.members import CONTENT_CODING
+
 ENTITY_CACHE = "private, no-cache"
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 # Empty elements of a list are to be taken (RFC 9110, section 5.6.1.2).
 _ENTITY_TAGS = re.compile(rf"[\s,]*(?:{_ENTITY_TAG.pattern})(?:\s*,[\s,]*(?:{_ENTITY_TAG.pattern}))*[\s,]*")
+_CODED = re.compile(f"{CONTENT_CODING}$")
 _VERSION = re.compile(r"[1-9][0-9]{0,18}")
 _LARGEST_VERSION = 2**63 - 1
 
@@ -60,10 +63,14 @@ class EntityTags:
         return self.any or opaque in self.strong or opaque in self.weak
 
     def versions(self) -> list[int] | None:
-        """The versions that `If-Match` allows, by strong comparison, or None where it allows any."""
+        """The versions that `If-Match` allows, or None where it allows any.
+
+        RFC 9110, section 13.1.1, compares strongly, by which a weak tag never matches. Here both are a version: a
+        proxy that compresses an answer makes its tag weak, and whoever sends it back means the same one.
+        """
         if self.any:
             return None
-        found = (int(tag) for tag in self.strong if _VERSION.fullmatch(tag))
+        found = (int(tag) for tag in self.strong | self.weak if _VERSION.fullmatch(tag))
         return [version for version in found if version <= _LARGEST_VERSION]
 
 
@@ -74,7 +81,7 @@ def _parse_entity_tags(value: object) -> object:
         return EntityTags(any=True)
     if not _ENTITY_TAGS.fullmatch(value):
         raise ValueError('This must be * or entity tags in double quotes, such as "42".')
-    tags = _ENTITY_TAG.findall(value)
+    tags = [(weak, _CODED.sub("", opaque)) for weak, opaque in _ENTITY_TAG.findall(value)]
     return EntityTags(
         strong=frozenset(opaque for weak, opaque in tags if not weak),
         weak=frozenset(opaque for weak, opaque in tags if weak),

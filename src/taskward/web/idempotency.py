@@ -31,17 +31,24 @@ _NOT_KEPT = frozenset({"content-length", "x-request-id", "vary"})
 
 # A task's or a list's own, or what metadata calls so.
 _ID = re.compile('"id" ?: ?"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
-_KEY = "^[!-~]{1,255}$"
+_KEY = "[!-~]{1,255}"
+# The draft of this header makes it a string of RFC 8941 (section 3.3.3), in quotes and with escapes. What begins with
+# a quote is one.
+_STRING = re.compile(r'"((?:[!#-\[\]-~]|\\["\\]){1,255})"')
+_SCHEMA = {"type": "string", "pattern": f"^([!#-~][!-~]{{0,254}}|{_STRING.pattern})$"}
 
 
 def _key(text: str) -> str:
+    if text.startswith('"'):
+        quoted = _STRING.fullmatch(text)
+        text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
     if not re.fullmatch(_KEY, text):
-        raise ValueError("This must be 1 to 255 visible ASCII characters.")
+        raise ValueError("This must be 1 to 255 visible ASCII characters, as they are or as a string in double quotes.")
     return text
 
 
 IdempotencyKey = Annotated[
-    Annotated[str, AfterValidator(_key), WithJsonSchema({"type": "string", "pattern": _KEY})] | None,
+    Annotated[str, AfterValidator(_key), WithJsonSchema(_SCHEMA)] | None,
     Header(
         alias="Idempotency-Key",
         description="Your own name for this request, such as a UUID: sent again within 24 hours, it is answered as the "
