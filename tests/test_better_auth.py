@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -50,10 +51,10 @@ Serve = Callable[..., AbstractContextManager[str]]
 def serve(cluster: Cluster, template: str) -> Serve:
     """Serves Taskward with the page's settings for an issuer, apart from changes.
 
-    `cooldown` is the time for which it does not ask the issuer again for the sake of unknown keys.
+    `pace` is the time for which it does not ask the issuer again for the sake of unknown keys.
     """
 
-    def start(better_auth: BetterAuth, *, cooldown: float | None = None, **changes: Any) -> AbstractContextManager[str]:
+    def start(better_auth: BetterAuth, *, pace: float | None = None, **changes: Any) -> AbstractContextManager[str]:
         settings = {
             "jwks_url": better_auth.jwks_url,
             "issuer": better_auth.origin,
@@ -63,8 +64,8 @@ def serve(cluster: Cluster, template: str) -> Serve:
             **changes,
         }
         app = create_app(make_settings(cluster.url(template), **settings))
-        if cooldown is not None:
-            app.state.verifier.keys._cooldown = cooldown
+        if pace is not None:
+            app.state.verifier.keys._pace = pace
         return serving(app)
 
     return start
@@ -227,7 +228,7 @@ def test_an_issuer_that_is_down_does_not_matter_to_keys_that_are_known(new_issue
     issuer = new_issuer().start()
     alice, bob = issuer.sign_up(), issuer.sign_up()
     seen, unseen = alice.token(), bob.token()
-    with serve(issuer, cooldown=0.2) as url:
+    with serve(issuer, pace=0.2) as url:
         ask = Client(url).ready()
         assert ask.status(seen) == 200
         issuer.rotate()
@@ -239,6 +240,24 @@ def test_an_issuer_that_is_down_does_not_matter_to_keys_that_are_known(new_issue
         issuer.start()
         assert eventually(lambda: ask.status(of_new_key) == 200)
         assert [ask.status(seen), ask.status(unseen)] == [200, 200]
+
+
+def test_an_issuer_all_of_whose_keys_have_expired_takes_nothing_out_of_traffic(new_issuer: NewIssuer, serve: Serve):
+    issuer = new_issuer().start()
+    alice = issuer.sign_up()
+    old = alice.token()
+    issuer.rotate()
+    issuer.retire()
+    # As with `rotationInterval`, when nobody has signed in for longer than the grace period.
+    assert issuer.keys() == []
+    with serve(issuer) as url:
+        ask = Client(url).ready()
+        assert ask.status(old) == 401
+        # The next token comes with a key.
+        began = time.monotonic()
+        assert ask.status(alice.token()) == 200
+        assert time.monotonic() - began < 20
+        assert ask.status(old) == 401
 
 
 def test_an_issuer_that_is_down_from_the_start_is_waited_for(new_issuer: NewIssuer, serve: Serve):
@@ -267,8 +286,6 @@ def test_a_process_of_its_own_is_configured_by_the_page(
     settings |= {"DATABASE_URL": cluster.url(template), "TASKWARD_MIGRATE": "off", "TASKWARD_WORKERS": "2"}
     issuer.start()
     alice = issuer.sign_up()
-    # With the first token comes the first key. A worker that had looked for it would not look for another so soon.
-    alice.token()
     service = Service(tmp_path / "data", settings=settings)
     try:
         service.ready()

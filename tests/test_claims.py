@@ -198,6 +198,25 @@ def test_a_user_that_is_no_plain_string_is_refused(user: object):
     rejected(without("sub"))
 
 
+@pytest.mark.parametrize("claim", ["uid", "user.id"])
+def test_a_user_is_of_one_type_so_that_no_two_claims_are_the_same_user(claim: str):
+    def token(value: object) -> str:
+        return SIGNER.sign({**GOOD, "uid": value, "user": {"id": value}})
+
+    texts = SIGNER.verifier(user_claim=claim)
+    whole = SIGNER.verifier(user_claim=claim, user_claim_type="integer")
+    for number in (1, 42, 2**53 - 1):
+        assert whole.verify(token(number)).user_id == str(number)
+        assert texts.verify(token(str(number))).user_id == str(number)
+        for verifier, value in ((texts, number), (whole, str(number))):
+            with pytest.raises(TokenRejected, match=r"; TASKWARD_USER_CLAIM_TYPE says which of the two it is$"):
+                verifier.verify(token(value))
+    strange: list[Any] = [0, -1, -42, 2**53, 10**400, 42.0, 1.5, True, False, None, [42], {"id": 42}, "042", "+42", ""]
+    for value in strange:
+        with pytest.raises(TokenRejected, match=r"its user claim .* is not"):
+            whole.verify(token(value))
+
+
 @pytest.mark.parametrize(
     "user",
     ["a", "x" * 255, "ü" * 255, "auth0|5f7c", "😀", " ", "a b", "\u200b", "\u2028", "'; DROP TABLE task; --", "null"],

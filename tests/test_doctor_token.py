@@ -190,7 +190,12 @@ def test_the_keys_of_the_issuer_are_fetched_and_named(run: Run):
         assert explained(run("doctor", "--token", unknown, **settings), unknown) == (
             'none of the keys has its key id and algorithm; it has "2"; known are ES256 as "1".'
         )
+        # An issuer that makes its first key when somebody signs in may not have one yet.
         publisher.publish()
+        done = run("doctor", "--token", good, **settings)
+        assert "ok   keys: the issuer publishes none now; it is asked again every 30 seconds" in done.stdout
+        assert explained(done, good) == 'none of the keys has its key id and algorithm; it has "1"; none is known.'
+        publisher.publish(SIGNER.jwk(kid="1", d="AAAA"))
         assert findings(run("doctor", "--token", good, **settings)) == {
             "keys": "the issuer publishes no key that could verify a token.",
             "token": "there is no key to verify it with.",

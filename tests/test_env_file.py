@@ -96,12 +96,6 @@ def test_a_value_made_of_variables_that_are_set_is_taken(value: str, monkeypatch
     assert load_settings().audience == ("tasks",)
 
 
-def test_an_empty_variable_does_not_hide_a_line_of_the_file(monkeypatch: pytest.MonkeyPatch):
-    Path(".env").write_text(f"BETTER_AUTH_SECRET={SECRET}\n")
-    monkeypatch.setenv("BETTER_AUTH_SECRET", "")
-    assert load_settings().secrets == (SECRET,)
-
-
 def test_a_file_that_cannot_be_read_is_named():
     Path(".env").write_bytes("TASKWARD_ISSUER=Müller".encode("latin-1"))
     assert refusal() == ".env is not UTF-8; save it as that."

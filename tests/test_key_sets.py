@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from math import prod
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from taskward.identity import TokenRejected
 from taskward.identity.jwks import MalformedKeySetError, PublishedKeys, read_key_set
 from taskward.identity.keyring import FixedKeys
+from taskward.identity.keys import canonical
 from tests.issuer import (
     ALGORITHMS,
     ASYMMETRIC,
@@ -54,12 +54,10 @@ def test_a_published_key_verifies_what_it_is_labelled_with_and_nothing_else(algo
     published = read(signer.jwk(kid="a", alg=algorithm, use="sig", key_ops=["verify"], x5c=["MIIB"], ext=True))
     assert accepts(published, signer.sign(kid="a"))
     for other in ALGORITHMS:
-        if other != algorithm:
-            assert not accepts(published, issuer(other).sign(kid="a"))
-            assert not accepts(published, issuer(other).sign(kid="a", alg=algorithm)) or {other, algorithm} == {
-                "EdDSA",
-                "Ed25519",
-            }
+        # Two names of one algorithm (RFC 9864, section 2.2).
+        same = {other, algorithm} <= {"EdDSA", "Ed25519"} or other == algorithm
+        assert accepts(published, issuer(other).sign(kid="a")) is same
+        assert accepts(published, issuer(other).sign(kid="a", alg=algorithm)) is same
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
@@ -139,16 +137,6 @@ def test_an_rsa_key_that_would_be_slow_is_not_used():
     assert "slow" in skipped({"kty": "RSA", "n": encode_integer(modulus), "e": encode_integer((1 << 64) + 1)})
 
 
-@pytest.mark.parametrize("sign_bit", [0, 1])
-@pytest.mark.parametrize("y", range(7))
-def test_an_ed25519_key_for_which_anybody_can_sign_is_not_used(y: int, sign_bit: int):
-    p = 2**255 - 19
-    order_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
-    point = (0, 1, p - 1, order_8, p - order_8, p, p + 1)[y]
-    key = {"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": encode((point | sign_bit << 255).to_bytes(32, "little"))}
-    assert "small order, for which anybody can sign" in skipped(key)
-
-
 def corrupted(key: dict[str, Any], **members: Any) -> dict[str, Any]:
     changed = {**key, **members}
     return {name: value for name, value in changed.items() if value != "absent"}
@@ -188,21 +176,24 @@ def test_a_key_of_an_unknown_kind_is_told_from_one_that_is_weak():
 def test_a_key_that_is_labelled_with_what_it_cannot_do_is_not_used():
     for algorithm in ALGORITHMS:
         for label in (*ALGORITHMS, "none", "ES256K", "dir", ""):
-            if algorithm in ASYMMETRIC and label not in read(issuer(algorithm).jwk()).keys.keys[0].algorithms:
+            if (
+                algorithm in ASYMMETRIC
+                and canonical(label) not in read(issuer(algorithm).jwk()).keys.keys[0].algorithms
+            ):
                 assert "labelled" in skipped(issuer(algorithm).jwk(kid="a", alg=label))
     strange: list[Any] = [None, 1, ["ES256"], {}]
     for value in strange:
         assert "labelled" in skipped(ES256.jwk(kid="a", alg=value))
 
 
-@pytest.mark.parametrize("kid", [1, [], {}, True, "x" * 256])
+@pytest.mark.parametrize("kid", [None, 1, [], {}, True, "x" * 256])
 def test_a_key_with_a_name_that_is_no_short_string_is_not_used(kid: object):
     assert "named by something else than a short string" in skipped(ES256.jwk(kid=kid))
 
 
 @pytest.mark.parametrize(
     "purpose",
-    [{"use": "enc"}, {"use": ""}, {"use": None}, {"use": ["sig"]}, {"key_ops": ["encrypt"]}, {"key_ops": []}],
+    [{"use": "enc"}, {"use": ""}, {"key_ops": ["encrypt"]}, {"key_ops": []}],
 )
 def test_a_key_that_is_meant_for_something_else_is_not_used_and_nothing_is_said(purpose: dict[str, Any]):
     published = read(ES256.jwk(kid="a", **purpose))
@@ -215,8 +206,13 @@ def test_the_encryption_key_beside_the_others_is_nothing_to_warn_of():
     assert (len(published.keys.keys), published.skipped) == (1, ())
 
 
-def test_operations_that_are_not_a_list_are_refused():
-    assert "not a list" in skipped(ES256.jwk(kid="a", key_ops="verify"))
+def test_a_purpose_of_the_wrong_type_is_refused_null_among_them():
+    strange: list[Any] = ["verify", None, {}]
+    for operations in strange:
+        assert "not a list" in skipped(ES256.jwk(kid="a", key_ops=operations))
+    strange = [None, ["sig"], 1]
+    for use in strange:
+        assert "meant for a use that is not a string" in skipped(ES256.jwk(kid="a", use=use))
 
 
 def test_a_name_in_a_sentence_stays_on_its_line():
@@ -242,8 +238,24 @@ def test_what_is_no_key_set_is_refused_whole(document: bytes):
 def test_no_more_than_a_hundred_keys_are_read():
     many = read(*(ES256.jwk(kid=str(number)) for number in range(150)))
     assert len(many.keys.keys) == 100
-    assert many.skipped == ("all keys behind the first 100 are too many",)
+    assert len(many.skipped) == 50
+    assert many.skipped[0] == "key '100' is behind 100 that can be used, which are enough"
     assert not accepts(many, ES256.sign(kid="120"))
+
+
+def test_only_keys_that_could_verify_a_token_count_towards_the_hundred():
+    useless = [
+        None, {"kty": "oct", "k": "AAAA"}, ES256.jwk(use="enc"), ES256.jwk(alg="ECDH-ES"), ES256.jwk(d="AAAA"),
+        ES256.jwk(alg="ES384"), issuer("RS256").jwk(), ES256.jwk(kid="0"),
+    ]  # fmt: skip
+    last = Issuer("ES256", new_private("ES256"))
+    named = [ES256.jwk(kid=str(number)) for number in range(99)]
+    published = read(*useless * 50, *named, last.jwk(kid="last"), allowed=frozenset({"ES256"}))
+    assert len(published.keys.keys) == 100
+    assert accepts(published, last.sign(kid="last"))
+    # What is said of the others does not grow with them.
+    assert len(published.skipped) == 101
+    assert published.skipped[-1] == "another key, as are 149 more, is nothing that can be used"
 
 
 def test_a_curve_of_another_size_cannot_be_mistaken():
@@ -254,27 +266,14 @@ def test_a_curve_of_another_size_cannot_be_mistaken():
         assert not accepts(published, signer.sign(kid="a", alg="ES256"))
 
 
-def test_an_rsa_key_that_can_be_factored_is_not_used():
-    """Its modulus looks like those of CVE-2017-15361: a power of 65537 modulo the product of the small primes."""
-    product = prod(prime for prime in range(2, 168) if all(prime % factor for factor in range(2, prime)))
-    for exponent in (2, 3, 1234, product // 7):
-        modulus = pow(65537, exponent, product) + (product << (2048 - product.bit_length()))
-        sentence = skipped({"kty": "RSA", "kid": "a", "n": encode_integer(modulus), "e": "AQAB"})
-        assert sentence == "key 'a' is an RSA key that can be factored (CVE-2017-15361)"
-
-
-def test_an_rsa_key_with_a_small_factor_is_not_used():
-    modulus = issuer("RS256").private.public_key().public_numbers().n
-    for factor in (2, 3, 997):
-        jwk = {"kty": "RSA", "kid": "a", "n": encode_integer(modulus // factor * factor), "e": "AQAB"}
-        assert skipped(jwk) == "key 'a' is an RSA key with a small factor, so that anybody can find the others"
-
-
 def test_an_rsa_key_with_an_exponent_that_hides_nothing_is_not_used():
     numbers = issuer("RS256").private.public_key().public_numbers()
     for exponent in (0, 1, 2, 4, 65536):
         jwk = {"kty": "RSA", "kid": "a", "n": encode_integer(numbers.n), "e": encode_integer(exponent) or "AA"}
-        assert skipped(jwk) == "key 'a' is malformed, or of a kind that is not supported"
+        assert skipped(jwk) in {
+            "key 'a' is malformed, or of a kind that is not supported",
+            "key 'a' is written with zeros before its numbers, which is another spelling of a key",
+        }
 
 
 def test_an_rsa_key_with_a_small_but_proper_exponent_is_used():

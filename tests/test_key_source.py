@@ -62,6 +62,32 @@ async def test_a_discovery_document_without_a_proper_address_is_refused(publishe
     assert "names no https address of keys" in await failure(source(publisher, issuer=publisher.url, jwks_url=None))
 
 
+async def test_a_host_that_is_named_may_be_asked_over_http_and_no_other(publisher: Publisher):
+    # Another spelling of this machine, which is taken for a host's name.
+    elsewhere = publisher.url.replace("127.0.0.1", "127.1")
+    keys = elsewhere + KEYS
+    with pytest.raises(KeyConfigurationError, match="name its host in TASKWARD_PLAIN_HTTP_HOSTS"):
+        load_keys(jwks_url=keys)
+    with pytest.raises(KeyConfigurationError, match="name its host in TASKWARD_PLAIN_HTTP_HOSTS"):
+        load_keys(jwks_url=keys, plain_http_hosts=["auth", "1.127.1", "127.1.example"])
+    found = source(publisher, jwks_url=keys, plain_http_hosts=["127.1"])
+    assert len((await found.fetch()).published.keys.keys) == 1
+    await found.close()
+    options = {"issuer": elsewhere, "jwks_url": None, "plain_http_hosts": ["127.1"]}
+    publisher.pages[DISCOVERY] = Page({"issuer": elsewhere, "jwks_uri": keys})
+    discovered = source(publisher, **options)
+    assert len((await discovered.fetch()).published.keys.keys) == 1
+    await discovered.close()
+    for uri in (keys.replace("127.1", "127.2"), keys.replace("http:", "ftp:"), publisher.keys_url):
+        publisher.pages[DISCOVERY] = Page({"issuer": elsewhere, "jwks_uri": uri})
+        assert "nor one that TASKWARD_PLAIN_HTTP_HOSTS allows" in await failure(source(publisher, **options))
+    # Not from https, whoever is named.
+    publisher.pages[DISCOVERY] = Page({"issuer": elsewhere, "jwks_uri": keys})
+    secure = source(publisher, **options)
+    secure._trusts_environment = True
+    assert "names no https address of keys" in await failure(secure)
+
+
 async def test_an_issuer_that_speaks_https_cannot_point_to_http(publisher: Publisher):
     secure = source(publisher, issuer=publisher.url, jwks_url=None)
     # As of an https issuer on this machine, for which no certificate is at hand.
@@ -169,7 +195,8 @@ async def test_an_issuer_that_is_down_is_named_without_its_query(publisher: Publ
         "http://id.example/keys", "http://10.0.0.1/keys", "http://localhost.evil.example/", "http://127.0.0.1.evil.example/",
         "http://[::2]/", "ftp://id.example/", "file:///etc/passwd", "id.example", "//id.example", "https://", "https:///keys",
         "https://user:password@id.example/keys", "https://id.example/keys#1", "https://id.example/ke ys", "https://[::1",
-        "https://id.example:99999/", "https://xn--/", "", "https://id.example/\x00", "javascript:alert(1)",
+        "https://id.example:99999/", "https://id.example:0/", "http://127.0.0.1:0/", "https://-/", "https://a..b/",
+        "https://xn--/", "", "https://id.example/\x00", "javascript:alert(1)",
         "https://id.example/ke\u200bys",
     ],
 )  # fmt: skip
@@ -199,4 +226,5 @@ async def test_each_document_comes_over_a_connection_of_its_own(publisher: Publi
     for _ in range(3):
         await keys.fetch()
     await keys.close()
-    assert len(publisher.asked) == len(publisher.connections) == 6
+    assert len(publisher.asked) == len(publisher.connections) == 4
+    assert publisher.count(DISCOVERY) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,8 +13,9 @@ import httpx2
 import pytest
 
 from taskward.identity import KeyNotFound, KeysNotFetched, TokenRejected, load_keys
-from taskward.identity import keyring as implementation
-from taskward.identity.keyring import FetchedKeys
+from taskward.identity import fetched as implementation
+from taskward.identity.fetched import FetchedKeys
+from taskward.identity.keys import KeyName
 from tests.conftest import NO_TLS
 from tests.issuer import GOOD, SECRET, Issuer, issuer
 from tests.publisher import FIRST, KEYS, SECOND, Page, Publisher, publisher_fixture, source  # noqa: F401 - a fixture
@@ -37,7 +39,7 @@ def clock() -> Clock:
 @asynccontextmanager
 async def kept(publisher: Publisher, clock: Callable[[], float], **options: Any) -> AsyncIterator[FetchedKeys]:
     """Keys that are kept fresh, after their first fetch has ended."""
-    keys = FetchedKeys(source(publisher), clock=clock, **options)
+    keys = FetchedKeys(source(publisher), clock=clock, **{"pace": 0, **options})
     async with keys.maintained():
         await landed(keys)
         yield keys
@@ -55,6 +57,14 @@ async def soon(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
+_names = itertools.count()
+
+
+def wanted(kid: str | None = None) -> KeyName:
+    """A name that nobody has asked for before, unless one is given."""
+    return KeyName(kid or f"made up {next(_names)}", "ES256")
+
+
 def accepts(keys: FetchedKeys, token: str) -> bool:
     try:
         return FIRST.verifier(keys).verify(token).user_id == "alice"
@@ -66,7 +76,7 @@ async def test_a_key_that_is_not_known_is_fetched_once_however_many_ask(publishe
     async with kept(publisher, clock) as keys:
         assert accepts(keys, FIRST.sign(kid="1"))
         publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"), seconds=0.1)
-        asking = [asyncio.create_task(keys.look_again()) for _ in range(50)]
+        asking = [asyncio.create_task(keys.look_again(wanted())) for _ in range(50)]
         await asyncio.sleep(0.02)
         # Keys that are known go on meanwhile.
         assert accepts(keys, FIRST.sign(kid="1"))
@@ -76,24 +86,10 @@ async def test_a_key_that_is_not_known_is_fetched_once_however_many_ask(publishe
         assert publisher.count() == 2
 
 
-async def test_unknown_keys_cause_one_fetch_in_thirty_seconds(publisher: Publisher, clock: Clock):
-    async with kept(publisher, clock) as keys:
-        for _ in range(20):
-            await keys.look_again()
-        assert publisher.count() == 2
-        clock.time += 29.9
-        await keys.look_again()
-        assert publisher.count() == 2
-        clock.time += 0.2
-        await keys.look_again()
-        await keys.look_again()
-        assert publisher.count() == 3
-
-
 async def test_whoever_stops_waiting_does_not_stop_the_fetch(publisher: Publisher, clock: Clock):
     async with kept(publisher, clock) as keys:
         publisher.publish(SECOND.jwk(kid="2"), seconds=0.1)
-        impatient, patient = (asyncio.create_task(keys.look_again()) for _ in range(2))
+        impatient, patient = (asyncio.create_task(keys.look_again(wanted())) for _ in range(2))
         await asyncio.sleep(0.02)
         impatient.cancel()
         await patient
@@ -104,23 +100,27 @@ async def test_whoever_stops_waiting_does_not_stop_the_fetch(publisher: Publishe
 async def test_only_so_many_wait_for_a_fetch(publisher: Publisher, clock: Clock):
     async with kept(publisher, clock) as keys:
         publisher.publish(SECOND.jwk(kid="2"), seconds=0.3)
-        waiting = [asyncio.create_task(keys.look_again()) for _ in range(100)]
+        waiting = [asyncio.create_task(keys.look_again(wanted())) for _ in range(100)]
         await asyncio.sleep(0)
-        assert await keys.look_again() is False
+        assert await keys.look_again(wanted()) is False
         assert not any(one.done() for one in waiting)
         assert await asyncio.gather(*waiting) == [True] * 100
 
 
 async def test_nobody_waits_for_an_issuer_that_was_out_of_reach_just_now(publisher: Publisher, clock: Clock):
-    async with kept(publisher, clock) as keys:
+    async with kept(publisher, clock, pace=5) as keys:
         publisher.stop()
-        assert await keys.look_again() is False
+        clock.time += 5
+        assert await keys.look_again(wanted()) is False
         publisher.start()
         publisher.publish(SECOND.jwk(kid="2"), seconds=0.3)
-        clock.time += 31
-        first = asyncio.create_task(keys.look_again())
+        before = publisher.count()
+        assert await keys.look_again(wanted()) is False
+        assert publisher.count() == before
+        clock.time += 5
+        first = asyncio.create_task(keys.look_again(wanted()))
         await soon(lambda: keys._flight is not None)
-        assert await keys.look_again() is False
+        assert await keys.look_again(wanted()) is False
         assert not first.done()
         assert await first is True
 
@@ -133,13 +133,13 @@ async def test_known_keys_stay_in_use_while_the_issuer_is_down(
         publisher.stop()
         for _ in range(5):
             clock.time += 31
-            await keys.look_again()
+            await keys.look_again(wanted())
             assert keys.current is known
         for broken in (Page(b"", 500), Page(b"<html>"), Page({"keys": None})):
             publisher.start()
             publisher.pages[KEYS] = broken
             clock.time += 31
-            await keys.look_again()
+            await keys.look_again(wanted())
             publisher.stop()
             assert keys.current is known
         assert accepts(keys, FIRST.sign(kid="1"))
@@ -147,7 +147,7 @@ async def test_known_keys_stay_in_use_while_the_issuer_is_down(
         publisher.start()
         publisher.publish(SECOND.jwk(kid="2"))
         clock.time += 31
-        await keys.look_again()
+        await keys.look_again(wanted())
         assert accepts(keys, SECOND.sign(kid="2"))
 
 
@@ -158,14 +158,14 @@ async def test_a_key_that_is_withdrawn_is_trusted_no_more_nor_what_it_verified(p
         assert verifier.verify(token).user_id == "alice"
         assert len(verifier._verified) == 1
         publisher.publish(SECOND.jwk(kid="2"))
-        await keys.look_again()
+        await keys.look_again(wanted())
         with pytest.raises(KeyNotFound):
             verifier.verify(token)
         assert not verifier._verified
         # An issuer that has withdrawn every key means that, too.
         publisher.publish()
         clock.time += 31
-        await keys.look_again()
+        await keys.look_again(wanted())
         with pytest.raises(KeyNotFound):
             verifier.verify(SECOND.sign(kid="2"))
 
@@ -175,7 +175,7 @@ async def test_keys_that_are_the_same_again_forget_nothing(publisher: Publisher,
         verifier = FIRST.verifier(keys)
         token = FIRST.sign(kid="1")
         first = verifier.verify(token)
-        await keys.look_again()
+        await keys.look_again(wanted())
         assert publisher.count() == 2
         assert verifier.verify(token) is first
 
@@ -217,7 +217,7 @@ async def test_requests_for_unknown_keys_do_not_hammer_an_issuer_that_was_never_
     publisher.pages[KEYS].status = 500
     async with kept(publisher, clock) as keys:
         for _ in range(20):
-            await keys.look_again()
+            await keys.look_again(wanted())
         assert publisher.count() == 1
 
 
@@ -256,10 +256,24 @@ async def test_a_key_that_is_not_used_is_reported_once(
     publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="weak", d="AAAA"))
     async with kept(publisher, clock) as keys:
         clock.time += 31
-        await keys.look_again()
+        await keys.look_again(wanted())
         assert publisher.count() == 2
         said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert said == ["key not used reason=\"key 'weak' is a private or symmetric key, which nobody should publish\""]
+
+
+@pytest.mark.parametrize("useless", [[], [{"kty": "oct", "k": "AAAA"}], [FIRST.jwk(kid="1", use="enc")]])
+async def test_a_set_without_usable_keys_is_asked_for_again_soon(
+    publisher: Publisher, clock: Clock, useless: list[dict[str, Any]]
+):
+    publisher.publish(*useless, headers={"Cache-Control": "max-age=3600"})
+    async with kept(publisher, clock) as keys:
+        assert 0 < keys._due - clock.time <= 30
+        assert keys.current is not None
+        publisher.publish(FIRST.jwk(kid="1"), headers={"Cache-Control": "max-age=3600"})
+        assert await keys.look_again(wanted("1")) is True
+        assert accepts(keys, FIRST.sign(kid="1"))
+        assert keys._due - clock.time > 600
 
 
 async def test_an_issuer_without_any_key_is_warned_of(
@@ -268,7 +282,7 @@ async def test_an_issuer_without_any_key_is_warned_of(
     publisher.publish()
     async with kept(publisher, clock) as keys:
         assert not accepts(keys, FIRST.sign(kid="1"))
-        assert 'keys fetched usable=0 consequence="Every token is refused."' in caplog.text
+        assert 'keys fetched usable=0 consequence="Every token of the issuer is refused."' in caplog.text
 
 
 async def test_a_defect_in_fetching_leaves_the_known_keys_alone(
@@ -277,7 +291,7 @@ async def test_a_defect_in_fetching_leaves_the_known_keys_alone(
     async with kept(publisher, clock) as keys:
         # No input is known that causes one, so it is put there.
         monkeypatch.setattr(keys._source, "fetch", None)
-        await keys.look_again()
+        await keys.look_again(wanted())
         assert accepts(keys, FIRST.sign(kid="1"))
         assert 'by a defect: TypeError." consequence="The known ones stay in use."' in caplog.text
 
@@ -290,7 +304,7 @@ async def test_what_an_address_has_in_its_query_is_in_no_log(publisher: Publishe
     async with keys.maintained():
         await landed(keys)
         publisher.stop()
-        await keys.look_again()
+        await keys.look_again(wanted())
     assert "The known ones stay in use." in caplog.text
     assert caplog.records
     assert not [record for record in caplog.records if "canary" in f"{record.getMessage()}{vars(record)}"]
@@ -312,7 +326,7 @@ async def test_closing_in_the_middle_of_a_fetch_leaves_nothing_running(publisher
 async def test_after_closing_nothing_is_fetched(publisher: Publisher, clock: Clock):
     async with kept(publisher, clock) as keys:
         pass
-    assert await keys.look_again() is False
+    assert await keys.look_again(wanted()) is False
     assert publisher.count() == 1
 
 
@@ -320,7 +334,7 @@ async def test_fixed_keys_have_nowhere_to_look():
     keys = load_keys(secrets=[SECRET])
     async with keys.maintained():
         before = keys.current
-        await keys.look_again()
+        await keys.look_again(wanted())
         assert keys.current is before
         assert await keys.load() == []
 

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from taskward import settings as implementation
+from taskward.known_secrets import KNOWN_SECRETS
 from taskward.settings import Settings, SettingsError, load_settings, variable_names
 from tests.issuer import issuer
 
@@ -53,12 +54,16 @@ VALUES: dict[str, tuple[str, Any]] = {
     "port": ("9000", 9000),
     "workers": ("4", 4),
     "root_path": ("/taskward/", "/taskward"),
-    "trusted_proxies": ("10.0.0.0/8", ("10.0.0.0/8",)),
+    "keys_from": ("issuer", "issuer"),
+    "plain_http_hosts": ("Auth, 10.0.0.7", ("auth", "10.0.0.7")),
+    "user_claim_type": ("integer", "integer"),
     "log_level": ("WARNING", "warning"),
     "log_format": ("json", "json"),
     "access_log": ("true", True),
     "request_timeout": ("2.5", 2.5),
 }
+# Settings that are refused without another.
+NEEDS = {"migrate_url": ("database_url",), "keys_from": ("issuer",), "user_claim_type": ("user_claim",)}
 
 
 def test_every_setting_is_read_by_somebody():
@@ -103,8 +108,8 @@ def test_every_setting_is_tried_here():
 def test_a_setting_is_read_from_the_environment_and_from_the_file(member: str, monkeypatch: pytest.MonkeyPatch):
     written, read = VALUES[member]
     name = variable_names()[member]
-    if member == "migrate_url":
-        monkeypatch.setenv("DATABASE_URL", VALUES["database_url"][0])
+    for needed in NEEDS.get(member, ()):
+        monkeypatch.setenv(variable_names()[needed], VALUES[needed][0])
     assert getattr(load_settings(), member) == Settings.model_fields[member].default != read
     for signature in ("", "\ufeff"):
         Path(".env").write_text(f'{signature}{name}="{written}"\nUNRELATED=1\n', "utf-8")
@@ -196,7 +201,7 @@ def test_a_port_that_kubernetes_has_set_is_said_to_be_that(monkeypatch: pytest.M
         ("changeme" * 4, "is one that anybody can guess"),
         ("12345678901234567890123456789012", "is one that anybody can guess"),
         ("0123456789abcdef" * 2, "is one that anybody can guess"),
-        *((secret, "is one that anybody can guess") for secret in sorted(implementation._KNOWN_SECRETS)),
+        *((secret, "is one that anybody can guess") for secret in sorted(KNOWN_SECRETS)),
         (issuer("ES256").public_pem, "is a key of another kind"),
         ("\n " + issuer("ES256").private_pem.replace("\n", "\\n"), "is a key of another kind"),
         ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0x0 user@example", "is a key of another kind"),
@@ -212,7 +217,7 @@ def test_a_secret_that_protects_nothing_is_refused(
 
 
 def test_every_published_secret_is_long_enough_to_be_tried():
-    assert all(len(secret) >= 32 for secret in implementation._KNOWN_SECRETS)
+    assert all(len(secret) >= 32 for secret in KNOWN_SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -252,23 +257,105 @@ def test_several_secrets_have_commas_between_them_under_our_own_name_only(monkey
         assert refusal().startswith(f"TASKWARD_JWT_SECRET {reason}")
 
 
+PUBLIC = {
+    "TASKWARD_PUBLIC_KEY": ("public-key", issuer("ES256").public_pem),
+    "TASKWARD_JWKS_URL": ("jwks-url", "https://id.example/keys"),
+}
+
+
 @pytest.mark.parametrize("name", ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"])
-def test_a_secret_and_a_public_key_exclude_each_other(name: str, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("other", PUBLIC)
+def test_a_secret_and_a_public_key_exclude_each_other(name: str, other: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(name, SECRET)
-    for other, value in {
-        "TASKWARD_PUBLIC_KEY": issuer("ES256").public_pem,
+    choice, value = PUBLIC[other]
+    monkeypatch.setenv(other, value)
+    both = ", or TASKWARD_ALGORITHMS with algorithms of both to use both."
+    way_out = f", or TASKWARD_KEYS_FROM={choice} where the secret is for your app alone"
+    expected = f"{other} and {name} exclude each other; set one of them"
+    assert refusal() == expected + (way_out if name == "BETTER_AUTH_SECRET" else "") + both
+    for algorithms in ("HS256", "ES256", "ES256,RS256,EdDSA", "HS256,HS512"):
+        monkeypatch.setenv("TASKWARD_ALGORITHMS", algorithms)
+        assert refusal().startswith(expected)
+    monkeypatch.setenv("TASKWARD_ALGORITHMS", "ES256,HS256")
+    settings = load_settings()
+    assert settings.secrets == (SECRET,)
+    assert value in {settings.used_public_key, settings.used_jwks_url}
+    assert not settings.has_only_secrets
+
+
+def test_a_public_key_and_a_key_set_exclude_each_other_whatever_the_algorithms(monkeypatch: pytest.MonkeyPatch):
+    for name, (_, value) in PUBLIC.items():
+        monkeypatch.setenv(name, value)
+    for algorithms in ("", "ES256,HS256"):
+        monkeypatch.setenv("TASKWARD_ALGORITHMS", algorithms)
+        assert refusal() == "TASKWARD_PUBLIC_KEY and TASKWARD_JWKS_URL exclude each other; set one of them."
+
+
+def test_a_setting_says_which_keys_count(monkeypatch: pytest.MonkeyPatch):
+    # As in the `.env` of an app that uses Better Auth, with a secret that would be refused here.
+    Path(".env").write_text("BETTER_AUTH_SECRET=short\nTASKWARD_JWKS_URL=https://id.example/keys\n")
+    monkeypatch.setenv("TASKWARD_ISSUER", "https://id.example")
+    monkeypatch.setenv("TASKWARD_PUBLIC_KEY", "key.pem")
+    found = {}
+    for choice in ("public-key", "jwks-url", "issuer"):
+        monkeypatch.setenv("TASKWARD_KEYS_FROM", choice)
+        settings = load_settings()
+        found[choice] = (settings.secrets, settings.used_public_key, settings.used_jwks_url)
+        assert settings.has_keys
+    assert found == {
+        "public-key": ((), "key.pem", None),
+        "jwks-url": ((), None, "https://id.example/keys"),
+        "issuer": ((), None, None),
+    }
+    monkeypatch.setenv("TASKWARD_KEYS_FROM", "secret")
+    assert refusal() == "BETTER_AUTH_SECRET must have at least 32 bytes."
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+    settings = load_settings()
+    assert (settings.secrets, settings.used_public_key, settings.used_jwks_url) == ((SECRET,), None, None)
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ("secret", "TASKWARD_JWT_SECRET or BETTER_AUTH_SECRET"), ("public-key", "TASKWARD_PUBLIC_KEY"),
+        ("jwks-url", "TASKWARD_JWKS_URL"), ("issuer", "TASKWARD_ISSUER"),
+    ],
+)  # fmt: skip
+def test_keys_that_are_to_count_must_be_there(choice: str, names: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TASKWARD_KEYS_FROM", choice)
+    assert refusal() == f"TASKWARD_KEYS_FROM is {choice}, and there is none; set {names}."
+
+
+def test_an_empty_variable_hides_a_key_of_the_file_and_nothing_else(monkeypatch: pytest.MonkeyPatch):
+    lines = {
+        "BETTER_AUTH_SECRET": SECRET,
         "TASKWARD_JWKS_URL": "https://id.example/keys",
-    }.items():
+        "TASKWARD_AUDIENCE": "tasks",
+        "TASKWARD_ISSUER": "https://id.example",
+        "TASKWARD_REJECT_CLAIMS": "role=service",
+    }
+    Path(".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    assert refusal().startswith("TASKWARD_JWKS_URL and BETTER_AUTH_SECRET exclude each other")
+    for name in ("BETTER_AUTH_SECRET", "better_auth_secret"):
         with monkeypatch.context() as patch:
-            patch.setenv(other, value)
-            said = refusal()
-        if name == "TASKWARD_JWT_SECRET":
-            assert said == f"{other} and {name} exclude each other; set one of them."
-        else:
-            assert said == (
-                f"{other} and {name} exclude each other; set one of them, or keep the secret that your app needs in an "
-                "environment or a .env that Taskward does not read."
-            )
+            for variable in (name, "TASKWARD_AUDIENCE", "TASKWARD_ISSUER", "TASKWARD_REJECT_CLAIMS"):
+                patch.setenv(variable, "")
+            settings = load_settings()
+            assert (settings.secrets, settings.used_jwks_url) == ((), "https://id.example/keys")
+            # By an accident, a check would be off.
+            assert (settings.audience, settings.issuer) == (("tasks",), "https://id.example")
+            assert settings.reject_claims == ("role=service",)
+    monkeypatch.setenv("TASKWARD_JWKS_URL", "")
+    assert load_settings().secrets == (SECRET,)
+    # What is given in the environment and on the command line counts as ever.
+    monkeypatch.setenv("BETTER_AUTH_SECRET", f"{SECRET}!")
+    assert load_settings().secrets == (f"{SECRET}!",)
+    assert load_settings(jwks_url="https://id.example/others", keys_from="jwks-url").secrets == ()
+
+
+def test_a_user_claim_that_is_an_integer_is_not_sub(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TASKWARD_USER_CLAIM_TYPE", "integer")
+    assert refusal() == "TASKWARD_USER_CLAIM_TYPE is integer, and sub is a string; set TASKWARD_USER_CLAIM."
 
 
 def test_an_owner_without_a_database_is_refused(monkeypatch: pytest.MonkeyPatch):
@@ -293,9 +380,10 @@ def test_an_owner_without_a_database_is_refused(monkeypatch: pytest.MonkeyPatch)
         ("TASKWARD_REQUEST_TIMEOUT", "inf"), ("TASKWARD_MIGRATE", "confidential"), ("TASKWARD_POOLED", "confidential"),
         ("TASKWARD_AUDIENCE", "confidential,"), ("TASKWARD_AUDIENCE", ","), ("TASKWARD_AUDIENCE", " "),
         ("TASKWARD_CORS_ORIGINS", "confidential"), ("TASKWARD_CORS_ORIGINS", "https://confidential/path"),
-        ("TASKWARD_CORS_ORIGINS", "https://"), ("TASKWARD_TRUSTED_PROXIES", "1.2.3.4,,"),
-        ("TASKWARD_TRUSTED_PROXIES", "confidential"), ("TASKWARD_TRUSTED_PROXIES", "10.0.0.1/8"),
-        ("TASKWARD_TRUSTED_PROXIES", "10.0.0.0/8,*"),
+        ("TASKWARD_CORS_ORIGINS", "https://"),
+        *(("TASKWARD_PLAIN_HTTP_HOSTS", value) for value in
+          ("confidential,,", "http://confidential", "confidential:3000", "*", "*.confidential", "-", "[::1]", "a/b")),
+        ("TASKWARD_KEYS_FROM", "confidential"), ("TASKWARD_USER_CLAIM_TYPE", "confidential"),
         ("TASKWARD_ROOT_PATH", "confidential"),
         ("TASKWARD_REQUIRED_CLAIMS", "confidential"), ("TASKWARD_REQUIRED_CLAIMS", "=confidential"),
         ("TASKWARD_REJECT_CLAIMS", "role=x,confidential"), ("TASKWARD_REJECT_CLAIMS", ","),

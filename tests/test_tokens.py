@@ -102,6 +102,40 @@ def test_the_public_key_is_never_a_shared_secret(algorithm: str):
         rejected(signer, key_confusion(pem))
 
 
+@pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "AT+JWT"])
+def test_a_type_is_the_same_with_application_before_it(signer: Issuer, kind: str):
+    for typ in (kind, f"application/{kind}", f"Application/{kind}", f"APPLICATION/{kind}"):
+        assert signer.verifier().verify(signer.sign(typ=typ)).user_id == "alice"
+    for wrong in (
+        f"application/application/{kind}",
+        f"text/{kind}",
+        f"/{kind}",
+        f"application/{kind} ",
+        "application/",
+    ):
+        rejected(signer, signer.sign(typ=wrong))
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512"])
+def test_the_other_signature_of_ecdsa_is_the_same_token_and_says_nothing_else(algorithm: str):
+    orders = {
+        "ES256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+        "ES384": 2**384 - 0x389CB27E0BC8D220A7E5F24DB74F58851313E695333AD68D,
+        "ES512": 2**521 - 0x5AE79787C40D069948033FEB708F65A2FC44A36477663B851449048E16EC79BF7,
+    }
+    signer = issuer(algorithm)
+    signed, _, signature = signer.sign().rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    half = len(raw) // 2
+    r, s = raw[:half], int.from_bytes(raw[half:], "big")
+    twin = f"{signed}.{encode(r + (orders[algorithm] - s).to_bytes(half, 'big'))}"
+    verifier = signer.verifier()
+    assert verifier.verify(twin) == verifier.verify(f"{signed}.{signature}")
+    # No further one: neither number may be beyond the order.
+    if s + orders[algorithm] < 1 << (8 * half):
+        rejected(signer, f"{signed}.{encode(r + (s + orders[algorithm]).to_bytes(half, 'big'))}")
+
+
 def test_a_key_that_the_token_brings_is_not_used(signer: Issuer):
     attacker = Issuer("ES256", ec.generate_private_key(ec.SECP256R1()))
     numbers = attacker.private.public_key().public_numbers()

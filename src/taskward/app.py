@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from starlette.types import ASGIApp
 
 from taskward import __version__
@@ -109,10 +108,11 @@ def make_verifier(settings: Settings) -> Verifier:
     """
     keys = load_keys(
         secrets=settings.secrets,
-        public_key=settings.public_key,
-        jwks_url=settings.jwks_url,
+        public_key=settings.used_public_key,
+        jwks_url=settings.used_jwks_url,
         issuer=settings.issuer,
         algorithms=settings.algorithms,
+        plain_http_hosts=settings.plain_http_hosts,
     )
     rules = ClaimRules(
         issuer=settings.issuer,
@@ -120,6 +120,7 @@ def make_verifier(settings: Settings) -> Verifier:
         required=parse_conditions(settings.required_claims),
         rejected=parse_conditions(settings.reject_claims),
         user_claim=settings.user_claim,
+        user_claim_type=settings.user_claim_type,
         leeway=settings.leeway,
     )
     return Verifier(keys, rules)
@@ -127,7 +128,7 @@ def make_verifier(settings: Settings) -> Verifier:
 
 def accepts_any_audience(settings: Settings) -> bool:
     """Tell whether tokens that the issuer made for other services are accepted (RFC 8725, section 3.9)."""
-    return not settings.audience and not settings.secrets
+    return not settings.audience and not settings.has_only_secrets
 
 
 @asynccontextmanager
@@ -156,5 +157,3 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(RequestContext)
     if settings.root_path:
         app.add_middleware(RootPath, prefix=settings.root_path)
-    if settings.trusted_proxies:
-        app.add_middleware(wrap_asgi_with_proxy_headers, trusted_hosts=list(settings.trusted_proxies))

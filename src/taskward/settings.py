@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
-from ipaddress import ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,39 +17,12 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from taskward.env_file import EnvFileError, read_names
+from taskward.known_secrets import check_secret
 
 _PREFIX = "TASKWARD_"
 _ENV_FILE = Path(".env")
 # With the signature that some editors put first, the first variable would be unknown and so ignored.
 _ENV_FILE_ENCODING = "utf-8-sig"
-_MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key has at least the hash's size
-# Examples that documentation, templates and tutorials publish: whoever copies one shares it with everybody.
-_KNOWN_SECRETS = frozenset(
-    {
-        "better-auth-secret-12345678901234567890",  # Better Auth
-        "your-super-secret-jwt-token-with-at-least-32-characters-long",  # Supabase
-        "super-secret-jwt-token-with-at-least-32-characters-long",
-        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",  # FastAPI
-        "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",  # Flask
-        "reallyreallyreallyreallyverysafe",  # PostgREST
-        "gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr9C",
-        "3EK6FD+o0+c7tzBNVfjpMkNDi2yARAAKzQlk8O2IKoxQu4nF7EdAh8s3TwpHwrdWT6R",  # Hasura
-        "a-string-secret-at-least-256-bits-long",  # jwt.io
-        "a-valid-string-secret-that-is-at-least-384-bits-long",
-        "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
-        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",  # RFC 7515, A.1.1
-        "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",  # Spring Boot tutorials
-        "255d861b-5ea1-5996-9aa3-922530ec40b1",  # Directus
-        "6116487b-cda1-52c2-b5b5-c8022c45e263",
-        "CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET",  # Superset
-        "YOUR_OWN_RANDOM_GENERATED_SECRET_KEY",
-        "your-super-secret-jwt-key-change-this-in-production",  # templates of many
-        "abcdefghijklmnopqrstuvwxyz123456",
-        "abcdefghijklmnopqrstuvwxyz0123456789",
-    }
-)
-# What python-jose takes for an asymmetric key; it would refuse to make a secret of it.
-_ASYMMETRIC = re.compile(r"----[- ]BEGIN |ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@openssh\.com")
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _SERVICE_LINK = re.compile(
     r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)"
@@ -62,9 +35,19 @@ _FROM_KUBERNETES = (
 # As the URL Standard serializes an origin: the host in small letters or Punycode, without the scheme's own port.
 _WEB_ORIGIN = re.compile(r"(?!http://.*:80$|https://.*:443$)https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 _APP_ORIGIN = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]+")  # of an extension, or an app around a page
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Claims that are the same for every user of an issuer or an app, or change with every token.
 _NOT_USERS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "azp", "client_id", "scope", "scp"})
+
+# What says where keys come from, by the values of TASKWARD_KEYS_FROM.
+_SOURCES = {
+    "secret": ("TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"),
+    "public-key": ("TASKWARD_PUBLIC_KEY",),
+    "jwks-url": ("TASKWARD_JWKS_URL",),
+    "issuer": ("TASKWARD_ISSUER",),
+}
+_KEYS = ("jwt_secret", "better_auth_secret", "public_key", "jwks_url")
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
@@ -120,6 +103,10 @@ class Settings(BaseSettings):
         description="PEM of the issuer's public key, or a path to it.",
     )
     jwks_url: str | None = Field(None, description="Where the issuer publishes its keys.")
+    keys_from: Literal["auto", "secret", "public-key", "jwks-url", "issuer"] = Field(
+        "auto", description="The one of the settings above that counts, whatever the others are; `auto`: what is set."
+    )
+    plain_http_hosts: CommaList = Field((), description="Hosts from which keys may be fetched over http.")
     issuer: str | None = Field(
         None, description="The `iss` that tokens must have, exactly; its keys are found by discovery."
     )
@@ -131,6 +118,9 @@ class Settings(BaseSettings):
         "ignored", description="`enforced`: reading needs the scope `tasks:read`, everything else `tasks:write`."
     )
     user_claim: str = Field("sub", min_length=1, description="The claim that is the user id; dots go into objects.")
+    user_claim_type: Literal["string", "integer"] = Field(
+        "string", description="What the user claim is; of an integer its digits are the user id."
+    )
     leeway: int = Field(30, ge=0, le=60, description="Seconds by which clocks may differ.")
     cors_origins: CommaList = Field((), description="Origins whose pages may call the API, or `*`.")
     data_dir: Path | None = Field(None, description="Where the embedded server keeps its data and the secret.")
@@ -139,7 +129,6 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=256, description="Worker processes.")
     root_path: str = Field("", description="The path under which a proxy serves the app, such as `/taskward`.")
-    trusted_proxies: CommaList = Field((), description="Addresses or networks whose X-Forwarded-* are believed.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least that `taskward serve` writes into its log."
     )
@@ -158,7 +147,7 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "audience", "algorithms", "required_claims", "reject_claims", "cors_origins", "trusted_proxies", mode="before"
+        "audience", "algorithms", "required_claims", "reject_claims", "cors_origins", "plain_http_hosts", mode="before"
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -189,16 +178,13 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("plain_http_hosts")
     @classmethod
-    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for address in value if value != ("*",) else ():
-            try:
-                ip_network(address)
-            except ValueError:
-                # A name would never equal the address that a connection comes from.
-                raise ValueError("must be addresses, or networks such as 10.0.0.0/8, or *") from None
-        return value
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(host.lower() for host in value)
+        if not all(_HOST.fullmatch(host) or _is_address(host) for host in hosts):
+            raise ValueError("must be names or addresses of hosts, such as auth, with commas and nothing else: no port")
+        return hosts
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
@@ -234,6 +220,19 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _user_claim_has_a_type(self) -> Self:
+        if self.user_claim_type == "integer" and self.user_claim == "sub":
+            raise ValueError("TASKWARD_USER_CLAIM_TYPE is integer, and sub is a string; set TASKWARD_USER_CLAIM")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_there(self) -> Self:
+        if self.keys_from != "auto" and not self._sources[self.keys_from]:
+            names = " or ".join(_SOURCES[self.keys_from])
+            raise ValueError(f"TASKWARD_KEYS_FROM is {self.keys_from}, and there is none; set {names}")
+        return self
+
+    @model_validator(mode="after")
     def _one_kind_of_key(self) -> Self:
         secrets = {
             name: value
@@ -241,36 +240,78 @@ class Settings(BaseSettings):
                 ("TASKWARD_JWT_SECRET", _split_secrets(self.jwt_secret)),
                 ("BETTER_AUTH_SECRET", _whole_secret(self.better_auth_secret)),
             )
-            if value
+            if value and self._counts("secret")
         }
         if len(set(secrets.values())) > 1:
             raise ValueError("TASKWARD_JWT_SECRET and BETTER_AUTH_SECRET differ; set one of them")
-        others = {"TASKWARD_PUBLIC_KEY": self.public_key, "TASKWARD_JWKS_URL": self.jwks_url}
-        given = [*(name for name, value in others.items() if value is not None), *secrets]
-        if len(given) > 1 and given != ["TASKWARD_JWT_SECRET", "BETTER_AUTH_SECRET"]:
+        others = {"TASKWARD_PUBLIC_KEY": self.used_public_key, "TASKWARD_JWKS_URL": self.used_jwks_url}
+        public = [name for name, value in others.items() if value is not None]
+        if len(public) > 1:
+            raise ValueError(f"{public[0]} and {public[1]} exclude each other; set one of them")
+        if public and secrets and not self._names_both_kinds:
+            first = next(iter(secrets))
             # Better Auth needs its secret whatever it signs with, and an app's .env is often shared.
             way_out = (
-                ", or keep the secret that your app needs in an environment or a .env that Taskward does not read"
-                if given[1] == "BETTER_AUTH_SECRET"
+                f", or TASKWARD_KEYS_FROM={'jwks-url' if self.used_jwks_url else 'public-key'} where the secret is for "
+                "your app alone"
+                if first == "BETTER_AUTH_SECRET"
                 else ""
             )
-            raise ValueError(f"{given[0]} and {given[1]} exclude each other; set one of them{way_out}")
+            raise ValueError(
+                f"{public[0]} and {first} exclude each other; set one of them{way_out}, or TASKWARD_ALGORITHMS with "
+                "algorithms of both to use both"
+            )
         for name, values in secrets.items():
             for secret in values:
                 if len(values) > 1 and secret != secret.strip():
                     raise ValueError(f"{name} must have no spaces around its commas")
-                _check_secret(name, secret)
+                check_secret(name, secret)
         return self
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The shared secrets, the newest first, whichever name they were given by."""
-        return _split_secrets(self.jwt_secret) or _whole_secret(self.better_auth_secret)
+        """The shared secrets that count, the newest first, whichever name they were given by."""
+        return self._secrets if self._counts("secret") else ()
+
+    @property
+    def used_public_key(self) -> str | None:
+        """The public key, if it counts."""
+        return self.public_key if self._counts("public-key") else None
+
+    @property
+    def used_jwks_url(self) -> str | None:
+        """The address of a key set, if it counts."""
+        return self.jwks_url if self._counts("jwks-url") else None
 
     @property
     def has_keys(self) -> bool:
         """Whether there is anything to verify tokens with."""
-        return bool(self.secrets) or any(source is not None for source in (self.public_key, self.jwks_url, self.issuer))
+        return any(self._sources.values())
+
+    @property
+    def has_only_secrets(self) -> bool:
+        """Whether whoever signs tokens shares a secret, so that no other service's are accepted."""
+        return bool(self.secrets) and self.used_public_key is None and self.used_jwks_url is None
+
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return _split_secrets(self.jwt_secret) or _whole_secret(self.better_auth_secret)
+
+    @property
+    def _sources(self) -> dict[str, Any]:
+        return {
+            "secret": self._secrets,
+            "public-key": self.public_key,
+            "jwks-url": self.jwks_url,
+            "issuer": self.issuer,
+        }
+
+    def _counts(self, source: str) -> bool:
+        return self.keys_from in {"auto", source}
+
+    @property
+    def _names_both_kinds(self) -> bool:
+        return {name.startswith("HS") for name in self.algorithms} == {True, False}
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -284,9 +325,21 @@ def load_settings(**overrides: Any) -> Settings:
     """
     _refuse_unknown([*os.environ, *_names_in_env_file()])
     try:
-        return Settings(**overrides)
+        return Settings(**{**_hidden(), **overrides})
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
+
+
+def _hidden() -> dict[str, None]:
+    """The keys of `.env` that an empty variable of the environment hides.
+
+    An app's `.env` may have a key that is not for Taskward. Of other settings an empty variable hides nothing: one is
+    too easily made by accident, by which a check would be off.
+    """
+    given: dict[str, set[str]] = {}
+    for name, value in os.environ.items():
+        given.setdefault(name.upper(), set()).add(value)
+    return {member: None for member in _KEYS if given.get(variable_names()[member]) == {""}}
 
 
 def variable_names() -> dict[str, str]:
@@ -319,26 +372,20 @@ def _refuse_unknown(names: Iterable[str]) -> None:
             raise SettingsError(f"{name} is not a setting of Taskward{hint}")
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _split_secrets(secrets: SecretStr | None) -> tuple[str, ...]:
     return tuple(secrets.get_secret_value().split(",")) if secrets else ()
 
 
 def _whole_secret(secret: SecretStr | None) -> tuple[str, ...]:
     return (secret.get_secret_value(),) if secret else ()
-
-
-def _check_secret(name: str, secret: str) -> None:
-    if _ASYMMETRIC.search(secret):
-        raise ValueError(f"{name} is a key of another kind; a public key belongs into TASKWARD_PUBLIC_KEY")
-    if len(secret.encode()) < _MINIMUM_SECRET_BYTES:
-        several = "; a comma separates two secrets" if name == "TASKWARD_JWT_SECRET" else ""
-        raise ValueError(f"{name} must have at least {_MINIMUM_SECRET_BYTES} bytes{several}")
-    if secret.strip() in _KNOWN_SECRETS or _repeats_itself(secret) or _repeats_itself(secret.strip()):
-        raise ValueError(f"{name} is one that anybody can guess; make one with: openssl rand -hex 32")
-
-
-def _repeats_itself(secret: str) -> bool:
-    return any(secret[period:] == secret[:-period] for period in range(1, len(secret) // 2 + 1))
 
 
 def _sentence(error: ValidationError) -> str:

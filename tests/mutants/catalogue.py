@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests.mutants.kinds import kinds
 from tests.mutants.nearest import IDENTITY, ISOLATION, KEY_SETS, REFUSING, WITHDRAWN
 from tests.mutants.renaming import renaming
 from tests.mutants.source import Edit, Module, Mutant, MutantError, Source, Span
@@ -99,6 +100,7 @@ def catalogue(source: Source) -> list[Mutant]:
         *_answers(),
         *times(),
         *renaming(),
+        *kinds(),
     ]
     names = [mutant.name for mutant in mutants]
     if doubled := {name for name in names if names.count(name) > 1}:

@@ -10,6 +10,11 @@ KEY_SETS, _SOURCE, _RING, _HTTP = (
     "tests/test_issuer_http.py::test_",
 )
 _DOCTOR, _PROBLEMS = "tests/test_doctor_token.py::test_", "tests/test_problems.py::test_"
+KINDS, UNKNOWN, WEAK = (
+    "tests/test_two_kinds_of_keys.py::test_",
+    "tests/test_unknown_keys.py",
+    "tests/test_weak_keys.py",
+)
 _CONDITIONS = (
     _CLAIMS + "a_token_without_a_required_claim_is_refused",
     _CLAIMS + "a_token_with_a_rejected_claim_is_refused",
@@ -54,21 +59,29 @@ IDENTITY = {
     "issuer.py": ("tests/test_key_source.py",),
     "jwks.py _public_key": (KEY_SETS + "a_key_of_an_unknown_kind_is_told_from_one_that_is_weak",),
     "jwks.py": ("tests/test_key_sets.py",),
+    "keyring.py load_keys: A secret and public keys": (
+        KINDS + "both_are_used_together_only_where_algorithms_of_both_are_named",
+    ),
+    "keyring.py load_keys: A secret is the public": (
+        KINDS + "a_secret_that_is_a_published_key_in_any_spelling_is_refused",
+    ),
     "keyring.py load_keys": (
         _KEYS + "without_any_key_the_sentence_names_all_ways_to_give_one",
         _KEYS + "an_algorithm_that_is_not_known_is_refused_by_a_sentence_with_those_that_are",
     ),
-    "keyring.py FetchedKeys.look_again": (
+    "fetched.py FetchedKeys.look_again": (
         _RING + "only_so_many_wait_for_a_fetch",
         _RING + "nobody_waits_for_an_issuer_that_was_out_of_reach_just_now",
         _RING + "after_closing_nothing_is_fetched",
     ),
+    "fetched.py FetchedKeys.load": (KINDS + "a_secret_that_is_a_published_key_in_any_spelling_is_refused",),
+    "fetched.py": ("tests/test_keyring.py", UNKNOWN),
+    "exposure.py": ("tests/test_two_kinds_of_keys.py",),
+    "weaknesses.py": (WEAK,),
+    "keys.py VerificationKey.__post_init__": (_KEYS + "no_key_can_be_made_for_an_algorithm_of_the_other_kind",),
     "keys.py algorithms_of: an RSA key so large": (KEY_SETS + "an_rsa_key_that_would_be_slow_is_not_used",),
-    "keys.py algorithms_of: an RSA key with a small": (KEY_SETS + "an_rsa_key_with_a_small_factor_is_not_used",),
-    "keys.py algorithms_of: an RSA key that can be": (KEY_SETS + "an_rsa_key_that_can_be_factored_is_not_used",),
-    "keys.py algorithms_of: an Ed25519 key of small": (
-        KEY_SETS + "an_ed25519_key_for_which_anybody_can_sign_is_not_used",
-    ),
+    "keys.py algorithms_of: f'an RSA key": (WEAK,),
+    "keys.py algorithms_of: f'an Ed25519 key": (WEAK,),
     "keys.py": ("tests/test_keys.py", "tests/test_key_sets.py"),
     "owner.py BearerToken": (
         _PROBLEMS + "of_several_mistakes_the_first_in_order_is_told",

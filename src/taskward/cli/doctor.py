@@ -93,14 +93,17 @@ def _keys(settings: Settings, found: list[Verifier]) -> str:
     if uses_development_secret(settings):
         return "a development secret will be made by the first `taskward serve`."
     verifier = make_verifier(settings)
-    for sentence_ in asyncio.run(verifier.keys.load()):
+    skipped = asyncio.run(verifier.keys.load())
+    for sentence_ in skipped:
         _warn("keys", f"{sentence_}; it is not used.")
     keys = verifier.keys.current
-    if keys is None or not keys.keys:
+    if keys is None or (not keys.keys and skipped):
         raise CommandError("the issuer publishes no key that could verify a token.")
     if accepts_any_audience(settings):
         _warn("keys", "TASKWARD_AUDIENCE is not set, so tokens that the issuer made for other services are accepted.")
     found.append(verifier)
+    if not keys.keys:
+        return "the issuer publishes none now; it is asked again every 30 seconds, and when a token of one comes."
     return "; ".join(_describe(key) for key in keys.keys) + "."
 
 
@@ -138,7 +141,8 @@ def _explain(settings: Settings, verifier: Verifier, token: str) -> bool:
         if isinstance(error, NotCompact):
             text += f": it has {_misshapen(token)}"
         if isinstance(error, KeyNotFound) and verifier.keys.current is not None:
-            text += f"; known are {'; '.join(_describe(key) for key in verifier.keys.current.keys)}"
+            known = "; ".join(map(_describe, verifier.keys.current.keys))
+            text += f"; known are {known}" if known else "; none is known"
         _say("token", f"{text}.", good=False)
         return False
     allowed = _may(settings, claims)

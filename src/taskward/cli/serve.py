@@ -115,7 +115,7 @@ def _serve(settings: Settings, end: _End, *, reload: bool) -> int:
         if invented:
             make_development_secret(settings)
             settings = with_development_secret(settings)
-            token = make_token(settings, "alice", _DAY)
+            token = make_token(settings, "1" if settings.user_claim_type == "integer" else "alice", _DAY)
         settings = settings.model_copy(update=update)
         _prepare(settings)
         return _run(settings, end, reload=reload, token=token, directory=directory, server=server)

@@ -11,13 +11,14 @@ from typing import Any
 
 from taskward.cli.environment import with_development_secret
 from taskward.cli.failures import CommandError
-from taskward.identity.claims import is_user_id
+from taskward.identity.claims import is_user_id, user_id_of
 from taskward.identity.keys import ALGORITHMS, secret_keys
 from taskward.identity.owner import READ_SCOPE, WRITE_SCOPE
 from taskward.identity.tokens import sign
 from taskward.settings import Settings, load_settings
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DIGITS = re.compile(r"[0-9]{1,16}")
 _TTL = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
 
 
@@ -34,7 +35,10 @@ def print_token(user_id: str, ttl: str, claims: Sequence[str]) -> int:
                 "TASKWARD_DATA_DIR as for it"
             )
         raise CommandError(f"There is no shared secret to make a token with: {reason}.")
-    if not is_user_id(user_id):
+    if settings.user_claim_type == "integer":
+        if user_id_of(_integer(user_id), "integer") != user_id:
+            raise CommandError("--sub must be a whole number from 1 to 2^53 - 1, as TASKWARD_USER_CLAIM_TYPE has it.")
+    elif not is_user_id(user_id):
         raise CommandError("--sub must be 1 to 255 characters, none of them a control character.")
     sys.stdout.write(make_token(settings, user_id, _seconds(ttl), _parse_claims(claims)) + "\n")
     return 0
@@ -58,12 +62,16 @@ def make_token(settings: Settings, user_id: str, ttl: int, claims: dict[str, Any
     for pair in reversed(settings.required_claims):
         name, _, value = pair.partition("=")
         _put(made, name, value)
-    _put(made, settings.user_claim, user_id)
+    _put(made, settings.user_claim, int(user_id) if settings.user_claim_type == "integer" else user_id)
     key = secret_keys(settings.secrets, frozenset(settings.algorithms) or ALGORITHMS).keys[0]
     return sign({**made, **(claims or {})}, settings.secrets[0], key.algorithms[0])
 
 
-def _put(claims: dict[str, Any], name: str, value: str) -> None:
+def _integer(text: str) -> int | None:
+    return int(text) if _DIGITS.fullmatch(text) else None
+
+
+def _put(claims: dict[str, Any], name: str, value: str | int) -> None:
     *objects, last = name.split(".")
     for part in objects:
         claims = claims.setdefault(part, {})

@@ -7,9 +7,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 _LONGEST_USER_ID = 255
+_LARGEST_SAFE_INTEGER = 2**53 - 1  # RFC 7493, section 2.2
+# What is said of a claim that is not what it must be, by what that is.
+_MISFITS: Mapping[Literal["string", "integer"], str] = {
+    "string": "is not a string of 1 to 255 characters without control characters",
+    "integer": "is not a whole number from 1 to 2^53 - 1",
+}
 _ANY = "*"
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
 
@@ -75,6 +81,7 @@ class ClaimRules:
         required: Claims that must have one of the values.
         rejected: Claims that may have none of the values.
         user_claim: The claim that is the user id.
+        user_claim_type: What it must be. Never either: 42 and "42" may be two users of one issuer.
         leeway: Seconds by which clocks may differ.
     """
 
@@ -83,6 +90,7 @@ class ClaimRules:
     required: Conditions = field(default_factory=dict)
     rejected: Conditions = field(default_factory=dict)
     user_claim: str = "sub"
+    user_claim_type: Literal["string", "integer"] = "string"
     leeway: float = 30
 
     def read(self, payload: Mapping[str, Any], note: Note) -> Claims:
@@ -105,11 +113,12 @@ class ClaimRules:
         self._check_conditions(payload)
         if self.required or self.rejected:
             note("it has what TASKWARD_REQUIRED_CLAIMS asks for and nothing of TASKWARD_REJECT_CLAIMS", None)
-        user_id = _find(payload, self.user_claim)
-        if not isinstance(user_id, str) or not is_user_id(user_id):
-            missing = "is not there"
-            wrong = "is not a string of 1 to 255 characters without control characters"
-            raise TokenRejected(f"its user claim {self.user_claim} {missing if user_id is None else wrong}")
+        claim = _find(payload, self.user_claim)
+        user_id = user_id_of(claim, self.user_claim_type)
+        if user_id is None:
+            found = "is not there" if claim is None else _MISFITS[self.user_claim_type]
+            hint = "; TASKWARD_USER_CLAIM_TYPE says which of the two it is" if _is_of_the_other_type(claim) else ""
+            raise TokenRejected(f"its user claim {self.user_claim} {found}{hint}")
         note(f"its user claim {self.user_claim} names a user", None)
         return Claims(user_id, expires_at, max(starts, default=-math.inf), _read_scopes(payload))
 
@@ -141,6 +150,19 @@ class ClaimRules:
         for name, values in self.rejected.items():
             if any(_is_unwanted(claim, values) for claim in _meanings(payload, name)):
                 raise TokenRejected(f"its claim {name} is what TASKWARD_REJECT_CLAIMS does not want")
+
+
+def user_id_of(claim: object, claim_type: Literal["string", "integer"]) -> str | None:
+    """The user that a claim names, or None where it is not of this type."""
+    if claim_type == "string":
+        return claim if isinstance(claim, str) and is_user_id(claim) else None
+    # Not 0, which is what a number is that nobody has set, nor what JavaScript rounds to another user's.
+    whole = isinstance(claim, int) and not isinstance(claim, bool) and 1 <= claim <= _LARGEST_SAFE_INTEGER
+    return str(claim) if whole else None
+
+
+def _is_of_the_other_type(claim: object) -> bool:
+    return any(user_id_of(claim, claim_type) is not None for claim_type in _MISFITS)
 
 
 def is_user_id(value: str) -> bool:

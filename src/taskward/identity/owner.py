@@ -11,6 +11,7 @@ from fastapi.security.base import SecurityBase
 
 from taskward.errors import InsufficientScope, InvalidToken, KeysUnavailable, NotAuthenticated
 from taskward.identity.claims import Claims, TokenRejected
+from taskward.identity.keys import KeyName
 from taskward.identity.tokens import KeyNotFound, KeysNotFetched, Verifier
 
 READ_SCOPE = "tasks:read"
@@ -82,7 +83,7 @@ async def identity(request: Request, token: Annotated[str, Security(BearerToken(
     try:
         claims = verifier.verify(token)
     except (KeyNotFound, KeysNotFetched) as unknown:
-        claims = await _verify_with_newer_keys(verifier, token, str(unknown))
+        claims = await _verify_with_newer_keys(verifier, token, unknown.wanted)
     except TokenRejected as rejected:
         raise InvalidToken(reason=rejected.reason) from None
     if request.app.state.scopes_enforced:
@@ -92,15 +93,16 @@ async def identity(request: Request, token: Annotated[str, Security(BearerToken(
     return Caller(Owner(claims.user_id), claims.expires_at, claims.scopes)
 
 
-async def _verify_with_newer_keys(verifier: Verifier, token: str, reason: str) -> Claims:
-    known = verifier.keys.current
-    certain = await verifier.keys.look_again()
-    if verifier.keys.current is not known:
-        try:
-            return verifier.verify(token)
-        except TokenRejected as rejected:
-            reason = rejected.reason
-    elif not certain:
+async def _verify_with_newer_keys(verifier: Verifier, token: str, wanted: KeyName) -> Claims:
+    certain = await verifier.keys.look_again(wanted)
+    try:
+        return verifier.verify(token)
+    except (KeyNotFound, KeysNotFetched) as unknown:
+        if certain and isinstance(unknown, KeyNotFound):
+            raise InvalidToken(reason=unknown.reason) from None
         # The issuer may have made a new key while it is out of reach: whoever has a token of it should not log in anew.
-        raise KeysUnavailable(verifier.keys.retry_after, reason=f"{reason}, and the issuer is out of reach")
-    raise InvalidToken(reason=reason)
+        raise KeysUnavailable(
+            verifier.keys.retry_after, reason=f"{unknown}, and the issuer has not been asked since"
+        ) from None
+    except TokenRejected as rejected:
+        raise InvalidToken(reason=rejected.reason) from None

@@ -24,13 +24,13 @@ from jose.exceptions import JWKError
 from taskward.identity.claims import ClaimRules, Claims, Note, TokenRejected
 from taskward.identity.encoding import decode_base64url, is_base64url, parse_object
 from taskward.identity.keyring import KeyRing
-from taskward.identity.keys import KeySet, VerificationKey
+from taskward.identity.keys import KeyName, KeySet, VerificationKey, canonical
 
 _LONGEST_TOKEN = 8192
 _CACHED_TOKENS = 10_000
 _MOST_CACHED_SCOPES = 50  # 8 KiB can hold thousands, which take twenty times that in memory
 _SEGMENTS = 3
-_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+_TOKEN_TYPES = frozenset({"jwt", "at+jwt"})
 
 
 class NotCompact(TokenRejected):
@@ -38,11 +38,27 @@ class NotCompact(TokenRejected):
 
 
 class KeyNotFound(TokenRejected):
-    """No key that is known verifies this token. The issuer may have published it since."""
+    """No key that is known verifies this token. The issuer may have published it since.
+
+    Attributes:
+        wanted: What the token says of its key.
+    """
+
+    def __init__(self, wanted: KeyName) -> None:
+        self.wanted = wanted
+        super().__init__("none of the keys has its key id and algorithm", wanted.kid)
 
 
 class KeysNotFetched(Exception):
-    """No token can be verified, because the issuer's keys could not be fetched yet."""
+    """No token can be verified, because the issuer's keys could not be fetched yet.
+
+    Attributes:
+        wanted: What the token says of its key.
+    """
+
+    def __init__(self, wanted: KeyName) -> None:
+        self.wanted = wanted
+        super().__init__("no key has been fetched yet")
 
 
 class Verifier:
@@ -126,18 +142,19 @@ class Verifier:
         return claims
 
     def _check_signature(self, token: str, header: Mapping[str, Any], note: Note) -> Mapping[str, Any]:
-        algorithm: str = header["alg"]
+        algorithm = canonical(header["alg"])
         if algorithm not in self.keys.algorithms:
-            raise TokenRejected("it is signed with an algorithm that no key may be used with", algorithm)
+            raise TokenRejected("it is signed with an algorithm that no key may be used with", header["alg"])
+        wanted = KeyName(header.get("kid"), algorithm)
         if self._key_set is None:
-            raise KeysNotFetched("no key has been fetched yet")
-        candidates = self._key_set.find(header.get("kid"), algorithm)
+            raise KeysNotFetched(wanted)
+        candidates = self._key_set.find(*wanted)
         if not candidates:
-            raise KeyNotFound("none of the keys has its key id and algorithm", header.get("kid"))
+            raise KeyNotFound(wanted)
         note("there is a key for it", None)
         for key in candidates:
             try:
-                payload = jws.verify(token, self._prepare(key, algorithm), [algorithm])
+                payload = jws.verify(token, self._prepare(key, algorithm), [header["alg"]])
             except Exception:  # noqa: BLE001, S112 - python-jose lets TypeError, KeyError, OverflowError and more through
                 continue
             note("its signature is right", None)
@@ -164,10 +181,16 @@ def _check_header(header: Mapping[str, Any]) -> None:
         raise TokenRejected("its header names no algorithm")
     if "crit" in header or header.get("b64", True) is not True:
         raise TokenRejected("its header has critical extensions")
+    # Null is not absent: it is a wrong value.
     if "kid" in header and not isinstance(header["kid"], str):
         raise TokenRejected("its key id is not a string")
-    if "typ" in header and not (isinstance(header["typ"], str) and header["typ"].lower() in _TOKEN_TYPES):
+    if "typ" in header and not _is_access_token(header["typ"]):
         raise TokenRejected("it is not an access token by its type", header["typ"])
+
+
+def _is_access_token(kind: object) -> bool:
+    # RFC 7515, section 4.1.9: "application/" may be left out.
+    return isinstance(kind, str) and kind.lower().removeprefix("application/") in _TOKEN_TYPES
 
 
 def sign(claims: Mapping[str, Any], secret: str, algorithm: str = "HS256") -> str:
@@ -219,7 +242,6 @@ class _PssKey(Key):  # type: ignore[misc]
         return True
 
 
-for _name in ("EdDSA", "Ed25519"):
-    jwk.register_key(_name, _Ed25519Key)
+jwk.register_key("EdDSA", _Ed25519Key)
 for _name in ("PS256", "PS384", "PS512"):
     jwk.register_key(_name, _PssKey)

@@ -34,14 +34,11 @@ async def healthz() -> Response:
     responses={**answers(200, "They can."), 503: {"description": "They cannot.", "model": Health}},
 )
 async def readyz(request: Request) -> Response:
-    """Checks that there are keys to verify tokens with, and the database and its schema. Route traffic by this."""
+    """Checks that the issuer's keys were fetched, and the database and its schema. Route traffic by this."""
     verifier: Verifier = request.app.state.verifier
+    # An issuer without any key is no reason: the token that would make it known has to get here.
     if verifier.keys.current is None:
         return _unavailable(request, "The issuer's keys could not be fetched yet.", verifier.keys.retry_after)
-    if not verifier.keys.current.keys:
-        return _unavailable(
-            request, "The issuer publishes no key that could verify a token.", verifier.keys.retry_after
-        )
     database: Database = request.app.state.database
     problem = await database.problem()
     if problem is not None:
