@@ -37,6 +37,14 @@ def _erase_me(of: Chooser) -> Ask:
     return Ask("DELETE", ME, params={"confirm": of.one(*of.world.others(of.user)).id})
 
 
+def _empty_trash(of: Chooser) -> Ask:
+    kept = [task_id for task_id in of.user.tasks.kept if of.user.tasks[task_id]["deleted_at"] is not None]
+    wrong = of.one({}, {"deleted": "false"}, {"deleted": "true", "completed": "true"}, {"permanent": "true"})
+    # Rarely, or there would be no trash.
+    params = wrong if kept or of.one(True, True, True, False) else {"deleted": "true"}
+    return Ask("DELETE", TASKS, params=params)
+
+
 def _batch(of: Chooser) -> Ask:
     inner = of.one(asks_tasks.create, asks_tasks.delete, asks_tasks.restore)(of)
     # What is no id is refused before it is looked for, in a batch.
@@ -49,6 +57,7 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ASKS: dict[Route, Callable[[Chooser], Ask]] = {
     ("GET", TASKS): asks_tasks.listing,
     ("POST", TASKS): asks_tasks.create,
+    ("DELETE", TASKS): _empty_trash,
     ("GET", TASK): asks_tasks.read,
     ("PATCH", TASK): asks_tasks.patch,
     ("PUT", TASK): asks_tasks.put,

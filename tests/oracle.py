@@ -53,6 +53,7 @@ def _batch(user: User, ask: Ask, answer: httpx2.Response) -> None:
 CHECKS: dict[Route, Callable[[User, Ask, httpx2.Response], None]] = {
     ("GET", TASKS): listing,
     ("POST", TASKS): oracle_tasks.create,
+    ("DELETE", TASKS): oracle_trees.empty_trash,
     ("GET", TASK): User.read,
     ("PATCH", TASK): oracle_tasks.update,
     ("PUT", TASK): oracle_tasks.update,

@@ -85,9 +85,11 @@ def _alone(status: int, told: Any) -> httpx2.Response:
 
 
 def as_batch(inner: Ask, *, atomic: bool) -> Ask:
-    """A batch of the one operation that a request stands for: to create, to trash or to restore a task."""
-    inner = replace(inner, headers={}, params={})
+    """A batch of the one operation that a request stands for: to create, to trash, to erase or to restore a task."""
+    inner = replace(inner, headers={})
     operation: dict[str, Any] = {"op": "create", "task": inner.body}
     if inner.body is None:
         operation = {"op": "delete" if inner.method == "DELETE" else "restore", "id": inner.target}
+    if "permanent" in inner.params:
+        operation["permanent"] = inner.params["permanent"] == "true"
     return Ask("POST", BATCH, body={"operations": [operation], "atomic": atomic}, inner=inner)

@@ -126,6 +126,19 @@ def delete(user: User, ask: Ask, answer: httpx2.Response) -> None:
         user.note(ask, "tree erased" if permanent else "tree trashed")
 
 
+def empty_trash(user: User, ask: Ask, answer: httpx2.Response) -> None:
+    if ask.params != {"deleted": "true"}:
+        user.problem(ask, answer, 422)
+        return
+    assert (answer.status_code, answer.content) == (204, b"")
+    gone = [task_id for task_id, task in user.tasks.items() if task["deleted_at"] is not None]
+    if gone:
+        user.change()
+        user.note(ask, "emptied")
+    for task_id in gone:
+        del user.tasks[task_id]
+
+
 def trash(user: User, tasks: list[tuple[Row, str]]) -> None:
     """Move tasks to the trash, each with the one that it shall come back with."""
     at = user.change()

@@ -124,6 +124,7 @@ _NOTED: dict[oracle.Route, tuple[str, ...]] = {
     ("PATCH", TASK): ("/list_id", "/parent_id", "cycle"),
     ("PUT", TASK): ("/list_id", "/parent_id"),
     ("PATCH", f"{TASK}/complete"): ("next made", "next removed", "next kept", "series ended"),
+    ("DELETE", TASKS): ("emptied",),
     ("DELETE", TASK): ("tree trashed", "tree erased"),
     ("POST", f"{TASK}/restore"): ("tree restored", "without its parent"),
     ("POST", f"{TASK}/move"): ("/list_id", "/parent_id", "cycle", "/after", "between"),

@@ -35,6 +35,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "max_lists": ("1", 1),
     "max_tags": ("50", 50),
     "max_import_bytes": ("1048576", 1048576),
+    "trash_days": ("7", 7),
     "jwt_secret": (SECRET, SecretStr(SECRET)),
     "better_auth_secret": (SECRET, SecretStr(SECRET)),
     "public_key": ("/run/secrets/key.pem", "/run/secrets/key.pem"),

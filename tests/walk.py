@@ -38,6 +38,7 @@ BODIES: dict[Route, Any] = {
 }
 """A good body of each route that takes one."""
 QUERIES: dict[Route, tuple[str, ...]] = {
+    ("DELETE", TASKS): ("deleted=true",),
     ("DELETE", TASK): ("", "permanent=true"),
     ("DELETE", LIST): ("", "tasks=trash", "tasks=keep"),
     ("DELETE", ME): ("confirm={user_id}",),

@@ -26,6 +26,7 @@ from taskward.log import get_logger
 from taskward.settings import Settings, SettingsError, load_settings
 from taskward.tags.routes import router as tags_router
 from taskward.tasks.routes import router as tasks_router
+from taskward.tasks.trash import Purges
 from taskward.web import docs, document, problems
 from taskward.web.cors import Cors
 from taskward.web.failures import AccessLog, Failures
@@ -85,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.spools = Spools(settings.max_import_bytes)
     app.state.database = Database(address, pool_size=settings.pool_size)
     app.state.limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
+    app.state.purges = Purges(app.state.database, app.state.limits, settings.trash_days)
     app.state.verifier = make_verifier(settings)
     app.state.scopes_enforced = settings.scopes == "enforced"
     app.state.failures = Failures()
@@ -144,6 +146,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         finally:
             app.state.failures.flush()
             _log.info("finishing")
+            await app.state.purges.close()
             await database.close()
             _log.info("finished")
 

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     max_import_bytes: int = Field(
         16 * 1024**2, ge=1024**2, le=1024**3, description="Bytes of a file of another service that is imported."
     )
+    trash_days: int = Field(
+        30, ge=0, le=36_500, description="Days after which a task in the trash is erased; 0: it stays for ever."
+    )
     jwt_secret: SecretStr | None = Field(
         None, description="Shared secret of at least 32 bytes; several with commas between them, the newest first."
     )

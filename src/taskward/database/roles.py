@@ -27,9 +27,9 @@ _LONGEST_IDENTIFIER = 63  # PostgreSQL's NAMEDATALEN - 1, in bytes
 # What the requests role may do, column by column. `id`, `user_id` and `created_at` can never be changed.
 GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "account": {
-        "SELECT": ("user_id", "clock", "changed_at", "epoch", "tasks", "lists", "created_at"),
+        "SELECT": ("user_id", "clock", "changed_at", "trashed_at", "epoch", "tasks", "lists", "created_at"),
         "INSERT": ("user_id", "clock"),
-        "UPDATE": ("clock", "changed_at", "tasks", "lists"),
+        "UPDATE": ("clock", "changed_at", "trashed_at", "tasks", "lists"),
         "DELETE": (),
     },
     "list": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,18 @@ _READ_ONLY = asyncpg.ReadOnlySQLTransactionError
 
 
 class Session:
-    """Runs compiled statements as one owner, inside the transaction that `Transaction` opened."""
+    """Runs compiled statements as one owner, inside the transaction that `Transaction` opened.
 
-    __slots__ = ("_connection", "_user_id")
+    Attributes:
+        trashed_at: `Account.trashed_at`, where a write has met it.
+    """
+
+    __slots__ = ("_connection", "_user_id", "trashed_at")
 
     def __init__(self, connection: Connection, owner: Owner) -> None:
         self._connection = connection
         self._user_id = owner.user_id
+        self.trashed_at: datetime | None = None
 
     async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
         """Run a statement.

@@ -66,6 +66,7 @@ class Account(OwnedTable, table=True):
     Attributes:
         clock: Counts the owner's changes; the next value becomes the changed row's version.
         changed_at: The time of the last of these changes, in UTC.
+        trashed_at: When the first task may have gone to the trash of those that are in it, in UTC.
         epoch: Random, so that nothing from before an erasure is taken for current.
         tasks: How many tasks there are, those in the trash included.
         lists: How many lists there are.
@@ -78,8 +79,9 @@ class Account(OwnedTable, table=True):
     # Without a zone, since the sum of a `timestamptz` and an interval depends on the session's zone, by which a
     # distributed table takes none.
     changed_at: datetime = Field(
-        sa_column=Column(DateTime, nullable=False, server_default=text("timezone('UTC', clock_timestamp())"))
+        sa_column=Column(DateTime, nullable=False, server_default=text("timezone('UTC'::text, clock_timestamp())"))
     )
+    trashed_at: datetime | None = Field(default=None, sa_column=Column(DateTime))
     epoch: UUID = Field(sa_column=Column(Uuid, nullable=False, server_default=text("gen_random_uuid()")))
     tasks: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     lists: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
@@ -172,7 +174,8 @@ def next_change_at() -> ColumnElement[Any]:
 
 def tick(*conditions: ColumnElement[bool], **changes: int) -> CTE:
     """Advance the owner's clock. Its column `clock` is the version of the row that the same statement changes, and `at`
-    the time of the change, for whatever of the row says when. Empty where there is no account.
+    the time of the change, for whatever of the row says when; `trashed_at` is the account's, by which one knows when
+    the trash is to be purged. Empty where there is no account.
 
     The account's row stays locked until the transaction ends, so versions and times rise in commit order per user.
 
@@ -185,4 +188,5 @@ def tick(*conditions: ColumnElement[bool], **changes: int) -> CTE:
     advanced = {"clock": account.clock + Constant(1), "changed_at": next_change_at()}
     # An upsert would make the account as well, and every write after the first would pay for that (decision 0013).
     advance = update(Account).where(account.user_id == OWNER, *conditions).values(**advanced, **counts)
-    return advance.returning(account.clock, in_utc(account.changed_at).label("at")).cte("tick")
+    at, trashed_at = in_utc(account.changed_at).label("at"), in_utc(account.trashed_at).label("trashed_at")
+    return advance.returning(account.clock, at, trashed_at).cte("tick")

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import ARRAY, BigInteger, DateTime, Text, Uuid, bindparam, column, delete, func, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import select
@@ -25,19 +26,24 @@ class Turn:
 
     Attributes:
         now: The time of the first change, by the database's clock; no earlier change of the owner's has it.
+        trashed_at: No task of those in the trash went there before; whoever puts some there says so here.
         tasks, lists: How many there are, those in the trash included; whoever makes or erases some says so here.
     """
 
-    __slots__ = ("_before", "_is_first", "_session", "_version", "lists", "now", "tasks")
+    __slots__ = ("_before", "_is_first", "_session", "_version", "lists", "now", "tasks", "trashed_at")
 
-    def __init__(self, session: Session, version: int, now: datetime, tasks: int, lists: int) -> None:
+    def __init__(self, session: Session, account: asyncpg.Record) -> None:
         self._session = session
-        self._version = version
-        self.now = now
-        self.tasks = tasks
-        self.lists = lists
-        self._before = (version, tasks, lists)
+        self._version: int = account["clock"]
+        self.now: datetime = account["now"]
+        self.trashed_at: datetime | None = account["trashed_at"]
+        self.tasks: int = account["tasks"]
+        self.lists: int = account["lists"]
+        self._before = self._state()
         self._is_first = False
+
+    def _state(self) -> tuple[int, datetime | None, int, int]:
+        return self._version, self.trashed_at, self.tasks, self.lists
 
     @classmethod
     async def begin(cls, session: Session) -> Turn:
@@ -46,7 +52,8 @@ class Turn:
         while (row := await session.fetch_one(_lock())) is None:
             # Nothing comes of it where another request begins the account at the same moment; that one may end it, too.
             is_first = await session.fetch_one(_open_account()) is not None
-        turn = cls(session, row["clock"], row["now"], row["tasks"], row["lists"])
+        turn = cls(session, row)
+        session.trashed_at = turn.trashed_at
         turn._is_first = is_first
         return turn
 
@@ -58,8 +65,12 @@ class Turn:
     @property
     def time(self) -> datetime:
         """When the row changed that has the last version."""
-        before, _, _ = self._before
+        before, *_ = self._before
         return self.now + timedelta(microseconds=self._version - before - 1)
+
+    def note_trash(self, since: datetime) -> None:
+        """Note that a task is in the trash since then."""
+        self.trashed_at = since if self.trashed_at is None else min(since, self.trashed_at)
 
     def next_version(self, count: int = 1) -> int:
         """The version of one more row that changes; of `count` more, the last one's."""
@@ -79,12 +90,12 @@ class Turn:
 
     async def end(self) -> None:
         """Write down the clock and the counts, where they changed. Whoever has written nothing has no account."""
-        if (self._version, self.tasks, self.lists) == self._before:
+        if self._state() == self._before:
             if self._is_first:
                 await self._session.fetch(_close_account())
             return
-        counts = {"new_tasks": self.tasks, "new_lists": self.lists}
-        await self._session.fetch(_advance(), clock=self._version, time=self.time, **counts)
+        state = {"new_trashed_at": self.trashed_at, "new_tasks": self.tasks, "new_lists": self.lists}
+        await self._session.fetch(_advance(), clock=self._version, time=self.time, **state)
 
 
 async def wait_for_turn(session: Session) -> bool:
@@ -116,8 +127,8 @@ def _lock() -> Statement:
     account = columns(Account)
     lock = update(Account).where(account.user_id == OWNER).values(clock=account.clock)
     # Not written yet: whoever changes nothing leaves no trace.
-    now = in_utc(next_change_at()).label("now")
-    return compile_statement(lock.returning(account.clock, account.tasks, account.lists, now))
+    now, trashed_at = in_utc(next_change_at()).label("now"), in_utc(account.trashed_at).label("trashed_at")
+    return compile_statement(lock.returning(account.clock, account.tasks, account.lists, now, trashed_at))
 
 
 @cache
@@ -127,6 +138,7 @@ def _advance() -> Statement:
     advanced = {
         "clock": bindparam("clock", type_=BigInteger()),
         "changed_at": in_utc(bindparam("time", type_=DateTime(timezone=True))),
+        "trashed_at": in_utc(bindparam("new_trashed_at", type_=DateTime(timezone=True))),
     }
     return compile_statement(update(Account).where(account.user_id == OWNER).values(**advanced, **counts))
 

@@ -196,6 +196,8 @@ class ListStore:
         statement = _trash_tasks() if tasks == "trash" else _release_tasks()
         row = await self._session.fetch_one(statement, last_version=turn.version, last_time=turn.time, id=list_id)
         turn.next_version(row["count"] if row else 0)
+        if tasks == "trash":
+            turn.note_trash(turn.now)
         await self._session.fetch(_delete(), id=list_id)
         turn.lists -= 1
         await turn.bury("list", {list_id: turn.next_version()})

@@ -95,9 +95,10 @@ class BatchComplete(_OfTask):
 
 
 class BatchDelete(_OfTask):
-    """As `DELETE /tasks/{id}`: to the trash."""
+    """As `DELETE /tasks/{id}`: to the trash, or for good."""
 
     op: Literal["delete"]
+    permanent: bool = Field(default=False, description="Erase it for good, from the trash too.")
 
 
 class BatchRestore(_OfTask):
@@ -241,7 +242,7 @@ async def _carry_out(work: UnitOfWork, operation: Operation) -> Outcome:
                 subtasks=task.subtasks,
             )
         case BatchDelete():
-            work.trash(task_id, operation.versions)
+            (work.erase if operation.permanent else work.trash)(task_id, operation.versions)
             return Outcome(HTTPStatus.NO_CONTENT, task_id, is_gone=True)
         case BatchRestore():
             work.restore(task_id, operation.versions)

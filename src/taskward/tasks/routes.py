@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
+from taskward.database.database import Database
 from taskward.errors import Cycle, FieldError, Invalid, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.tasks import trash
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
 from taskward.tasks.filters import QueryBoolean, TaskFilters
 from taskward.tasks.members import TaskId
@@ -53,6 +56,9 @@ def task_store(session: OwnerSession, limits: UserLimits) -> TaskStore:
 
 
 Tasks = Annotated[TaskStore, Depends(task_store)]
+OnlyTrash = Annotated[
+    Literal["true"], Query(description="That the trash is meant, and not every task: nothing else is emptied.")
+]
 _WRITE_PROBLEMS = [TaskForbidden, TaskNotFound, StaleVersion]
 _CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]
 
@@ -127,6 +133,27 @@ async def change_tasks(
     """
     outcomes, rows = await tasks.carry_out(batch)
     return document_answer(f'{{"results":[{",".join([_result(request, one, rows) for one in outcomes])}]}}')
+
+
+@router.delete(
+    "",
+    status_code=204,
+    response_model=None,
+    summary="Empty the trash",
+    responses=answers(204, "What was in the trash is gone for good."),
+)
+async def empty_trash(
+    request: Request,
+    caller: CurrentCaller,
+    limits: UserLimits,
+    deleted: OnlyTrash,  # noqa: ARG001 - that it is there is all that it says
+) -> Response:
+    """Erase every task that is in the trash, little by little, so that other requests get in between. If it ends before
+    all is erased, as by a timeout, repeat it.
+    """
+    database: Database = request.app.state.database
+    await trash.empty_trash(partial(database.session, caller.owner), limits)
+    return Response(status_code=204)
 
 
 @router.get(

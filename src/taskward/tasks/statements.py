@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
-from taskward.database.statements import OWNER, Statement, compile_statement
+from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.lists.table import TaskList
 from taskward.tasks.query import export_from, read_from
@@ -188,6 +188,31 @@ def export_changed() -> Statement:
     )
     page = changed.order_by(_task.version)
     return compile_statement(page.limit(bindparam("rows", type_=BigInteger())))
+
+
+@cache
+def trash_page() -> Statement:
+    """A page of what went to the trash up to the time `until` and has no parts, of ids before `before`, the last
+    first.
+    """
+    child = table_of(Task).alias("child")
+    parts = select(child.c.parent_id).where(child.c.user_id == OWNER, child.c.parent_id.is_not(None)).subquery("parts")
+    where = (
+        _task.user_id == OWNER,
+        _task.deleted_at <= bindparam("until", type_=DateTime(timezone=True)),
+        _task.id < bindparam("before", type_=Uuid()),
+        parts.c.parent_id.is_(None),
+    )
+    joined = table_of(Task).outerjoin(parts, parts.c.parent_id == _task.id)
+    page = select(_task.id, _task.parent_id).select_from(joined).where(*where).order_by(_task.id.desc())
+    return compile_statement(page.limit(bindparam("rows", type_=BigInteger())))
+
+
+@cache
+def oldest_trash() -> Statement:
+    """When the first task went to the trash of those that are in it; no row where there is none."""
+    oldest = select(_task.deleted_at).where(_task.user_id == OWNER, _task.deleted_at.is_not(None))
+    return compile_statement(oldest.order_by(_task.deleted_at).limit(Constant(1)))
 
 
 @cache

@@ -26,6 +26,7 @@ from sqlalchemy import (
     cast,
     func,
     insert,
+    true,
     update,
 )
 from sqlmodel import select
@@ -131,6 +132,7 @@ class TaskStore:
             raise Invalid([FieldError("body", "/list_id", "You have no such list.")]) from None
         if row is None:
             raise LimitReached("tasks", self._limits.tasks)
+        self._session.trashed_at = row["trashed_at"]
         return row
 
     async def _add_to_others(self, task: TaskCreate) -> asyncpg.Record:
@@ -211,6 +213,7 @@ class TaskStore:
             statement = _update(tuple(sorted(changes)), versions is not None)
             row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
             if row is not None:
+                self._session.trashed_at = row["trashed_at"]
                 return Written(row)
         work = await UnitOfWork.begin(self._session, self._limits)
         parents, lists = _given(changes.get("parent_id")), _given(changes.get("list_id"))
@@ -223,6 +226,7 @@ class TaskStore:
         """Complete an open task, or reopen a completed one; raises as `update`."""
         row = await self._session.fetch_one(_toggle(versions is not None), id=task_id, versions=versions)
         if row is not None:
+            self._session.trashed_at = row["trashed_at"]
             return Written(row)
         work = await UnitOfWork.begin(self._session, self._limits)
         await work.load([task_id], reopens=True)
@@ -291,7 +295,9 @@ def _add(extra: tuple[str, ...]) -> Statement:
     times = {"completed_at": case((sent["completed"], clock.c.at)), "created_at": clock.c.at, "updated_at": clock.c.at}
     values: dict[str, Any] = {"user_id": OWNER, **sent, **times, "version": clock.c.clock}
     row = select(*(value.label(name) for name, value in values.items()))
-    return compile_statement(insert(Task).from_select(list(values), row).returning(*_READ))
+    made = insert(Task).from_select(list(values), row).returning(*_READ).cte("made")
+    written = select(made.c.id, made.c.version, made.c.task, clock.c.trashed_at).select_from(made.join(clock, true()))
+    return compile_statement(written.where(OWNER.is_not(None)))
 
 
 @cache
@@ -314,7 +320,8 @@ def _precondition(conditional: bool) -> tuple[ColumnElement[bool], ...]:  # noqa
 def _change(clock: CTE, values: dict[str, Any], *where: ColumnElement[bool], conditional: bool) -> Statement:
     live = _task.deleted_at.is_(None)
     statement = update(Task).where(*_MINE, live, *where, *_precondition(conditional))
-    return compile_statement(statement.values(**values, version=clock.c.clock, updated_at=clock.c.at).returning(*_READ))
+    changed = statement.values(**values, version=clock.c.clock, updated_at=clock.c.at)
+    return compile_statement(changed.returning(*_READ, clock.c.trashed_at))
 
 
 @cache

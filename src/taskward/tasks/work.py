@@ -319,6 +319,8 @@ class UnitOfWork:
                 if entry.values[name] == self.turn.now:
                     entry.values[name] = self.turn.time
             entry.values["updated_at"] = self.turn.time
+            if entry.values["deleted_at"] is not None:
+                self.turn.note_trash(entry.values["deleted_at"])
         self._series.note_versions()
         new = [entry for entry in written if entry.version is None]
         old = [entry for entry in written if entry.version is not None]

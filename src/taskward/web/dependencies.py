@@ -24,6 +24,8 @@ async def owner_session(request: Request, caller: CurrentCaller) -> AsyncIterato
     database: Database = request.app.state.database
     async with database.session(caller.owner, read_only=request.method == "GET") as session:
         yield session
+    if session.trashed_at is not None:
+        request.app.state.purges.consider(session.trashed_at, caller.owner)
 
 
 OwnerSession = Annotated[Session, Depends(owner_session)]

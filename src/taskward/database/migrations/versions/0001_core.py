@@ -16,6 +16,8 @@ CREATE TABLE taskward.account (
     clock bigint NOT NULL,
     -- When the owner's last change was, in UTC. A new account's is after all that this user saw of an earlier one.
     changed_at timestamp NOT NULL DEFAULT timezone('UTC', clock_timestamp()),
+    -- In UTC: no task of those in the trash went there before. NULL: there is none in it.
+    trashed_at timestamp,
     -- Random, so that nothing from before an erasure, or of another account, is ever taken for current.
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     -- How many rows there are, those in the trash included, so that a limit is held without counting.

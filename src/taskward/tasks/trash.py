@@ -1,0 +1,130 @@
+"""Emptying the trash: on request, and by itself of what has been in it for long.
+
+Either erases a few tasks in a transaction, by the rules of every erasure, and lets other requests get in before the
+next, the owner's own among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from taskward.database.database import Database
+from taskward.database.session import Transaction
+from taskward.identity import Owner
+from taskward.limits import Limits
+from taskward.log import get_logger
+from taskward.tasks import statements
+from taskward.tasks.work import UnitOfWork
+
+_AT_ONCE = 100
+_AFTER_ALL = UUID(int=2**128 - 1)
+# What comes into the trash little by little is not purged one by one.
+_PAUSE = timedelta(hours=1)
+_MOST_WAITING = 1000
+
+_log = get_logger("taskward.tasks")
+
+Begin = Callable[[], Transaction]
+
+
+async def empty_trash(begin: Begin, limits: Limits) -> None:
+    """Erase every task that is in the trash now. What was erased stays erased, if this is ended before all is.
+
+    Args:
+        begin: Makes a transaction as the owner.
+    """
+    until: datetime | None = None
+    is_last = False
+    while not is_last:
+        # Only what has no parts any more can be erased by itself, so a tree goes level by level.
+        before, is_last, has_parents = _AFTER_ALL, False, False
+        while not is_last:
+            async with begin() as session:
+                work = await UnitOfWork.begin(session, limits)
+                until = until or work.turn.now
+                rows = await session.fetch(statements.trash_page(), before=before, until=until, rows=_AT_ONCE)
+                await _erase(work, [row["id"] for row in rows])
+            is_last = len(rows) < _AT_ONCE
+            before = rows[-1]["id"] if rows else before
+            has_parents = has_parents or any(row["parent_id"] is not None for row in rows)
+        is_last = not has_parents
+
+
+async def purge(begin: Begin, limits: Limits, keep: timedelta) -> bool:
+    """Erase a few tasks that have been in the trash for long.
+
+    Args:
+        begin: Makes a transaction as the owner.
+        keep: How long a task stays there.
+
+    Returns:
+        Whether there may be more of them.
+    """
+    async with begin() as session:
+        work = await UnitOfWork.begin(session, limits)
+        until = work.turn.now - keep
+        rows = await session.fetch(statements.trash_page(), before=_AFTER_ALL, until=until, rows=_AT_ONCE)
+        if not rows:
+            oldest = await session.fetch_one(statements.oldest_trash())
+            since = None if oldest is None else oldest["deleted_at"]
+            # One that is older still has a part that is not; it is looked at again.
+            work.turn.trashed_at = None if since is None else max(since, until + _PAUSE)
+        await _erase(work, [row["id"] for row in rows])
+    return bool(rows)
+
+
+async def _erase(work: UnitOfWork, ids: list[UUID]) -> None:
+    await work.load(ids)
+    for task_id in ids:
+        work.erase(task_id, None)
+    await work.flush(())
+
+
+class Purges:
+    """What is due to be erased from the trash, one owner's after another's, beside the requests.
+
+    Args:
+        days: How many days a task stays in the trash; 0 for ever.
+    """
+
+    def __init__(self, database: Database, limits: Limits, days: int) -> None:
+        self._database = database
+        self._limits = limits
+        self._keep = timedelta(days=days)
+        self._waiting: dict[str, Owner] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def consider(self, trashed_at: datetime, owner: Owner) -> None:
+        """Purge an owner's trash soon, if anything in it is due.
+
+        Args:
+            trashed_at: When the first task went there.
+        """
+        # This clock only says whether to look; what is due goes by the database's.
+        if not self._keep or trashed_at + self._keep > datetime.now(UTC) or len(self._waiting) >= _MOST_WAITING:
+            return
+        self._waiting[owner.user_id] = owner
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """End after what is being erased."""
+        self._waiting.clear()
+        if self._task is not None:
+            await self._task
+
+    async def _run(self) -> None:
+        while self._waiting:
+            user_id, owner = next(iter(self._waiting.items()))
+            del self._waiting[user_id]
+            try:
+                has_more = await purge(partial(self._database.session, owner), self._limits, self._keep)
+            except Exception as error:  # noqa: BLE001 - the owner's next write is the next attempt
+                _log.warning("trash not purged", reason=type(error).__name__)
+            else:
+                if has_more:
+                    self._waiting[user_id] = owner
