@@ -72,11 +72,12 @@ class MalformedBody(Problem):
 class PreflightRefused(Problem):
     """A browser asked whether a page may send a request, and it may not.
 
-    Its origin is not among `TASKWARD_CORS_ORIGINS`, or the method or a header is not one that this API takes.
+    Its origin is not among `TASKWARD_CORS_ORIGINS`, which is empty unless somebody sets it, or the method or a header
+    is not one that this API takes.
     """
 
     status, slug, title = 400, "preflight-refused", "Not allowed across origins"
-    detail = "Call from an allowed origin, with methods and headers that the documentation names."
+    detail = "Name the page's origin in TASKWARD_CORS_ORIGINS; send methods and headers that the documentation names."
 
 
 class NotAuthenticated(Problem):
@@ -273,6 +274,8 @@ class UnsupportedMediaType(Problem):
     """The body's `Content-Type` is not `application/json` in UTF-8 (or `application/merge-patch+json` on PATCH).
 
     An import takes `application/x-ndjson`, `application/json`, `text/csv` and `application/zip`. No route takes a form.
+    A page's `fetch` with a string for its body sends `text/plain` by itself: give it
+    `headers: {"Content-Type": "application/json"}`.
     """
 
     status, slug, title = 415, "unsupported-media-type", "Bodies of this type are not taken here"
@@ -282,7 +285,8 @@ class UnsupportedMediaType(Problem):
         what = (
             "Send no form but the content itself (curl --data-binary @FILE)" if is_form else "Send the content itself"
         )
-        super().__init__(f"{what}, as UTF-8, with Content-Type: {' or '.join(media_types)}.")
+        allowed = " or ".join(media_types)
+        super().__init__(f"{what}, as UTF-8, with Content-Type: {allowed}. Without it, fetch sends text/plain.")
 
 
 @dataclass(frozen=True, slots=True)

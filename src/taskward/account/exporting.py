@@ -19,7 +19,7 @@ from taskward.tasks.tree import DEEPEST
 _PAGE = 200
 _BEFORE_ALL = UUID(int=0)
 _ID = Struct("16s")
-_RULE = re.compile('"recurrence" ?: ?"[^"]*"')
+_RULE = re.compile('"recurrence":"[^"]*"')
 
 
 async def export(begin: Callable[[], Transaction]) -> AsyncIterator[bytes]:

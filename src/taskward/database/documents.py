@@ -84,11 +84,11 @@ def json_object(members: Mapping[str, Member]) -> ColumnElement[str]:
 def _usual(members: Mapping[str, Any]) -> list[ColumnElement[Any] | str]:
     usual = ",".join(f'"{name}":{member.json}' for name, member in members.items())
     condition = and_(*(member.condition for member in members.values()))
-    # PostgreSQL prepares both ways for every statement, so the other one is a single call. It writes spaces.
-    named = [part for name, member in members.items() for part in (Constant(name), _built(member.column))]
-    written = cast(func.pg_catalog.json_build_object(*named), Text)
-    inner = func.pg_catalog.left(func.pg_catalog.substr(written, Constant(2)), Constant(-1))
-    return ["", case((condition, Constant(usual)), else_=inner), ","]
+    # PostgreSQL prepares both ways for every statement, so the other one is a single call.
+    named: list[ColumnElement[Any]] = []
+    for name, member in members.items():
+        named += [Constant(f'{"," if named else ""}"{name}":'), _built(member.column)]
+    return ["", case((condition, Constant(usual)), else_=func.pg_catalog.concat(*named)), ","]
 
 
 def _each(members: Mapping[str, Any]) -> list[ColumnElement[Any] | str]:
@@ -138,7 +138,9 @@ def _value(member: ColumnElement[Any] | Plain) -> tuple[str, ColumnElement[Any],
 
 
 def _built(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return _instant(column, _INSTANT) if isinstance(_kind(column), DateTime) else column
+    value = _instant(column, _INSTANT) if isinstance(_kind(column), DateTime) else column
+    written = func.pg_catalog.to_json(value)
+    return func.coalesce(written, Constant("null")) if getattr(column, "nullable", True) else written
 
 
 def _kind(column: ColumnElement[Any]) -> Any:

@@ -137,8 +137,7 @@ _KNOWN_FUNCTIONS = frozenset(
         for name in (
             "to_char",
             "to_json",
-            "json_build_object",
-            "substr",
+            "concat",
             "timezone",
             "strpos",
             "left",

@@ -29,14 +29,19 @@ def encode(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
+def encode_line(value: Any) -> bytes:
+    """As `encode`, with an end of line, so that answers do not run together on a terminal."""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
 def json_answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(encode(value), status, headers, "application/json")
+    return Response(encode_line(value), status, headers, "application/json")
 
 
 def document_answer(document: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON that is written already."""
-    # An answer takes None for an empty body.
-    return Response(document.encode(), status, headers, "application/json")
+    # Added and not formatted: a row without JSON is a defect, and no answer "None".
+    return Response((document + "\n").encode(), status, headers, "application/json")
 
 
 def entity_tag(version: int) -> str:

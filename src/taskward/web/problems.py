@@ -20,8 +20,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskward.errors import InternalError, MethodNotAllowed, Problem, RouteNotFound, every_problem
-from taskward.web.answers import encode, public_path
+from taskward.errors import InternalError, MethodNotAllowed, PreflightRefused, Problem, RouteNotFound, every_problem
+from taskward.web.answers import encode_line, public_path
 from taskward.web.failures import Failures
 from taskward.web.middleware import has_begun, request_id
 
@@ -33,7 +33,7 @@ _CODE = re.compile("`([^`]*)`")
 def render(request: Request, problem: Problem) -> Response:
     """The answer to a request that ended in a problem."""
     body = document(request.scope, problem)
-    return Response(encode(body), problem.status, problem.headers, _MEDIA_TYPE)
+    return Response(encode_line(body), problem.status, problem.headers, _MEDIA_TYPE)
 
 
 def document(scope: Scope, problem: Problem) -> dict[str, Any]:
@@ -69,6 +69,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return render(request, RouteNotFound())
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+            # A browser shows its answer to whoever wonders why a page cannot call.
+            return render(request, PreflightRefused())
         return render(request, MethodNotAllowed(_allowed(request)))
     # Nothing here raises another one; an embedding app's dependency may. RFC 9457, section 4.2.1: no type, no page.
     phrase = HTTPStatus(error.status_code).phrase
@@ -78,7 +81,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         "status": error.status_code,
         "request_id": request_id(request.scope),
     }
-    return Response(encode(body), error.status_code, error.headers, _MEDIA_TYPE)
+    return Response(encode_line(body), error.status_code, error.headers, _MEDIA_TYPE)
 
 
 def _allowed(request: Request) -> str:
