@@ -330,8 +330,13 @@ async def test_what_one_has_left_of_a_file_does_not_keep_another_from_it(alice: 
     (task,) = (await bob.http.get(TASKS)).json()
     (made,) = (await bob.http.get("/api/v1/lists")).json()
     assert task["id"] not in {one["id"] for one in (await alice.http.get(TASKS)).json()}
+    # She has rows of the same ids as well.
+    assert (await alice.http.post("/api/v1/lists", json={"id": made["id"], "name": "mine"})).status_code == 201
+    assert (await alice.http.post(TASKS, json={"id": task["id"], "title": "mine"})).status_code == 201
     await bob.http.delete(f"/api/v1/lists/{made['id']}", params={"tasks": "trash"})
     assert (await carried(bob, file))["tasks"] == 1
+    assert await status_of(bob, file) == 409
+    assert await status_of(alice, file) == 409
 
 
 async def test_losses_beyond_a_thousand_are_counted(alice: User):

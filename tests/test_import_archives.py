@@ -10,6 +10,7 @@ import struct
 import time
 import zipfile
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 import psutil
@@ -20,6 +21,8 @@ from taskward.account.csv_rows import rows_of
 from taskward.account.json_text import JsonText
 from taskward.account.records import Reading, UnreadableExport
 from taskward.account.vikunja import read_vikunja
+from taskward.errors import Unavailable
+from taskward.web.spooling import Spools
 from tests.conftest import User
 from tests.foreign import NOW
 
@@ -289,3 +292,34 @@ async def test_others_go_on_while_a_file_is_imported(alice: User, bob: User):
     assert (await importing).status_code == 200
     # Of an import that ran in one piece, one request at most would have been answered meanwhile.
     assert len(waits) >= 10
+
+
+async def test_bodies_on_the_disk_have_a_bound_for_each_user_and_for_all():
+    spools = Spools(100)
+    bodies = [spools.open("alice") for _ in range(4)]
+    for body in bodies:
+        body.write(b"x" * 100)
+    one_more = spools.open("alice")
+    with pytest.raises(Unavailable):
+        one_more.write(b"x")
+    # Others have room.
+    of_others = [spools.open(f"user {n}") for n in range(28)]
+    for body in of_others:
+        body.write(b"x" * 100)
+    last = spools.open("bob")
+    with pytest.raises(Unavailable):
+        last.write(b"x")
+    bodies[0].close()
+    last.write(b"x" * 100)
+    assert (last.file.read(), last.digest) == (b"x" * 100, blake2b(b"x" * 100, digest_size=32).digest())
+    for body in (*bodies[1:], *of_others, one_more, last):
+        body.close()
+    assert not spools.used
+
+
+async def test_room_on_the_disk_is_given_back_whatever_becomes_of_the_request(alice: User):
+    broken = b"x" * (15 * MIB)
+    for _ in range(6):
+        assert (await sent(alice, "vikunja", broken, {"Content-Type": "application/json"})).status_code == 422
+        assert (await sent(alice, "vikunja", broken, {"Content-Type": "image/png"})).status_code == 415
+        assert (await sent(alice, "nothing", broken)).status_code == 422

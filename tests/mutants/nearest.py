@@ -198,6 +198,7 @@ ISOLATION = (
     "tests/test_isolation_http.py::test_a_series_keeps_its_next_when_another_erases_a_task_of_that_id",
     "tests/test_isolation_http.py::test_an_export_of_anothers_is_put_in_as_if_nobody_had_its_ids",
     "tests/test_account.py::test_an_account_counts_what_it_has",
+    "tests/test_foreign_imports.py::test_what_one_has_left_of_a_file_does_not_keep_another_from_it",
     "tests/test_export.py::test_a_task_that_is_put_elsewhere_meanwhile_is_in_the_export",
     "tests/test_idempotency.py::test_a_key_is_its_users_own",
     "tests/test_idempotency.py::test_a_key_holds_for_a_day_and_goes_with_the_next_one",

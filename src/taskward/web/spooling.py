@@ -21,13 +21,16 @@ class Spools:
 
     Args:
         largest: Bytes that one may have.
+
+    Attributes:
+        used: Bytes that each user has there.
     """
 
     def __init__(self, largest: int) -> None:
         self.largest = largest
         self._most = 32 * largest
         self._most_of_one = 4 * largest
-        self._used: Counter[str] = Counter()
+        self.used: Counter[str] = Counter()
 
     def open(self, user_id: str) -> SpooledBody:
         return SpooledBody(self, user_id)
@@ -38,14 +41,14 @@ class Spools:
         Raises:
             Unavailable: There is none, or this user has as much as one may have.
         """
-        if self._used[user_id] + size > self._most_of_one or self._used.total() + size > self._most:
+        if self.used[user_id] + size > self._most_of_one or self.used.total() + size > self._most:
             raise Unavailable(reason=_FULL)
-        self._used[user_id] += size
+        self.used[user_id] += size
 
     def give_back(self, user_id: str, size: int) -> None:
-        self._used[user_id] -= size
-        if not self._used[user_id]:
-            del self._used[user_id]
+        self.used[user_id] -= size
+        if not self.used[user_id]:
+            del self.used[user_id]
 
 
 class SpooledBody:
