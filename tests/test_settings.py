@@ -61,6 +61,9 @@ VALUES: dict[str, tuple[str, Any]] = {
     "log_level": ("WARNING", "warning"),
     "log_format": ("json", "json"),
     "access_log": ("true", True),
+    "unsent_per_user": ("2097152", 2097152),
+    "unsent_per_worker": ("16777216", 16777216),
+    "send_timeout": ("2.5", 2.5),
     "request_timeout": ("2.5", 2.5),
 }
 # Settings that are refused without another.

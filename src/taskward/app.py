@@ -27,15 +27,20 @@ from taskward.settings import Settings, SettingsError, load_settings
 from taskward.tags.routes import router as tags_router
 from taskward.tasks.routes import router as tasks_router
 from taskward.tasks.trash import Purges
+from taskward.unsent import Unsent
 from taskward.web import docs, document, problems
 from taskward.web.cors import Cors
 from taskward.web.failures import AccessLog, Failures
 from taskward.web.health import router as health_router
 from taskward.web.middleware import RequestContext, RootPath
 from taskward.web.routing import RouteIndex
+from taskward.web.sending import Sending
 from taskward.web.spooling import Spools
 
 _log = get_logger("taskward")
+
+_PATIENCE = 10
+"""Seconds that a request waits for earlier answers to be taken."""
 
 _DESCRIPTION = "A private task list for each user of your app. Every request needs a bearer token of your issuer."
 # FastAPI's own spans and logs would record request bodies and exception messages.
@@ -87,6 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.database = Database(address, pool_size=settings.pool_size)
     app.state.limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
     app.state.purges = Purges(app.state.database, app.state.limits, settings.trash_days)
+    app.state.unsent = Unsent(settings.unsent_per_user, settings.unsent_per_worker, _PATIENCE)
     app.state.verifier = make_verifier(settings)
     app.state.scopes_enforced = settings.scopes == "enforced"
     app.state.failures = Failures()
@@ -158,5 +164,6 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     if settings.access_log:
         app.add_middleware(AccessLog)
     app.add_middleware(RequestContext)
+    app.add_middleware(Sending, timeout=2 * settings.send_timeout)
     if settings.root_path:
         app.add_middleware(RootPath, prefix=settings.root_path)

@@ -390,6 +390,17 @@ class PoolExhausted(Unavailable):
     slug, title = "pool-exhausted", "Too busy"
 
 
+class AnswersUntaken(Unavailable):
+    """Earlier answers, to you or to everybody, wait to be taken, and fill the memory that is meant for them. Nothing
+    was read or written.
+
+    Take the answers that you asked for, or close their connections; then try again.
+    """
+
+    slug, title = "answers-untaken", "Earlier answers wait to be taken"
+    detail = "Take the answers that you asked for, or ask for less, then try again."
+
+
 class KeysUnavailable(Unavailable):
     """The identity provider is out of reach, and none of its keys that are known here is the token's.
 

@@ -139,6 +139,15 @@ class Settings(BaseSettings):
         None, description="How: a line of text, or of JSON; by default text on a terminal, and json otherwise."
     )
     access_log: bool = Field(default=False, description="Whether the log has a line for each request.")
+    unsent_per_user: int = Field(
+        8 * 1024 * 1024, ge=1024 * 1024, description="Bytes of one user's answers that may wait to be sent, per worker."
+    )
+    unsent_per_worker: int = Field(
+        32 * 1024 * 1024, ge=1024 * 1024, description="Bytes of all answers that may wait to be sent, per worker."
+    )
+    send_timeout: float = Field(
+        30, ge=1, le=3600, description="Seconds after which a client that takes nothing of its answer is cut off."
+    )
     request_timeout: float = Field(30, gt=0, le=3600, description="Seconds that one request may take.")
 
     @field_validator("*", mode="before")

@@ -3,66 +3,93 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from struct import Struct
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
-from taskward.database.session import Transaction
+from taskward.database.session import Session, Transaction
+from taskward.database.statements import Statement
 from taskward.lists.store import export_lists
 from taskward.tasks import statements
 from taskward.tasks.plan import rule_for_others
 from taskward.tasks.store import TaskStore
 from taskward.tasks.tree import DEEPEST
 
+PAGE_BYTES = 256 * 1024
+"""Bytes at which a page ends."""
 _PAGE = 200
 _BEFORE_ALL = UUID(int=0)
 _ID = Struct("16s")
 _RULE = re.compile('"recurrence":"[^"]*"')
 
 
-async def export(begin: Callable[[], Transaction]) -> AsyncIterator[bytes]:
+async def export(begin: Callable[[], Transaction]) -> AsyncGenerator[bytes]:
     """Lines of JSON: lists, then tasks, each after the one that it is a part of, then how many there were.
 
-    A page is a transaction of its own, so nobody who reads slowly holds a connection. What is written meanwhile may be
-    in it or not; what is not, is there as it is. A task that is put elsewhere meanwhile comes after all others where
-    its new place had been read already.
+    A page ends at 200 tasks or `PAGE_BYTES`, and is a transaction of its own, so nobody who reads slowly holds a
+    connection. What is written meanwhile may be in it or not; what is not, is there as it is. A task that is put
+    elsewhere meanwhile comes after all others where its new place had been read already.
 
     Args:
         begin: Makes a transaction as the owner.
     """
     async with begin() as session:
         account = await TaskStore(session).account()
-        version = 0 if account is None else account["clock"]
-        lists = {row["id"]: row["line"] for row in await session.fetch(export_lists())}
-    # The first answer has both kinds, so that a database that cannot give them is told of by a status.
-    lines, exported = list(lists.values()), _Exported(version)
+        since = 0 if account is None else account["clock"]
+        lists, lines = await _read_lists(session, set())
+    # The first page has both kinds, so that a database that cannot give them is told of by a status.
+    exported = _Exported(since)
     for level in range(DEEPEST):
         after, is_last = _BEFORE_ALL, False
         while not is_last:
             async with begin() as session:
-                rows = await session.fetch(statements.export_page(level), after=after, rows=_PAGE)
-            is_last = len(rows) < _PAGE
-            after = rows[-1]["id"] if rows else after
-            if lines := [*lines, *exported.add(rows)]:
-                yield _text(lines)
-            lines = []
-    is_last = False
+                page = await _read_page(session, statements.export_page(level), after, exported)
+            after, is_last = page.last_id or after, page.is_last
+            # No row is kept while the client takes its time.
+            text, lines, page = lines + page.lines, b"", _NO_PAGE
+            if text:
+                yield text
+    version, is_last = since, False
     while not is_last:
         async with begin() as session:
-            rows = await session.fetch(statements.export_changed(), after=version, rows=_PAGE)
-        is_last = len(rows) < _PAGE
-        version = rows[-1]["version"] if rows else version
-        if lines := exported.add(rows):
-            yield _text(lines)
+            page = await _read_page(session, statements.export_changed(), version, exported)
+        version, is_last = page.last_version or version, page.is_last
+        if page.lines:
+            yield page.lines
     # Tasks may be in lists that were made meanwhile.
     async with begin() as session:
-        later = {row["id"]: row["line"] for row in await session.fetch(export_lists())}
-    if lines := [line for list_id, line in later.items() if list_id not in lists]:
-        yield _text(lines)
-    lists |= later
-    yield f'{{"type":"end","lists":{len(lists)},"tasks":{len(exported)}}}\n'.encode()
+        later, lines = await _read_lists(session, lists)
+    if lines:
+        yield lines
+    yield f'{{"type":"end","lists":{len(lists) + len(later)},"tasks":{len(exported)}}}\n'.encode()
+
+
+class _Page(NamedTuple):
+    lines: bytes
+    last_id: UUID | None
+    last_version: int | None
+    is_last: bool
+
+
+_NO_PAGE = _Page(b"", None, None, is_last=True)
+
+
+async def _read_page(session: Session, statement: Statement, after: UUID | int, exported: _Exported) -> _Page:
+    rows = await session.fetch(statement, after=after, rows=_PAGE, most=PAGE_BYTES)
+    if not rows:
+        return _NO_PAGE
+    last = rows[-1]
+    is_last = len(rows) < _PAGE and last["up_to"] < PAGE_BYTES
+    return _Page(_text(exported.add(rows)), last["id"], last["version"], is_last)
+
+
+async def _read_lists(session: Session, known: set[UUID]) -> tuple[set[UUID], bytes]:
+    """The ids and the lines of lists that are not known yet."""
+    rows = [row for row in await session.fetch(export_lists()) if row["id"] not in known]
+    return {row["id"] for row in rows}, _text([row["line"] for row in rows])
 
 
 class _Exported:
@@ -99,4 +126,4 @@ def _line(row: asyncpg.Record) -> str:
 
 
 def _text(lines: list[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
+    return b"".join([f"{line}\n".encode() for line in lines])

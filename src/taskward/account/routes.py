@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import WithJsonSchema
 
-from taskward.account.exporting import export
+from taskward.account.exporting import PAGE_BYTES, export
 from taskward.account.foreign import Foreign, Origin, read_foreign
 from taskward.account.importing import Format, Imported, Importer, Unreadable
 from taskward.account.models import ImportReport, Me
@@ -24,12 +24,13 @@ from taskward.lists.models import EXAMPLE as A_LIST
 from taskward.members import Line
 from taskward.tasks.members import EXAMPLE_ID, TimeZone
 from taskward.web.answers import json_answer
-from taskward.web.dependencies import CurrentCaller, OwnerSession, UserLimits
+from taskward.web.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UserLimits
 from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import answers, operation_id
 from taskward.web.reading import RequestBody
 from taskward.web.routing import SessionRoute
+from taskward.web.sending import Pages
 from taskward.web.spooling import SpooledBody, Spools
 from taskward.web.validation import field_errors
 
@@ -63,7 +64,7 @@ def importer(session: OwnerSession, limits: UserLimits) -> Importer:
 MyAccount = Annotated[AccountStore, Depends(account_store)]
 
 
-class Lines(StreamingResponse):
+class Lines(Pages):
     """An answer of lines of JSON."""
 
     media_type = _LINES
@@ -105,19 +106,22 @@ async def delete_me(
     summary="Export everything",
     responses=answers(200, "A list or a task in each line, as JSON; the last line says how many there are."),
 )
-async def export_me(request: Request, caller: CurrentCaller) -> Response:
+async def export_me(request: Request, caller: CurrentCaller, room: AnswerRoom) -> Response:
     """Everything of yours, the trash included, as lines of JSON that an import puts back."""
     database: Database = request.app.state.database
+    await room.ask(PAGE_BYTES)
     pages = export(partial(database.session, caller.owner, read_only=True))
     # What is wrong at the start has a status of its own; later there is none to be had.
-    first = await anext(pages)
-    return Lines(_after(first, pages), headers={"Content-Disposition": 'attachment; filename="tasks.ndjson"'})
+    read = [await anext(pages)]
+    return Lines(_after(read, pages), headers={"Content-Disposition": 'attachment; filename="tasks.ndjson"'})
 
 
-async def _after(first: bytes, pages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for page in pages:
-        yield page
+async def _after(read: list[bytes], pages: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(pages):
+        while read:
+            yield read.pop()
+        async for page in pages:
+            yield page
 
 
 async def import_file(

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 from granian import _signals
 from granian._granian import WorkerSignal
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
+from granian.server import Server, mp
 
+from taskward.cli.listening import prepared
 from taskward.cli.logs import configuration, on_loop_error
 from taskward.log import get_logger, outcome
 from taskward.settings import Settings
@@ -36,7 +38,14 @@ _log = get_logger("taskward.workers")
 _PR_SET_PDEATHSIG = 1
 _STOP_AGAIN_SECONDS = 0.5
 _OUTCOME_SECONDS = 2
+# https://sourceware.org/git/?p=glibc.git;a=blob;f=malloc/malloc.h
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_LARGE_BLOCK = 128 * 1024
+_KEPT = 1024 * 1024
 _OBJECTS_BEFORE_COLLECTION = 20_000
+_CONNECTION_BUFFER = 64 * 1024
+"""Bytes that a connection keeps: the head of a request, and what waits of an answer. Granian's own is 408 KiB."""
 
 
 class _Server(Server):  # type: ignore[misc, valid-type]
@@ -166,6 +175,7 @@ def run_workers(settings: Settings, *, reload: bool, when_started: Callable[[], 
         interface=Interfaces.ASGI,
         # Where either version may come, a connection that never says a word is never given up.
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(max_buffer_size=_CONNECTION_BUFFER),
         workers=settings.workers,
         loop=Loops.auto,
         websockets=False,
@@ -188,11 +198,29 @@ def _load_app(settings: Settings, parent: int) -> FastAPI:
     # Ctrl-C reaches a whole process group. Only the parent may hear it: it stops its workers, once and in order.
     os.setsid()
     _signals.set_loop_signals = _hear_once
+    _give_memory_back()
+    vars(mp)["ASGIWorker"] = partial(_worker, vars(mp)["ASGIWorker"], settings.send_timeout)
     from taskward.app import create_app  # noqa: PLC0415 - in the worker, so that a reload loads it anew
 
     app = create_app(settings)
     _collect_seldom()
     return app
+
+
+def _give_memory_back() -> None:
+    """Have the C library hand large blocks back when they are freed. Once one was freed, it would keep all up to that
+    size for later (mallopt(3)), and so the memory of the largest answer.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # which other systems' do not have
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def _worker(make: Callable[..., Any], send_timeout: float, number: int, sockets: Any, *arguments: Any) -> Any:
+    spec, holder = sockets
+    # On Linux each worker has a listener of its own, which Granian would make of the spec.
+    return make(number, (None, holder or prepared(spec, send_timeout)), *arguments)
 
 
 def _collect_seldom() -> None:

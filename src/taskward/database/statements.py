@@ -144,6 +144,8 @@ _KNOWN_FUNCTIONS = frozenset(
             "json_to_recordset",
             "array_replace",
             "array_remove",
+            "octet_length",
+            "sum",
         )
     }
 )

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     DateTime,
     Integer,
@@ -37,12 +38,15 @@ from taskward.tasks.table import Task
 
 _task = columns(Task)
 _MEMBERS = tuple(TaskRead.model_fields)
-OF_EXPORTS = ("meant_at", "next_id", "moved_from", "deleted_with")
-"""The columns that an export has besides what clients read, since it takes them to make a task again."""
+_OF_EXPORTS = ("meant_at", "next_id", "moved_from", "deleted_with")
+EXPORTED = (*_MEMBERS, *_OF_EXPORTS)
+"""The columns that `export_from` takes. An export has more than clients read: what it takes to make a task again."""
 
 # A due that is a day counts as the end of that day.
 _UP_TO_ITS_END = timedelta(days=1, microseconds=-1)
 _INSTANT = DateTime(timezone=True)
+# Bytes of names, times, ids and tags in a task's JSON.
+_SIZE_OF_THE_REST = 600
 
 
 def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
@@ -57,9 +61,16 @@ def export_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     takes to make the task again, and what says which form its rule has for others.
     """
     members: dict[str, Member] = {"type": Plain(Constant("task")), **_members(source)}
-    members |= {name: source[name] for name in OF_EXPORTS}
+    members |= {name: source[name] for name in _OF_EXPORTS}
     line = json_object(members).label("line")
     return source.id, source.version, line, source.recurrence, source.due_at, source.time_zone
+
+
+def size_of(source: Any) -> ColumnElement[int]:
+    """About how many bytes a task's JSON has; PostgreSQL knows without reading long texts."""
+    texts = (source.title, source.description, cast(source.metadata, Text))
+    title, description, metadata = (func.pg_catalog.octet_length(text) for text in texts)
+    return title + func.coalesce(description, Constant(0)) + metadata + Constant(_SIZE_OF_THE_REST)
 
 
 def _members(source: Any) -> dict[str, Member]:
@@ -120,8 +131,8 @@ class Listing:
 
     Attributes:
         statement: Yields the account's epoch and clock and a task in each row, see `read_from`, with its sort keys as
-            `key_0` and so on; one row without a task's id where there is none, and no row where the account does not
-            exist.
+            `key_0` and so on, and about how many bytes all have as `size`; one row without a task's id where there is
+            none, and no row where the account does not exist. Where they have more than `most`, none has its JSON.
         counting: Yields the number of tasks on all pages, or None where nobody asks.
         parameters: The parameters of both.
         limit: The most tasks of one page; the statement fetches more, so that one knows whether there is a next page.
@@ -205,13 +216,12 @@ def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...
     page = page.order_by(*ordered, _ordered(_task.id, id_down)).limit(Constant(rows))
     found = page.subquery("page")
     account = columns(Account)
+    size = func.pg_catalog.sum(size_of(found.c)).over()
+    task_id, version, task = read_from(found.c)
+    read: list[Any] = [cast(account.epoch, Text).label("epoch"), account.clock, task_id, version, size.label("size")]
+    read.append(case((size <= bindparam("most", type_=BigInteger()), task)).label("task"))
     statement = (
-        select(
-            cast(account.epoch, Text).label("epoch"),
-            account.clock,
-            *read_from(found.c),
-            *(found.c[label] for label, _, _ in keys),
-        )
+        select(*read, *(found.c[label] for label, _, _ in keys))
         .select_from(table_of(Account).outerjoin(found, found.c.user_id == account.user_id))
         .where(account.user_id == OWNER)
         .order_by(

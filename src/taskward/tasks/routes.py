@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -26,7 +26,7 @@ from taskward.tasks.models import (
     no_completion,
 )
 from taskward.tasks.query import Listing, listing
-from taskward.tasks.store import TaskStore, Written
+from taskward.tasks.store import Rows, TaskStore, Written
 from taskward.web import problems
 from taskward.web.answers import (
     IfMatch,
@@ -39,7 +39,7 @@ from taskward.web.answers import (
     entity_answer,
     public_path,
 )
-from taskward.web.dependencies import CurrentCaller, OwnerSession, UserLimits
+from taskward.web.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
 from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import ETAG, LINK, LOCATION, NEXT_OCCURRENCE, NOT_MODIFIED, TOTAL, answers, operation_id
@@ -69,10 +69,11 @@ _CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]
     summary="List tasks",
     responses={**answers(200, "A page of tasks.", ETAG, LINK, TOTAL), **NOT_MODIFIED},
 )
-async def list_tasks(
+async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature names
     request: Request,
     caller: CurrentCaller,
     tasks: Tasks,
+    room: AnswerRoom,
     filters: Annotated[TaskFilters, Query()],
     if_none_match: IfNoneMatch = None,
 ) -> Response:
@@ -88,19 +89,26 @@ async def list_tasks(
         current = collection_tag(user_id, known, wanted.fingerprint)
         if if_none_match.matches(current):
             return collection_answer((), current, if_none_match=if_none_match)
-    rows = await tasks.list(wanted)
+    rows = await tasks.list(wanted, room.most)
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
     found = rows if rows and rows[0]["id"] is not None else []
     if filters.cursor is not None and not found:
         await _check_there(tasks, filters)
     headers = {}
     if len(found) > wanted.limit:
-        found = found[: wanted.limit]
+        del found[wanted.limit :]
         headers["Link"] = f'<{_next_page(request, wanted, found[-1])}>; rel="next"'
     if wanted.counting is not None:
         headers["X-Total-Count"] = str(await tasks.count(wanted))
     tag = None if wanted.depends_on_time else collection_tag(user_id, known, wanted.fingerprint)
-    return collection_answer([row["task"] for row in found], tag, headers=headers)
+    return collection_answer(_documents(found), tag, headers=headers)
+
+
+def _documents(rows: Rows) -> Iterator[str]:
+    """The JSON of rows, which are let go one by one: a page may be large."""
+    rows.reverse()
+    while rows:
+        yield rows.pop()["task"]
 
 
 @router.post(
@@ -126,7 +134,10 @@ async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Respo
 )
 @idempotent
 async def change_tasks(
-    request: Request, batch: Annotated[Batch, RequestBody(largest=LARGEST_BATCH, long="operations")], tasks: Tasks
+    request: Request,
+    batch: Annotated[Batch, RequestBody(largest=LARGEST_BATCH, long="operations")],
+    _room: UnlessOver,
+    tasks: Tasks,
 ) -> Response:
     """Make up to 100 changes in one request, in their order. Unless `atomic` is false, all are written or none is: the
     first that is refused is the answer, with its `index`.

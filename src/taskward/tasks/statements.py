@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -28,7 +28,7 @@ from sqlmodel import select
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.lists.table import TaskList
-from taskward.tasks.query import export_from, read_from
+from taskward.tasks.query import EXPORTED, export_from, read_from, size_of
 from taskward.tasks.table import Task
 
 _task = columns(Task)
@@ -176,18 +176,31 @@ def export_page(level: int) -> Statement:
     where = [tasks[-1].c.parent_id.is_(None), _task.id > bindparam("after", type_=Uuid())]
     where += [one.c.user_id == OWNER for one in tasks]
     where += [above.c.id == one.c.parent_id for one, above in pairwise(tasks)]
-    page = select(*export_from(_task)).where(*where).order_by(_task.id)
-    return compile_statement(page.limit(bindparam("rows", type_=BigInteger())))
+    return compile_statement(_export(where, "id"))
 
 
 @cache
 def export_changed() -> Statement:
     """A page of tasks, of those that have changed since the version `after`, in the order of their last changes."""
-    changed = select(*export_from(_task)).where(
-        _task.user_id == OWNER, _task.version > bindparam("after", type_=BigInteger())
-    )
-    page = changed.order_by(_task.version)
-    return compile_statement(page.limit(bindparam("rows", type_=BigInteger())))
+    changed = (_task.user_id == OWNER, _task.version > bindparam("after", type_=BigInteger()))
+    return compile_statement(_export(changed, "version"))
+
+
+def _export(where: Iterable[ColumnElement[bool]], order: str) -> Any:
+    """The first `rows` tasks, or fewer: the page ends with the one that makes them `most` bytes. `up_to` is about how
+    many bytes all up to a task have.
+    """
+    chosen = [_task[name] for name in EXPORTED]
+    rows = bindparam("rows", type_=BigInteger())
+    page = select(*chosen).where(*where).order_by(_task[order]).limit(rows).subquery("page")
+    size = size_of(page.c)
+    up_to = func.pg_catalog.sum(size).over(order_by=page.c[order])
+    sums: tuple[Any, ...] = (up_to.label("up_to"), (up_to - size).label("before"))
+    measured = select(page, *sums).subquery("measured")
+    read: tuple[Any, ...] = (*export_from(measured.c), measured.c.up_to)
+    few = select(*read)
+    few = few.where(measured.c.before < bindparam("most", type_=BigInteger()), OWNER.is_not(None))
+    return few.order_by(measured.c[order])
 
 
 @cache

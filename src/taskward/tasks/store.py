@@ -48,6 +48,7 @@ from taskward.tasks.search import searchable
 from taskward.tasks.series import Subtasks
 from taskward.tasks.table import Task
 from taskward.tasks.work import UnitOfWork
+from taskward.unsent import NeedsRoom
 
 _task = columns(Task)
 
@@ -66,6 +67,7 @@ _DEFAULTS: dict[str, Any] = {
     if name not in {*_ALWAYS, "parent_id", "tags", "completed_at"}
 } | {"metadata": "{}"}
 _PLAN = frozenset(PLAN)
+_ALL = 2**62
 # What one statement can change without a look at anything else.
 _SIMPLE = frozenset({"title", "description", "completed", "priority"})
 
@@ -153,16 +155,23 @@ class TaskStore:
             await self._miss(task_id)
         return row
 
-    async def list(self, listing: Listing) -> Rows:
+    async def list(self, listing: Listing, most: int = _ALL) -> Rows:
         """Run a listing; see `Listing.statement` for its rows.
 
+        Args:
+            most: Bytes that they may have.
+
         Raises:
+            NeedsRoom: They have more, and were not read.
             Invalid: The database does not know the zone.
         """
         try:
-            return await self._session.fetch(listing.statement, **listing.parameters)
+            rows = await self._session.fetch(listing.statement, **listing.parameters, most=most)
         except asyncpg.InvalidParameterValueError:
             raise Invalid([FieldError("query", "/tz", "The database does not know this zone.")]) from None
+        if rows and (rows[0]["size"] or 0) > most:
+            raise NeedsRoom(rows[0]["size"])
+        return rows
 
     async def count(self, listing: Listing) -> int | None:
         """How many tasks a listing has on all pages, or None where nobody asks."""

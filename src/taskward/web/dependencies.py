@@ -11,6 +11,8 @@ from taskward.database.database import Database
 from taskward.database.session import Session
 from taskward.identity import Caller, identity
 from taskward.limits import Limits
+from taskward.unsent import Room
+from taskward.web.sending import ROOM_KEY
 
 CurrentCaller = Annotated[Caller, Depends(identity)]
 """Who sent the request; 401 where the token does not say."""
@@ -40,3 +42,24 @@ def user_limits(request: Request) -> Limits:
 
 UserLimits = Annotated[Limits, Depends(user_limits)]
 """What the stores hold the caller to."""
+
+
+def answer_room(request: Request, caller: CurrentCaller) -> Room:
+    """The room of the answer, which is given back when it was sent."""
+    room = Room(request.app.state.unsent, caller.owner.user_id)
+    request.scope[ROOM_KEY] = room
+    return room
+
+
+AnswerRoom = Annotated[Room, Depends(answer_room)]
+"""How much may be read for this answer."""
+
+
+async def room_unless_over(room: AnswerRoom) -> AsyncIterator[Room]:
+    """Wait, before a session begins, while too many bytes of the caller's answers wait to be sent."""
+    await room.ask_if_over()
+    yield room
+
+
+UnlessOver = Annotated[Room, Depends(room_unless_over)]
+"""What a route asks for, before its session, whose answers may be large."""

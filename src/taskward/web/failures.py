@@ -59,6 +59,15 @@ class Failures:
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.warning("request failed", **of_request, **why)
 
+    def note_gone(self, scope: Scope, began: float) -> None:
+        """Tell the log of an answer that nobody took to its end.
+
+        Args:
+            began: When the request began, by `perf_counter`.
+        """
+        reason = "the client left, or took nothing for too long"
+        _log.info("answer broke off", **_members(scope), status=None, ms=_milliseconds(began), reason=reason)
+
     def note_readiness(self, problem: str | None) -> None:
         """Tell the log when a probe finds that requests cannot be served, and when they can again.
 

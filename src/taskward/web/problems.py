@@ -24,6 +24,7 @@ from taskward.errors import InternalError, MethodNotAllowed, PreflightRefused, P
 from taskward.web.answers import encode_line, public_path
 from taskward.web.failures import Failures
 from taskward.web.middleware import has_begun, request_id
+from taskward.web.sending import ClientGone
 
 _NO_HANDLERS: tuple[dict[Any, Any], dict[int, Any]] = ({}, {})
 _MEDIA_TYPE = "application/problem+json"
@@ -143,6 +144,8 @@ class ErrorBoundary:
         scope["starlette.exception_handlers"] = _NO_HANDLERS
         try:
             await self._run(scope, receive, send, began)
+        except ClientGone:
+            self._failures.note_gone(scope, began)
         except Exception as error:  # noqa: BLE001 - the last net
             begun = has_begun(scope)
             self._failures.note(scope, error, None if begun else HTTPStatus.INTERNAL_SERVER_ERROR, began)

@@ -32,7 +32,9 @@ from taskward.deadlines import Deadline, Deadlines
 from taskward.errors import MethodNotAllowed, Unavailable
 from taskward.fairness import LongWork
 from taskward.identity import Caller
+from taskward.unsent import NeedsRoom, Room
 from taskward.web.reading import ReceivedBody, RequestReader
+from taskward.web.sending import ROOM_KEY
 from taskward.web.spooling import SpooledBody
 
 Arguments = dict[str, Any]
@@ -131,8 +133,12 @@ class RouteIndex:
 
 def _application(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> ASGIApp:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        response = await handle(Request(scope, receive, send))
-        await response(scope, receive, send)
+        try:
+            response = await handle(Request(scope, receive, send))
+            await response(scope, receive, send)
+        finally:
+            if ROOM_KEY in scope:
+                scope[ROOM_KEY].give_back()
 
     return application
 
@@ -249,9 +255,9 @@ class _Plan:
             if self._reader.is_long(body):
                 work: LongWork = request.app.state.long_work
                 async with work.of(user_id):
-                    response = await self._answer(request, results, body, deadline)
+                    response = await self._answer_in_room(request, results, body, deadline)
             else:
-                response = await self._answer(request, results, body, deadline)
+                response = await self._answer_in_room(request, results, body, deadline)
         except asyncio.CancelledError:
             if deadline.expired:
                 task.uncancel()
@@ -259,6 +265,22 @@ class _Plan:
             raise
         finally:
             deadline.end()
+        return response
+
+    async def _answer_in_room(
+        self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline
+    ) -> Response:
+        while True:
+            try:
+                response = await self._answer(request, results, body, deadline)
+            except NeedsRoom as needs:
+                # What was entered has been left, so nobody waits with a connection in his hands.
+                size = needs.size
+            else:
+                break
+            await cast("Room", request.scope[ROOM_KEY]).ask(size)
+        if ROOM_KEY in request.scope and (content := getattr(response, "body", None)) is not None:
+            request.scope[ROOM_KEY].settle(len(content))
         return response
 
     async def _answer(self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline) -> Response:

@@ -1,0 +1,128 @@
+"""How answers that are large are sent: in pieces, each when the client has taken those before, and not for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+from fastapi.responses import StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from taskward.deadlines import Deadlines
+from taskward.web.middleware import sent_method
+
+ROOM_KEY = "taskward.room"
+"""The key in a request's scope of the `Room` of its answer."""
+LARGE = 64 * 1024
+"""Bytes of a body that is sent in pieces if it has more."""
+_PIECE = 16 * 1024
+# Granian's `send` returns at once while fewer than four messages wait for the connection. When so many empty ones have
+# got past, what came before them has reached the connection's own buffer.
+_BEHIND = 5
+
+
+class ClientGone(Exception):
+    """The client has left, or takes nothing: nobody wants the rest of the answer."""
+
+
+class Sending:
+    """Sends what is large, or made while it is sent, through an `Outlet`. Plain ASGI, because it runs on every request.
+
+    Args:
+        timeout: Seconds that a piece may take.
+    """
+
+    def __init__(self, app: ASGIApp, timeout: float) -> None:
+        self._app = app
+        self._patience = Deadlines(timeout)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        outlet: Outlet | None = None
+
+        async def send_large(message: Message) -> None:
+            nonlocal outlet
+            body = message.get("body", b"")
+            if outlet is None:
+                if len(body) <= LARGE and not message.get("more_body"):
+                    await send(message)
+                    return
+                outlet = Outlet(receive, send, self._patience)
+            await outlet.write(body)
+            if not message.get("more_body"):
+                await outlet.end()
+
+        try:
+            await self._app(scope, receive, send_large)
+        finally:
+            if outlet is not None:
+                outlet.close()
+
+
+class Outlet:
+    """The body of one answer on its way out.
+
+    Args:
+        patience: How long a piece may take.
+    """
+
+    def __init__(self, receive: Receive, send: Send, patience: Deadlines) -> None:
+        self._send = send
+        self._patience = patience
+        self._leaving = asyncio.ensure_future(_wait_until_gone(receive))
+
+    async def write(self, body: bytes) -> None:
+        """Send some of the body; returns when all but a bounded rest has been taken.
+
+        Raises:
+            ClientGone: Nobody takes it.
+        """
+        for start in range(0, len(body), _PIECE):
+            await self._write_piece(body[start : start + _PIECE])
+
+    async def end(self) -> None:
+        """Send the end of the body; raises as `write`."""
+        for _ in range(_BEHIND):
+            await self._write_piece(b"")
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def close(self) -> None:
+        self._leaving.cancel()
+
+    async def _write_piece(self, piece: bytes) -> None:
+        # `send` does not tell that the client has left.
+        if self._leaving.done():
+            raise ClientGone
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        deadline = self._patience.start(task.cancel)
+        try:
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        except asyncio.CancelledError:
+            if not deadline.expired:
+                raise
+            task.uncancel()
+            raise ClientGone from None
+        finally:
+            deadline.end()
+
+
+async def _wait_until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Pages(StreamingResponse):
+    """An answer that is made page by page, by an async generator, as the client takes it."""
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        pages = cast("AsyncGenerator[bytes]", self.body_iterator)
+        async with aclosing(pages):
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if sent_method(scope) != "HEAD":
+                async for page in pages:
+                    await send({"type": "http.response.body", "body": page, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,134 @@
+"""The account of what waits to be sent: who gets room, when, and that all of it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from taskward.errors import AnswersUntaken
+from taskward.unsent import SMALL, TIGHT, Room, Unsent
+
+
+def account(of_one: int = 10, of_all: int = 20, patience: float = 60) -> Unsent:
+    return Unsent(of_one, of_all, patience)
+
+
+async def waits(unsent: Unsent, user_id: str, size: int) -> asyncio.Task[None]:
+    task = asyncio.create_task(unsent.take(user_id, size))
+    await asyncio.sleep(0)
+    assert not task.done()
+    return task
+
+
+async def test_room_is_had_at_once_where_there_is_some():
+    unsent = account()
+    await unsent.take("alice", 4)
+    await unsent.take("alice", 6)
+    await unsent.take("bob", 10)
+    assert (unsent.of("alice"), unsent.of("bob"), unsent.total) == (10, 10, 20)
+
+
+async def test_what_is_larger_than_all_goes_alone():
+    unsent = account()
+    await unsent.take("alice", 100)
+    bob = await waits(unsent, "bob", 100)
+    unsent.give("alice", 100)
+    await bob
+    assert unsent.total == 100
+
+
+async def test_one_who_is_at_the_limit_does_not_keep_others_waiting():
+    unsent = account()
+    await unsent.take("alice", 10)
+    alice = await waits(unsent, "alice", 1)
+    await unsent.take("bob", 5)
+    unsent.give("alice", 10)
+    await alice
+
+
+async def test_who_has_least_is_first_and_then_who_came_first():
+    unsent = account(of_one=15)
+    await unsent.take("alice", 14)
+    await unsent.take("bob", 6)
+    order: list[str] = []
+
+    async def take(user_id: str, name: str) -> None:
+        await unsent.take(user_id, 1)
+        order.append(name)
+
+    tasks = [
+        asyncio.create_task(take(*one))
+        for one in [("alice", "alice"), ("bob", "bob 1"), ("bob", "bob 2"), ("carol", "carol")]
+    ]
+    await asyncio.sleep(0)
+    for _ in tasks:
+        unsent.give("alice", 1)
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert order == ["carol", "bob 1", "bob 2", "alice"]
+
+
+async def test_small_ones_do_not_pass_by_a_large_one_for_ever():
+    unsent = account(of_one=20)
+    await unsent.take("alice", 15)
+    large = await waits(unsent, "bob", 20)
+    small = await waits(unsent, "carol", 1)
+    unsent.give("alice", 15)
+    await large
+    assert not small.done()
+    unsent.give("bob", 20)
+    await small
+
+
+async def test_nobody_waits_for_ever():
+    unsent = account(patience=0.01)
+    await unsent.take("alice", 20)
+    with pytest.raises(AnswersUntaken):
+        await unsent.take("bob", 1)
+    unsent.give("alice", 20)
+    await unsent.take("bob", 1)
+    assert unsent.total == 1
+
+
+async def test_who_leaves_while_waiting_takes_nothing_along():
+    unsent = account()
+    await unsent.take("alice", 20)
+    bob, carol = await waits(unsent, "bob", 1), await waits(unsent, "carol", 2)
+    bob.cancel()
+    await asyncio.sleep(0)
+    unsent.give("alice", 20)
+    # Granted, and cancelled before it was known.
+    carol.cancel()
+    for task in (bob, carol):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert unsent.total == 0
+
+
+async def test_a_room_is_given_back_once():
+    unsent = account(of_one=SMALL * 10, of_all=SMALL * 20)
+    room = Room(unsent, "alice")
+    assert room.most == SMALL
+    await room.ask(SMALL * 2)
+    assert room.most > SMALL * 2
+    assert unsent.total > SMALL * 2
+    room.settle(TIGHT)
+    assert unsent.total == 0
+    room.settle(TIGHT + 1)
+    assert unsent.total == TIGHT + 1
+    for _ in range(2):
+        room.give_back()
+        assert unsent.total == 0
+
+
+async def test_who_is_over_reads_little_without_asking():
+    unsent = account(of_one=SMALL, of_all=SMALL * 20)
+    unsent.add("alice", SMALL)
+    assert (Room(unsent, "alice").most, Room(unsent, "bob").most) == (TIGHT, SMALL)
+    over = asyncio.create_task(Room(unsent, "alice").ask_if_over())
+    await Room(unsent, "bob").ask_if_over()
+    await asyncio.sleep(0)
+    assert not over.done()
+    unsent.give("alice", SMALL)
+    await over
