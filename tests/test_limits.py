@@ -121,7 +121,7 @@ async def test_erasing_a_tree_makes_room_for_all_of_it(sam: User, superuser: Sup
     await fill(sam)
 
 
-async def test_a_series_does_not_go_on_beyond_the_limit(sam: User, superuser: Superuser):
+async def test_a_series_goes_on_at_the_limit_of_tasks_but_not_without_end(sam: User, superuser: Superuser):
     day = str(datetime.now(UTC).date())
     rule = {"due_date": day, "time_zone": "UTC"}
     task = await sam.create(recurrence="FREQ=DAILY", **rule)
@@ -129,18 +129,31 @@ async def test_a_series_does_not_go_on_beyond_the_limit(sam: User, superuser: Su
     for _ in range(MOST_TASKS - 2):
         await sam.create()
     path = f"{TASKS}/{task['id']}"
-    before = (await sam.http.get(TASKS)).json()
-    for verb, sub, body in [
+    next_path = ""
+    ways: list[tuple[str, str, Any]] = [
         ("PATCH", "", {"completed": True, "title": "y"}), ("PUT", "", {"completed": True}),
         ("PATCH", "/complete", None), ("PATCH", "/complete", {"completed": True}),
-    ]:  # fmt: skip
-        assert_reached(await sam.http.request(verb, path + sub, json=body), "tasks", MOST_TASKS)
+    ]  # fmt: skip
+    for verb, sub, body in ways:
+        assert (await sam.http.patch(f"{path}/complete", json={"completed": False})).status_code == 200
+        done = await sam.http.request(verb, path + sub, json=body)
+        assert done.status_code == 200, done.text
+        next_path = done.headers["link"].partition(">")[0].removeprefix("<")
+        assert await counts(superuser, sam) == (MOST_TASKS + 1, 0)
+    # There is no room for anything else, nor for more of them than a tenth of the limit.
+    assert_reached(await post_task(sam), "tasks", MOST_TASKS)
+    before = (await sam.http.get(TASKS)).json()
+    for verb, sub, body in ways:
+        assert_reached(await sam.http.request(verb, next_path + sub, json=body), "tasks", MOST_TASKS + 1)
+    operations = [{"op": "complete", "id": next_path.rpartition("/")[2]}]
+    refused = await sam.http.post(f"{TASKS}/batch", json={"operations": operations})
+    assert (refused.status_code, refused.json()["limit"]) == (422, "tasks")
     assert (await sam.http.get(TASKS)).json() == before
     # What makes no other task needs no room.
     for body in ({"completed": True}, {"completed": True}):
         assert (await sam.http.patch(f"{TASKS}/{last['id']}", json=body)).status_code == 200
-    assert (await sam.http.patch(path, json={"recurrence": None, "completed": True})).status_code == 200
-    assert await counts(superuser, sam) == (MOST_TASKS, 0)
+    assert (await sam.http.patch(next_path, json={"recurrence": None, "completed": True})).status_code == 200
+    assert await counts(superuser, sam) == (MOST_TASKS + 1, 0)
 
 
 async def test_what_is_completed_already_can_be_completed_again_at_the_limit(sam: User, superuser: Superuser):
@@ -174,11 +187,11 @@ async def test_a_repeated_completion_needs_no_room_where_the_next_was_erased(sam
 async def test_a_next_one_whose_copies_of_parts_do_not_fit_is_refused_whole(sam: User, superuser: Superuser):
     rule = {"due_date": "2030-01-10", "time_zone": "UTC", "recurrence": "FREQ=DAILY"}
     task = await sam.create(**rule)
-    made = [task, *[await sam.create(parent_id=task["id"]) for _ in range(2)]]
+    made = [task, *[await sam.create(parent_id=task["id"]) for _ in range(3)]]
     path = f"{TASKS}/{task['id']}"
     before = (await sam.http.get(TASKS)).json()
     for sub, body in (("/complete", None), ("/complete", {"completed": True}), ("", {"completed": True, "title": "x"})):
-        assert_reached(await sam.http.patch(f"{path}{sub}", json=body), "tasks", MOST_TASKS)
+        assert_reached(await sam.http.patch(f"{path}{sub}", json=body), "tasks", MOST_TASKS + 1)
         assert (await sam.http.get(TASKS)).json() == before
     left = await sam.http.patch(f"{path}/complete", json={"completed": True, "subtasks": "leave"})
     assert left.status_code == 200

@@ -129,11 +129,15 @@ class Entries(dict[UUID, Entry]):
         if entry.values["series_id"] is not None:
             self._of_series[entry.values["series_id"]].append(entry)
 
-    def check_room(self, count: int) -> None:
+    def check_room(self, count: int, *, of_series: bool = False) -> None:
         """Check that so many more tasks may be made.
+
+        Args:
+            of_series: Whether they follow one that is completed.
 
         Raises:
             LimitReached: The owner has as many as one may have.
         """
-        if self.turn.tasks + count > self._limits.tasks:
-            raise LimitReached("tasks", self._limits.tasks)
+        most = self._limits.tasks_with_next if of_series else self._limits.tasks
+        if self.turn.tasks + count > most:
+            raise LimitReached("tasks", most)

@@ -76,7 +76,7 @@ class Series:
         if subtasks == "copy":
             async for part in fairly(self._parts_to_take(entry)):
                 (parts if part.values["recurrence"] is None else moving).append(part)
-        self._entries.check_room(1 + len(parts))
+        self._entries.check_room(1 + len(parts), of_series=True)
         return Step(members, tuple(parts), tuple(moving))
 
     def _parts_to_take(self, entry: Entry) -> Iterator[Entry]:
