@@ -92,7 +92,10 @@ _BODIES: dict[Route, Any] = {
 }  # fmt: skip
 _BAD_BODIES: dict[Route, tuple[dict[str, Any], ...]] = {
     ("POST", TASKS): ({"title": None}, {"id": "x"}),
-    ("PATCH", f"{TASK}/complete"): ({"completed": None}, {"completed": "true"}, {"completed_at": "x"}),
+    ("PATCH", f"{TASK}/complete"): (
+        *({"completed": None}, {"completed": "true"}, {"completed_at": "x"}),
+        {"subtasks": "x"},
+    ),
     ("POST", f"{TASK}/move"): ({"after": "x"}, {"list_id": "x"}, {"parent_id": 1}, {"position": "x"}),
     ("POST", LISTS): ({"name": " "}, {"color": "red"}, {"id": "x"}, {"position": "x"}),
     ("PATCH", LIST): ({"name": None}, {"color": "#12345"}, {"version": 1}),

@@ -88,7 +88,8 @@ def complete(of: Chooser) -> Ask:
     series = [i for i, task in of.user.tasks.items() if task["recurrence"] and task["deleted_at"] is None]
     done = [task_id for task_id in series if of.user.tasks[task_id]["completed"]]
     task_id = of.one(of.task_id(), *(of.one(*some) for some in (series, done, done) if some))
-    body = of.one(None, {"completed": True}, {"completed": False}, {"completed": True, "completed_at": SAID})
+    more = ({"completed": True, "completed_at": SAID}, {"completed": True, "subtasks": "leave"})
+    body = of.one(None, {"completed": True}, {"completed": False}, *more)
     return Ask("PATCH", f"{TASK}/complete", task_id, headers=of.if_match(of.user.tasks, task_id), body=body)
 
 

@@ -14,12 +14,13 @@ from tests import oracle_account, oracle_lists, oracle_tags, oracle_tasks, oracl
 from tests.oracle_account import BATCH, ME
 from tests.oracle_ask import LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, Route
 from tests.oracle_listing import FILTERS, SORTS, listing
+from tests.oracle_next import learn, to_learn
 from tests.oracle_tasks import DEFAULTS, WRITABLE
 from tests.oracle_world import Seen, Shelf, User, World, markers
 
 __all__ = [
     "BATCH", "CHECKS", "DEFAULTS", "FILTERS", "LIST", "LISTS", "ME", "TAG", "TAGS", "TASK", "TASKS", "WRITABLE", "Ask",
-    "Route", "Seen", "Shelf", "User", "World", "check", "everything", "in_every_way",
+    "Route", "Seen", "Shelf", "User", "World", "check", "everything", "in_every_way", "learn", "to_learn",
 ]  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import httpx2
 
 from tests.oracle_ask import TASKS, Ask
-from tests.oracle_series import PLAN, broken, following, instant, merged
-from tests.oracle_trees import children, put, refused
+from tests.oracle_next import NEW, completed
+from tests.oracle_series import PLAN, broken, instant, merged
+from tests.oracle_trees import put, refused
 from tests.oracle_world import LONG_AGO, Row, User
 
 # What a member of a new task is that is not sent.
@@ -30,8 +31,6 @@ DEFAULTS: dict[str, Any] = {
     "metadata": {},
 }
 WRITABLE = ("title", *DEFAULTS)
-_COPIED = [name for name in WRITABLE if name not in {"completed", "completed_at"}]
-_NO_CHANGE: Row = {"series_id": None, "completed_at": None, "deleted_at": None, "_next": None, "_root": None}
 
 
 def understood(body: Row) -> Row:
@@ -66,7 +65,8 @@ def create(user: User, ask: Ask, answer: httpx2.Response) -> None:
     elif not refused(user, ask, answer, {**DEFAULTS, "id": sent.get("id", "")}, sent):
         assert answer.status_code == 201, answer.text
         at = user.change()
-        task = user.new({**DEFAULTS, **_NO_CHANGE, "id": answer.json()["id"], **sent})
+        place = {} if sent.get("parent_id") is None else {"list_id": user.tasks[sent["parent_id"]]["list_id"]}
+        task = user.new({**NEW, **DEFAULTS, "id": answer.json()["id"], **place, **sent})
         if task["completed"]:
             task["completed_at"] = task["completed_at"] or at
         _number_series(user, task, answer)
@@ -98,53 +98,20 @@ def complete(user: User, ask: Ask, answer: httpx2.Response) -> None:
 
 def _change(user: User, ask: Ask, answer: httpx2.Response, task: Row, changes: Row) -> None:
     assert answer.status_code == 200, answer.text
-    completed, said = changes.pop("completed", None), changes.pop("completed_at", None)
+    done, leaving = changes.pop("completed", None), changes.pop("subtasks", "copy") == "leave"
+    said = changes.pop("completed_at", None)
     follows = False
-    if changes or completed is not None:
+    if changes or done is not None:
+        renewed = changes.get("recurrence", task["recurrence"]) not in {None, task["recurrence"]}
         user.change(task)
-        put(task, changes)
+        put(user, task, changes)
         _number_series(user, task, answer)
-        if completed is not None:
-            follows = _completed(user, ask, answer, task, said, completed=completed)
+        if done is not None:
+            follows = completed(user, ask, answer, task, said=said, done=done, leaving=leaving, renewed=renewed)
     user.entity(answer, task)
     # A series may go on with one that was made before.
     link = f'<{TASKS}/{task["_next"]}>; rel="next-occurrence"'
     assert answer.headers.get("link") == (link if follows else None)
-
-
-def _completed(user: User, ask: Ask, answer: httpx2.Response, task: Row, said: int | None, *, completed: bool) -> bool:
-    """Note that a task was completed or reopened, and what this does to its series.
-
-    Args:
-        said: When it was completed, where the client has said so.
-
-    Returns:
-        Whether there is one that follows it.
-    """
-    turns = task["recurrence"] is not None and completed != task["completed"]
-    task["completed"] = completed
-    task["completed_at"] = (said or task["completed_at"] or user.changes) if completed else None
-    successor = user.tasks.get(task["_next"]) if turns else None
-    if turns and completed and successor is None:
-        due = following(task, answer.json()["completed_at"])
-        task["_next"] = None
-        if due is not None:
-            found = re.fullmatch(rf'<{TASKS}/([-0-9a-f]+)>; rel="next-occurrence"', answer.headers["link"])
-            assert found is not None
-            copy = {name: task[name] for name in (*_COPIED, "series_id")}
-            user.tasks.add(user.new({**_NO_CHANGE, "completed": False, **copy, **due, "id": found[1]}))
-            task["_next"] = found[1]
-            user.note(ask, "next made")
-        else:
-            user.note(ask, "series ended")
-    elif successor is not None and not completed and _is_untouched(user, successor):
-        del user.tasks[successor["id"]]
-        user.note(ask, "next removed")
-    elif successor is not None:
-        user.note(ask, "next kept")
-    # That it is completed already makes no difference to who asks.
-    follower = user.tasks.get(task["_next"]) if completed and task["recurrence"] is not None else None
-    return follower is not None and follower["deleted_at"] is None
 
 
 def _number_series(user: User, task: Row, answer: httpx2.Response) -> None:
@@ -154,7 +121,3 @@ def _number_series(user: User, task: Row, answer: httpx2.Response) -> None:
         assert re.fullmatch("[-0-9a-f]{36}", found)
         assert all(other["series_id"] != found for other in user.tasks.values())
         task["series_id"] = found
-
-
-def _is_untouched(user: User, task: Row) -> bool:
-    return task["_at"] == task["created_at"] and not children(user, task["id"])

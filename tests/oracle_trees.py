@@ -11,6 +11,8 @@ from tests.oracle_ask import Ask
 from tests.oracle_world import Row, User
 
 DEEPEST = 8
+UNTOLD = "told by no answer "
+"""Begins the id of what no answer has told yet."""
 
 
 def children(user: User, task_id: str) -> list[Row]:
@@ -76,8 +78,15 @@ def refused(user: User, ask: Ask, answer: httpx2.Response, task: Row, changes: R
     return True
 
 
-def put(task: Row, changes: Row) -> None:
-    """Change members; in another place, a task stands where it was made."""
+def put(user: User, task: Row, changes: Row) -> None:
+    """Change members; in another place, a task stands where it was made. Parts go along to another list."""
+    if changes.get("list_id", task["list_id"]) != task["list_id"]:
+        for part in below(user, task["id"]):
+            if part["list_id"] == task["list_id"]:
+                user.touch(part)
+                part["list_id"] = changes["list_id"]
+    if changes.get("parent_id", task["parent_id"]) != task["parent_id"]:
+        task["_moved"] = None
     if any(name in changes and changes[name] != task[name] for name in ("list_id", "parent_id")):
         task["position"] = task["id"]
     task.update(changes)
@@ -97,7 +106,7 @@ def move(user: User, ask: Ask, answer: httpx2.Response) -> None:
     place = 0 if after is None else order.index(after) + 1
     before, beyond = beside[place - 1 : place], beside[place : place + 1]
     user.change(task)
-    put(task, changes)
+    put(user, task, changes)
     task["position"] = found = answer.json()["position"]
     assert re.fullmatch("[-0-9a-z]{1,48}", found)
     assert all(other["position"] < found for other in before)
@@ -157,9 +166,41 @@ def restore(user: User, ask: Ask, answer: httpx2.Response) -> None:
         user.change(*tree)
         for one in tree:
             one.update(deleted_at=None, _root=None)
+            join(user, one, answer)
         if task["parent_id"] is not None and not is_live(user, task["parent_id"]):
-            put(task, {"parent_id": None})
+            put(user, task, {"parent_id": None})
             user.note(ask, "without its parent")
         if len(tree) > 1:
             user.note(ask, "tree restored")
     user.entity(answer, task)
+
+
+def join(user: User, task: Row, answer: httpx2.Response) -> None:
+    """Note what becomes of a task that comes out of the trash when its series has another open one."""
+    if task["completed"] or task["series_id"] is None:
+        return
+    if others := others_open(user, task):
+        keeps = task["recurrence"] is not None and not any(one["recurrence"] for one in others)
+        told = answer.json()["series_id"] if answer.json()["id"] == task["id"] else UNTOLD
+        leave(user, task, told if keeps else None)
+        if task["series_id"] == UNTOLD:
+            user.untold.append(task)
+
+
+def leave(user: User, task: Row, series_id: str | None) -> None:
+    """Let a task leave its series, for one of its own where that has an id."""
+    if series_id is None or task["recurrence"] is None:
+        task.update(recurrence=None, series_id=None)
+        return
+    assert all(one["series_id"] != series_id for one in user.tasks.values())
+    task["series_id"] = series_id
+
+
+def others_open(user: User, task: Row) -> list[Row]:
+    """Other open tasks of the series."""
+    series_id = task["series_id"]
+    return [
+        one
+        for one in user.tasks.values()
+        if one is not task and one["series_id"] == series_id and one["deleted_at"] is None and not one["completed"]
+    ]

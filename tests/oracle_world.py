@@ -33,7 +33,8 @@ When = tuple[int, str]
 Row = dict[str, Any]
 """What clients read of a task or a list, but with the number of a change in place of a time, and None for a version
 that nobody was told; and what only the oracle knows, under names that begin with `_`: `_at`, the last change, and of a
-task `_next`, what followed it in its series, and `_root`, with which it went to the trash.
+task `_next`, what followed it in its series, `_made`, all that was made with that, `_moved`, what it was a part of
+before a next one took it over, and `_root`, with which it went to the trash.
 """
 
 
@@ -68,6 +69,18 @@ class Shelf(dict[str, Row]):
         for row in self.values():
             if row.get("_next") == row_id:
                 row["_next"] = None
+
+    def rename(self, row_id: str, told: str) -> None:
+        """Give a row the id that was told of it."""
+        row = self.pop(row_id)
+        row["id"] = told
+        self.ever.remove(row_id)
+        self.add(row)
+        for other in self.values():
+            if other["parent_id"] == row_id:
+                other["parent_id"] = told
+            if row_id in other["_made"]:
+                other["_made"] = [told if one == row_id else one for one in other["_made"]]
 
     @property
     def erased(self) -> list[str]:
@@ -113,6 +126,7 @@ class User:
         moments: By change and row, its time as clients read it, where it was seen.
         versions: By version, its change and row, where it was seen.
         tags: By all that a collection's tag stands for, the tag.
+        untold: Rows with an id, or in a series with an id, that no answer has told yet.
     """
 
     def __init__(self, world: World, *, at_once: bool = False) -> None:
@@ -122,6 +136,7 @@ class User:
         self.tasks = Shelf()
         self.lists = Shelf()
         self.changes = 0
+        self.untold: list[Row] = []
         self.moments: dict[When, str] = {}
         self.versions: dict[int, When] = {}
         self.tags: dict[tuple[Any, ...], str] = {}

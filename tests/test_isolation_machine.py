@@ -95,6 +95,8 @@ class _Machine(RuleBasedStateMachine):
         self.failed = True
         answer = self.client.request(**ask.sending(user))
         written = oracle.check(user, ask, answer)
+        for one in oracle.to_learn(user):
+            oracle.learn(user, one, self.client.request(**one.sending(user)))
         before, self.digests = self.digests, self.rows.digests()
         changed = {owner for owner, _ in before.items() ^ self.digests.items()}
         assert changed == ({user.id} if written else set()), ask
@@ -123,7 +125,7 @@ _NOTED: dict[oracle.Route, tuple[str, ...]] = {
     ("POST", TASKS): ("/list_id", "/parent_id", "too deep", "/time_zone", "/recurrence", "/due_date"),
     ("PATCH", TASK): ("/list_id", "/parent_id", "cycle"),
     ("PUT", TASK): ("/list_id", "/parent_id"),
-    ("PATCH", f"{TASK}/complete"): ("next made", "next removed", "next kept", "series ended"),
+    ("PATCH", f"{TASK}/complete"): ("next made", "next removed", "next kept", "series ended", "parts copied"),
     ("DELETE", TASKS): ("emptied",),
     ("DELETE", TASK): ("tree trashed", "tree erased"),
     ("POST", f"{TASK}/restore"): ("tree restored", "without its parent"),
@@ -202,10 +204,16 @@ async def live(client: httpx2.AsyncClient, user: User, seed: int, requests: int)
     chance = random.Random(seed)  # noqa: S311
     for path, name in ((TASKS, "title"), (TASKS, "title"), (LISTS, "name")):
         ask = Ask("POST", path, body={name: f"Kept by {user.marker}"})
-        oracle.check(user, ask, await client.request(**ask.sending(user)))
+        await send(client, user, ask)
         shelf = user.shelf(ask)
         shelf.kept.add(shelf.ever[-1])
     of = Chooser(chance.choice, user.world, user)
     for _ in range(requests):
         ask = chance.choice(MAKERS)(of)
-        oracle.check(user, ask, await client.request(**ask.sending(user)))
+        await send(client, user, ask)
+
+
+async def send(client: httpx2.AsyncClient, user: User, ask: Ask) -> None:
+    oracle.check(user, ask, await client.request(**ask.sending(user)))
+    for one in oracle.to_learn(user):
+        oracle.learn(user, one, await client.request(**one.sending(user)))
