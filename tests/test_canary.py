@@ -303,7 +303,7 @@ def test_a_service_and_its_database_write_nothing_of_anybody_down(outside: Path)
         logs = service.stdout + service.stderr + database_log
     finally:
         service.end()
-    assert re.search('"level": "debug", .*"logger": "asyncio"', service.stderr)
+    assert re.search('"level":"debug",.*"logger":"asyncio"', service.stderr)
     assert "UndefinedTableError" in service.stderr
     assert "the database failed: " in service.stderr
     assert "database system is ready" in database_log

@@ -8,6 +8,7 @@ import pty
 import re
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -172,6 +173,52 @@ async def test_a_body_that_does_not_come_is_a_line(start: Callable[..., Service]
     assert await asyncio.to_thread(eventually, lambda: service.named("request refused", status=408))
     [line] = service.named("request refused", status=408)
     assert (line["problem"], line["reason"]) == ("body-timeout", "the body did not come within 1 s")
+
+
+async def test_a_client_that_goes_away_is_a_line(start: Callable[..., Service]):
+    service = await asyncio.to_thread(start)
+    _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    headers = [("Authorization", f"Bearer {make_token('alice')}"), ("Content-Type", "application/json")]
+    writer.write(request("POST", TASKS, [*headers, ("Content-Length", "20")]) + b'{"title')
+    await writer.drain()
+    await asyncio.sleep(0.5)
+    writer.close()
+    assert await asyncio.to_thread(eventually, lambda: service.named("request refused"))
+    [line] = service.named("request refused")
+    assert (line["status"], line["reason"]) == (408, "the client went away before its body had come")
+
+
+def test_the_embedded_database_is_told_of_as_the_workers_are(folder: Path):
+    service = Service(folder / "embedded")
+    try:
+        # Making the database waits for the disk.
+        assert eventually(lambda: "Taskward answers" in service.stdout, 60), service.stderr
+        [made], [started] = service.named("making a PostgreSQL server"), service.named("database started")
+        assert made["data_dir"] == str(folder / "embedded")
+        assert service.named("schema migrated", version="0001")
+        postgres = psutil.Process(started["database_pid"])
+        assert "postgres" in postgres.name()
+        postgres.kill()
+        assert service.process.wait(20) == 1
+    finally:
+        service.end()
+    [died], [stopped] = service.named("database died"), service.named("stopped")
+    assert (died["database_pid"], died["signal"], died["level"]) == (started["database_pid"], "SIGKILL", "error")
+    assert (stopped["code"], stopped["reason"]) == (1, service.other_words.removeprefix("taskward: ").strip())
+
+
+def test_another_server_decides_what_becomes_of_the_log(folder: Path, new_database: str):
+    command = [sys.executable, "-m", "uvicorn", "taskward.app:create_app", "--factory"]
+    settings = {"DATABASE_URL": new_database, "TASKWARD_JWT_SECRET": SECRET, "TASKWARD_LOG_FORMAT": "json"}
+    service = Service(folder / "uvicorn", command=command, settings=settings)
+    try:
+        service.ready()
+        answer = ask(service, token="nonsense")
+        text = f"request refused request_id={answer.headers['X-Request-Id']} method=GET route={TASKS} status=401 "
+        assert eventually(lambda: text in service.stderr)
+    finally:
+        service.end()
+    assert service.events == []
 
 
 def test_what_lives_and_dies_is_told_with_its_pid_and_its_end(start: Callable[..., Service]):

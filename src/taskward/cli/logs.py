@@ -53,7 +53,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
 def formatter(kind: Format, *, colors: bool) -> logging.Formatter:
     renderer: Any
     if kind == "json":
-        renderer = structlog.processors.JSONRenderer()
+        renderer = structlog.processors.JSONRenderer(separators=(",", ":"))
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, timestamp_key="time")
     return structlog.stdlib.ProcessorFormatter(

@@ -73,7 +73,8 @@ class Database:
             Unavailable: `open` has not checked the role yet, so nothing may run.
         """
         if not self._opened:
-            raise Unavailable("The service has not been started: the app's lifespan was not entered.")
+            why = "the service has not been started: the app's lifespan was not entered"
+            raise Unavailable(f"{why[0].upper()}{why[1:]}.", reason=why)
         return Transaction(self.pool, owner, self._role, read_only=read_only)
 
     async def problem(self) -> str | None:
