@@ -78,7 +78,7 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="taskward-bench-"))
         stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._options = options
-        self._secret = secrets.token_hex(32)
+        self.secret = secrets.token_hex(32)
         if options.database_url:
             self.postgresql = cluster.Cluster(options.database_url, None, None)
         else:
@@ -91,10 +91,10 @@ class Stage:
         return self.postgresql.process
 
     def dataset(self, users: int, tasks_per_user: int) -> data.Dataset:
-        return data.make(users, tasks_per_user, self._secret)
+        return data.make(users, tasks_per_user, self.secret)
 
     def dataset_sized(self, sizes: dict[str, int]) -> data.Dataset:
-        return data.make_sized(sizes, self._secret)
+        return data.make_sized(sizes, self.secret)
 
     @contextmanager
     def participant(self, name: str, dataset: data.Dataset, *, label: str | None = None) -> Iterator[Participant]:
@@ -102,7 +102,7 @@ class Stage:
         contender = CONTENDERS[name]
         label = label or name
         with databases.created(self.postgresql.admin_dsn, contender) as store:
-            fill = Fill(store.login, self._secret, self._options.pool, free_port())
+            fill = Fill(store.login, self.secret, self._options.pool, free_port())
             workplace = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.folder))
             prepare(contender, fill, workplace)
             store.seed(contender, dataset)
@@ -113,7 +113,7 @@ class Stage:
     def again(self, participant: Participant, *, workers: int) -> Iterator[Running]:
         """Run a participant's contender once more on the same database, as several processes."""
         pool = max(1, self._options.pool // workers)
-        fill = Fill(participant.store.login, self._secret, pool, free_port(), workers)
+        fill = Fill(participant.store.login, self.secret, pool, free_port(), workers)
         workplace = Path(tempfile.mkdtemp(prefix="again-", dir=self.folder))
         with serving(participant.contender, f"{participant.label} × {workers}", fill, workplace) as running:
             yield running
@@ -122,7 +122,7 @@ class Stage:
     def floor(self, dataset: data.Dataset) -> Iterator[Floor]:
         """A seeded database of the service's for pgbench."""
         with databases.created(self.postgresql.admin_dsn, TASKWARD) as store:
-            fill = Fill(store.login, self._secret, self._options.pool)
+            fill = Fill(store.login, self.secret, self._options.pool)
             workplace = Path(tempfile.mkdtemp(prefix="floor-", dir=self.folder))
             prepare(TASKWARD, fill, workplace)
             store.seed(TASKWARD, dataset)

@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
-from taskward.fairness import LongWork, fairly
+from taskward.fairness import LongWork, fairly, give_way
 from taskward.tasks.search import fold, searchable
 from tests.conftest import User
 
@@ -122,3 +123,32 @@ async def test_a_turn_of_one_who_is_cancelled_as_it_is_given_is_passed_on():
     await asyncio.wait_for(second, 1)
     assert entered.is_set()
     assert work._waiting == {}
+
+
+async def test_long_work_waits_for_short_requests_but_not_for_ever():
+    work = LongWork()
+    work.short = 1
+    begun = time.monotonic()
+    async with work.of("alice"):
+        # Nobody ended it.
+        assert time.monotonic() - begun >= 0.005
+        giving_way = asyncio.create_task(give_way())
+        await asyncio.sleep(0.001)
+        assert not giving_way.done()
+        work.ended()
+        await asyncio.wait_for(giving_way, 1)
+        assert (work.short, work._giving_way) == (0, [])
+        # Nobody is there to wait for.
+        await give_way()
+    assert work._waiting == {}
+
+
+async def test_a_request_that_has_ended_in_whatever_way_is_waited_for_no_more(app: FastAPI, alice: User):
+    task = await alice.create()
+    await alice.http.get(f"{TASKS}/{task['id']}")
+    await alice.http.get(f"{TASKS}/nothing")
+    await alice.http.post(TASKS, json={"title": ""})
+    await alice.http.post(TASKS, content=b"{", headers={"Content-Type": "application/json"})
+    await alice.http.get(TASKS, params={"sort": "title", "count": "true", "q": "x"})
+    assert app.state.long_work.short == 0
+    assert app.state.long_work._waiting == {}

@@ -435,6 +435,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.statements.forget_next": [()],
     "tasks.statements.insert_rows": [()],
     "tasks.statements.load_ancestors": [()],
+    "tasks.statements.load_near": [(True, False, True), (False, False, False), (None, True, True), (None, True, False)],
     "tasks.statements.load_siblings": [(True, False), (False, False), (None, True)],
     "tasks.statements.load_with_subtasks": [()],
     "tasks.statements.oldest_trash": [()],

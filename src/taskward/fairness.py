@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from time import monotonic
 from typing import TypeVar
 
@@ -17,6 +18,10 @@ _T = TypeVar("_T")
 _SLICE = 0.001
 """Seconds for which others wait at most, but for what one item takes. An answer to them takes several steps, each of
 which may meet a slice."""
+_PATIENCE = 0.005
+"""Seconds for which long work waits for short requests to end, after each slice."""
+
+_work: ContextVar[LongWork | None] = ContextVar("long_work", default=None)
 
 
 async def fairly(items: Iterable[_T]) -> AsyncIterator[_T]:
@@ -25,15 +30,52 @@ async def fairly(items: Iterable[_T]) -> AsyncIterator[_T]:
     for item in items:
         yield item
         if monotonic() - since > _SLICE:
-            await asyncio.sleep(0)
+            await give_way()
             since = monotonic()
 
 
+async def give_way() -> None:
+    """Let others run: whatever is ready, and in a long request the short ones that are under way, for a while."""
+    work = _work.get()
+    await (asyncio.sleep(0) if work is None else work.give_way())
+
+
 class LongWork:
-    """Long work of each user, one piece at a time: however many requests one user sends, others wait for one slice."""
+    """Long work of each user, one piece at a time: however many requests one user sends, others wait for one slice.
+
+    Attributes:
+        short: How many requests are under way that are not long. Whoever takes one away calls `ended`.
+    """
 
     def __init__(self) -> None:
+        self.short = 0
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._giving_way: list[asyncio.Future[None]] = []
+
+    def ended(self) -> None:
+        """A short request has ended, or has turned out to be long."""
+        self.short -= 1
+        if not self.short and self._giving_way:
+            for waiter in self._giving_way:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._giving_way.clear()
+
+    async def give_way(self) -> None:
+        """Let short requests go first, but not for ever."""
+        await asyncio.sleep(0)
+        if not self.short:
+            return
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._giving_way.append(waiter)
+        timer = loop.call_later(_PATIENCE, _wake, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            if waiter in self._giving_way:
+                self._giving_way.remove(waiter)
 
     @asynccontextmanager
     async def of(self, user_id: str) -> AsyncIterator[None]:
@@ -49,10 +91,12 @@ class LongWork:
                 raise
         else:
             self._waiting[user_id] = deque()
+        token = _work.set(self)
         try:
-            await asyncio.sleep(0)
+            await self.give_way()
             yield
         finally:
+            _work.reset(token)
             self._leave(user_id)
 
     def _leave(self, user_id: str) -> None:
@@ -63,3 +107,8 @@ class LongWork:
                 turn.set_result(None)
                 return
         del self._waiting[user_id]
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

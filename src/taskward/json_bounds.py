@@ -70,15 +70,10 @@ def shape(text: bytes) -> Shape:
     return Shape(values, depth)
 
 
-def without_escapes(text: str) -> str:
-    """The text, as long as it was, without the backslashes and quotation marks that are part of strings."""
-    # A backslash speaks for what follows it, so first go those that speak for another one, from the left.
-    return text.replace("\\\\", "__").replace('\\"', "__") if "\\" in text else text
-
-
 def _without_strings(text: bytes) -> bytes | None:
     """The text with a quotation mark for each string, or None where there are more strings than values and names."""
     if b"\\" in text:
+        # A backslash speaks for what follows it, so first go those that speak for another one, from the left.
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     if text.count(b'"') > MOST_QUOTES:
         return None

@@ -9,29 +9,27 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from taskward.json_bounds import (
-    MOST_QUOTES,
     MOST_VALUES,
     TOO_MANY_VALUES,
     TooMuchJson,
     check_bounds,
     may_be_much,
-    without_escapes,
+    shape,
 )
 
 LARGEST_PART = 256 * 1024
 """Bytes of a text that is parsed as a whole, and characters of an item of a long array."""
 
 _LONGEST_INTEGER = 1000
-# Whatever these have, to parse them takes no time.
+# Whatever so many characters are, to parse them takes about a millisecond.
 _SHORT = 32 * 1024
 _TOO_LONG = f"This must have at most {LARGEST_PART:,} characters as JSON."
 _SPACE = re.compile(r"[ \t\r\n]*")
-_OPENING = (",", "[", "{")
 
 
 class NotJson(ValueError):
@@ -59,10 +57,19 @@ def parse(text: bytes) -> Any:
         NotJson: It is not JSON, or nested too deeply for any reader.
         TooMuchJson: It is longer than `LARGEST_PART`; or see `check_bounds`.
     """
+    value = None
+    for step in steps(text):
+        value = step
+    return value
+
+
+def steps(text: bytes) -> Iterator[Any]:
+    """As `parse`: the last that is yielded is the value. Between the steps, others may run."""
     if len(text) > LARGEST_PART:
         raise TooMuchJson(_TOO_LONG)
     check_bounds(text)
-    return _decode(_text(text))
+    yield PAUSE
+    yield _decode(_text(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +90,22 @@ class Item:
     value: Any
 
 
-ITEMS = object()
+class Pause:
+    """Nothing; something may have taken its time."""
 
 
-def parts(text: bytes, long: str) -> Iterator[Member | Item]:
+ITEMS, PAUSE = object(), Pause()
+
+
+def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
     """An object, a piece at a time, each of which is small: whoever takes them may let others run in between.
 
     Args:
         long: The name of the member that is yielded item by item, where it is an array.
 
     Yields:
-        The members in their order; before the long one its items. It is read in this way the first time only.
+        The members in their order; before the long one its items. It is read in this way the first time only. And
+            pauses, for who counts the time.
 
     Raises:
         NotJson: It is not a JSON text. What came before may be of no meaning.
@@ -101,7 +113,7 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item]:
     """
     reader = _Reader(_text(text))
     if not reader.takes("{"):
-        value = reader.value()
+        value = yield from reader.value()
         reader.end()
         yield Member(None, value)
         return
@@ -109,17 +121,17 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item]:
     while not reader.takes("}"):
         if names:
             reader.expect(",")
-        name = reader.name()
+        name = yield from reader.name()
         is_long = name == long and name not in names
         names.add(name)
         if not is_long or not reader.takes("["):
-            yield Member(name, reader.value())
+            yield Member(name, (yield from reader.value()))
             continue
         index = 0
         while not reader.takes("]"):
             if index:
                 reader.expect(",")
-            yield Item(index, reader.value())
+            yield Item(index, (yield from reader.value()))
             index += 1
         yield Member(name, ITEMS)
     reader.end()
@@ -150,27 +162,27 @@ class _Reader:
         if self._next():
             raise NotJson
 
-    def name(self) -> str:
-        name = self.value()
+    def name(self) -> Generator[Pause, None, str]:
+        name = yield from self.value()
         if not isinstance(name, str):
             raise NotJson
         self.expect(":")
         return name
 
-    def value(self) -> Any:
+    def value(self) -> Generator[Pause, None, Any]:
+        """The next value, looked for in windows that are small, or have not much in them."""
         self._next()
-        short = self._text[self._at : self._at + _SHORT]
-        try:
-            return self._scan(short)
-        except NotJson:
-            if self._at + len(short) == len(self._text):
-                raise
-        window = _within_bounds(self._text[self._at : self._at + LARGEST_PART])
-        try:
-            return self._scan(window)
-        except NotJson:
-            if self._at + len(window) == len(self._text):
-                raise
+        for size in (_SHORT, LARGEST_PART):
+            window = self._text[self._at : self._at + size]
+            if size == LARGEST_PART:
+                yield PAUSE
+                window = yield from _within_bounds(window)
+            try:
+                return self._scan(window)
+            except NotJson:
+                if self._at + len(window) == len(self._text):
+                    raise
+            yield PAUSE
         raise TooMuchJson(TOO_MANY_VALUES if len(window) < LARGEST_PART else _TOO_LONG)
 
     def _scan(self, window: str) -> Any:
@@ -216,15 +228,16 @@ def _scan(text: str) -> tuple[Any, int]:
         raise NotJson from None
 
 
-def _within_bounds(text: str) -> str:
-    """The beginning of a text that has no more values than are read."""
+def _within_bounds(text: str) -> Generator[Pause, None, str]:
+    """The beginning of a text that has as many values as are read, and not many more."""
     if not may_be_much(text.encode()):
         return text
-    values, length = 1, 0
-    for index, piece in enumerate(without_escapes(text).split('"', MOST_QUOTES)):
-        if index % 2 == 0:
-            values += sum(map(piece.count, _OPENING))
-            if values > MOST_VALUES:
-                return text[:length]
-        length += len(piece) + 1
-    return text[: length - 1]
+    low, high = _SHORT, len(text)
+    while high - low > _SHORT:
+        middle = (low + high) // 2
+        yield PAUSE
+        if shape(text[:middle].encode()).values > MOST_VALUES:
+            high = middle
+        else:
+            low = middle
+    return text[:high]

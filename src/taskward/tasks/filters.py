@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -115,7 +115,13 @@ _Uuid = Annotated[
 
 
 class TaskFilters(SQLModel):
-    """Which tasks a listing shows, in which order."""
+    """Which tasks a listing shows, in which order.
+
+    Attributes:
+        dear: What makes the database look at every task of the caller's.
+    """
+
+    dear: ClassVar[frozenset[str]] = frozenset({"q", "sort", "count"})
 
     completed: _Boolean = Field(default=None, description="Only those that are done, or only those not.")
     priority: Annotated[

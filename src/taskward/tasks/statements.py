@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     insert,
     null,
+    tuple_,
     update,
 )
 from sqlmodel import select
@@ -78,6 +79,26 @@ def load_siblings(of_list: bool | None, of_parent: bool) -> Statement:  # noqa: 
     Args:
         of_list: Whether they are in a list, `list_id`, or in none; not asked for those under a parent.
     """
+    return compile_statement(_siblings(of_list, of_parent))
+
+
+@cache
+def load_near(of_list: bool | None, of_parent: bool, after: bool) -> Statement:  # noqa: FBT001
+    """Of the tasks of `load_siblings` the one `after` which another shall be, and the next; else the first.
+
+    Args:
+        after: Whether it shall be after one. If that is none of them, the first row is another one.
+    """
+    siblings = _siblings(of_list, of_parent)
+    if not after:
+        return compile_statement(siblings.limit(Constant(1)))
+    mine = (_task.user_id == OWNER, _task.id == bindparam("after", type_=Uuid()))
+    one = select(position_of(_task).label("position"), _task.id).where(*mine).subquery("one")
+    not_before = tuple_(position_of(_task), _task.id) >= tuple_(one.c.position, one.c.id)
+    return compile_statement(siblings.where(not_before).limit(Constant(2)))
+
+
+def _siblings(of_list: bool | None, of_parent: bool) -> Any:  # noqa: FBT001
     where = [_task.user_id == OWNER, ~(_task.id == any_(_IDS))]
     if of_parent:
         where.append(_task.parent_id == bindparam("parent_id", type_=Uuid()))
@@ -86,7 +107,7 @@ def load_siblings(of_list: bool | None, of_parent: bool) -> Statement:  # noqa: 
         is_there = _task.list_id == bindparam("list_id", type_=Uuid())
         where.append(is_there if of_list else _task.list_id.is_(None))
     position = position_of(_task).label("position")
-    return compile_statement(select(_task.id, position, _task.deleted_at).where(*where).order_by(position, _task.id))
+    return select(_task.id, position, _task.deleted_at).where(*where).order_by(position, _task.id)
 
 
 @cache

@@ -8,7 +8,7 @@ limit is said here and nowhere else; `store` has shorter ways for changes that t
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -29,7 +29,7 @@ from taskward.errors import (
 )
 from taskward.fairness import fairly
 from taskward.limits import Limits
-from taskward.ordering import reorder
+from taskward.ordering import between, reorder
 from taskward.tasks import statements
 from taskward.tasks.entries import Entries, Entry, Values
 from taskward.tasks.metadata import dump_metadata, merge
@@ -37,8 +37,9 @@ from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN, check_plan, completion_time, shows_otherwise
 from taskward.tasks.series import Series, Step, Subtasks
 
-# Rows that one statement writes; a batch has fewer.
-_AT_ONCE = 1000
+# Rows that one statement reads or writes, and characters of text in those that it writes.
+_AT_ONCE = 250
+_MOST_TEXT = 500_000
 
 Versions = list[int] | None
 
@@ -127,9 +128,11 @@ class UnitOfWork:
         wanted = [task_id for task_id in ids if task_id not in self._entries]
         if not wanted:
             return
-        for row in await self._session.fetch(statements.load_with_subtasks(), ids=wanted):
-            if row["id"] not in self._entries:
-                self._entries.put(Entry(dict(row), row["version"]))
+        async for start in fairly(range(0, len(wanted), _AT_ONCE)):
+            some = wanted[start : start + _AT_ONCE]
+            async for row in fairly(await self._session.fetch(statements.load_with_subtasks(), ids=some)):
+                if row["id"] not in self._entries:
+                    self._entries.put(Entry(dict(row), row["version"]))
 
     def is_live(self, task_id: UUID) -> bool:
         """Whether a task that was loaded or made is there, and not in the trash."""
@@ -296,10 +299,18 @@ class UnitOfWork:
         await self.update(task_id, changes, versions)
         entry = self._entries[task_id]
         parent_id, list_id = entry.values["parent_id"], entry.values["list_id"]
-        statement = statements.load_siblings(list_id is not None, parent_id is not None)
-        rows = await self._session.fetch(statement, ids=[task_id], parent_id=parent_id, list_id=list_id)
-        if after is not None and not any(row["id"] == after and row["deleted_at"] is None for row in rows):
+        kind = (list_id is not None, parent_id is not None)
+        there = {"ids": [task_id], "parent_id": parent_id, "list_id": list_id}
+        near = await self._session.fetch(statements.load_near(*kind, after is not None), **there, after=after)
+        if after is not None and not (near and near[0]["id"] == after and near[0]["deleted_at"] is None):
             raise Invalid([FieldError("body", "/after", "This must be another live task of that list or parent.")])
+        around = [row["position"] for row in near]
+        before = around.pop(0) if after is not None else None
+        position = between(before, around[0] if around else None)
+        if position is not None:
+            self._entries.set(entry, {"position": position})
+            return
+        rows = await self._session.fetch(statements.load_siblings(*kind), **there)
         positions = reorder([(row["id"], row["position"]) for row in rows], task_id, after)
         await self._load_trees(positions)
         for sibling, position in positions.items():
@@ -327,8 +338,8 @@ class UnitOfWork:
         found: dict[UUID, asyncpg.Record] = {}
         for statement, entries in ((statements.insert_rows(), new), (statements.update_rows(), old)):
             # An import may have so many that others would wait.
-            async for start in fairly(range(0, len(entries), _AT_ONCE)):
-                rows = await self._session.fetch(statement, rows=_as_json(entries[start : start + _AT_ONCE]))
+            async for some in fairly(_pieces(entries)):
+                rows = await self._session.fetch(statement, rows=_as_json(some))
                 found |= {row["id"]: row for row in rows if row["id"] in wanted}
         await self._bury()
         if unchanged := [task_id for task_id in wanted if task_id not in found]:
@@ -434,6 +445,20 @@ class UnitOfWork:
 
 def _id(entry: Entry) -> int:
     return entry.id.int
+
+
+def _pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """As many entries as are written at once."""
+    piece: list[Entry] = []
+    length = 0
+    for entry in entries:
+        piece.append(entry)
+        length += len(entry.values["description"] or "")
+        if len(piece) == _AT_ONCE or length > _MOST_TEXT:
+            yield piece
+            piece, length = [], 0
+    if piece:
+        yield piece
 
 
 def _as_json(entries: Iterable[Entry]) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from taskward.curtailing import MOST_ERRORS, KnownMembers
 from taskward.errors import FieldError, Invalid
 from taskward.fairness import fairly
-from taskward.json_reading import ITEMS, Item, parse, parts
+from taskward.json_reading import ITEMS, Item, Pause, parse, parts, steps
 from taskward.web.validation import field_errors
 
 # A body of which this is true takes less than a millisecond whatever it is.
@@ -65,7 +65,9 @@ class JsonBody:
         """
         if self._long is not None:
             return await self._long.validate(body, self._adapter, self._known)
-        value = parse(body)
+        value = None
+        async for step in fairly(steps(body)):
+            value = step
         await asyncio.sleep(0)
         return self._adapter.validate_python(self._known.curtail(value))
 
@@ -86,6 +88,8 @@ class _Long:
         members: dict[str, Any] = {}
         errors: list[FieldError] = []
         async for part in fairly(parts(body, self._name)):
+            if isinstance(part, Pause):
+                continue
             if isinstance(part, Item):
                 self._take(part, items, errors)
             elif part.name is None:

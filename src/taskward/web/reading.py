@@ -73,7 +73,7 @@ class RequestBody(Body):  # type: ignore[misc] # as every Body of the framework
 class _Parameter:
     """One path, query or header parameter of one step of a plan, or a model of several query parameters."""
 
-    __slots__ = ("_default", "adapter", "alias", "members", "name", "repeatable", "required", "step")
+    __slots__ = ("_default", "adapter", "alias", "dear", "members", "name", "repeatable", "required", "step")
 
     def __init__(self, step: int, field: Any) -> None:
         self.step = step
@@ -84,6 +84,7 @@ class _Parameter:
         model = field.field_info.annotation
         is_model = isinstance(model, type) and issubclass(model, BaseModel)
         self.members = tuple(f.alias or name for name, f in model.model_fields.items()) if is_model else None
+        self.dear: frozenset[str] = getattr(model, "dear", frozenset())
         # What may be given several times is a list.
         fields = model.model_fields if is_model else {}
         self.repeatable = tuple(f.alias or name for name, f in fields.items() if get_origin(f.annotation) is list)
@@ -110,6 +111,7 @@ class RequestReader:
         self._headers = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.header_params]
         self._header_names = {p.alias.lower().replace("_", "-").encode(): p for p in self._headers}
         self._repeatable = frozenset(name for p in self._query for name in p.repeatable)
+        self._dear = tuple(f"{name}=".encode() for p in self._query for name in p.dear)
         self._query_names = frozenset(name for p in self._query for name in p.members or (p.alias,))
         bodies = [(i, f) for i, d in enumerate(dependants) for f in d.body_params]
         if len(bodies) > 1 or any(d.cookie_params for d in dependants):
@@ -157,8 +159,11 @@ class RequestReader:
         finally:
             deadline.end()
 
-    def is_long(self, body: ReceivedBody) -> bool:
-        """Whether to read a body, or to do what it says, may take long enough for others to notice."""
+    def is_long(self, request: Request, body: ReceivedBody) -> bool:
+        """Whether to read a body, or to do what is asked, may take long enough for others to notice."""
+        if self._dear:
+            query = request.scope["query_string"]
+            return bool(query) and any(name in query for name in self._dear)
         return bool(body) and (self._json is None or isinstance(body, SpooledBody) or not self._json.is_small(body))
 
     async def read(self, request: Request, body: ReceivedBody) -> list[Arguments]:

@@ -251,13 +251,13 @@ class _Plan:
         """Answer within the time that there is."""
         task = cast("asyncio.Task[Response]", asyncio.current_task())
         deadline = deadlines.start(task.cancel)
+        work: LongWork = request.app.state.long_work
         try:
-            if self._reader.is_long(body):
-                work: LongWork = request.app.state.long_work
+            if self._reader.is_long(request, body):
                 async with work.of(user_id):
                     response = await self._answer_in_room(request, results, body, deadline)
             else:
-                response = await self._answer_in_room(request, results, body, deadline)
+                response = await self._answer_in_room(request, results, body, deadline, short=work)
         except asyncio.CancelledError:
             if deadline.expired:
                 task.uncancel()
@@ -268,9 +268,17 @@ class _Plan:
         return response
 
     async def _answer_in_room(
-        self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline
+        self,
+        request: Request,
+        results: list[Any],
+        body: ReceivedBody,
+        deadline: Deadline,
+        *,
+        short: LongWork | None = None,
     ) -> Response:
         while True:
+            if short is not None:
+                short.short += 1
             try:
                 response = await self._answer(request, results, body, deadline)
             except NeedsRoom as needs:
@@ -278,6 +286,9 @@ class _Plan:
                 size = needs.size
             else:
                 break
+            finally:
+                if short is not None:
+                    short.ended()
             await cast("Room", request.scope[ROOM_KEY]).ask(size)
         if ROOM_KEY in request.scope and (content := getattr(response, "body", None)) is not None:
             request.scope[ROOM_KEY].settle(len(content))
