@@ -164,7 +164,7 @@ def collection_answer(
             return Response(status_code=304, headers=all_headers)
     # One by one, so that a large page is not there three times at once.
     encoded = b",".join([document.encode() for document in documents])
-    return Response(b"[%b]" % encoded, headers=all_headers, media_type="application/json")
+    return Response(b"[%b]\n" % encoded, headers=all_headers, media_type="application/json")
 
 
 def public_path(request: Request, path: str) -> str:
