@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
+from taskward.deadlines import Deadlines
 from taskward.tasks.filters import SORTS, TaskFilters
 from taskward.tasks.routes import router
 from taskward.web.middleware import BASE_PATH
@@ -171,6 +172,8 @@ async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluste
     size = 3
     app = create_app(make_settings(new_database, pool_size=size))
     pool = app.state.database.pool
+    # Longer than the burst takes on any machine.
+    pool._patience = Deadlines(60)
     # Each somebody else's, since one user may not have all connections.
     good = [{"Authorization": f"Bearer {make_token(f'user-{number}')}"} for number in range(size + 1)]
     with serving(app) as url:
@@ -189,7 +192,7 @@ async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluste
                 # to end before those who wait are told that it was too long.
                 burst = [(route, token) for route in ROUTES for token in tokens][::2]
                 assert ({route for route, _ in burst}, {token for _, token in burst}) == (set(ROUTES), set(tokens))
-                began, taken = time.monotonic(), pool.acquired
+                taken = pool.acquired
                 refused = await asyncio.gather(
                     *(
                         client.request(
@@ -201,12 +204,10 @@ async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluste
                         for (method, path), token in burst
                     )
                 )
-                seconds = time.monotonic() - began
                 assert not any(task.done() for task in waiting)
                 assert pool.acquired == taken
             assert {answer.status_code for answer in refused} == {401}
             assert len(refused) > 100
-            assert seconds < 4  # less than the fifth request waits for a connection before it is told 503
             assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
 
 

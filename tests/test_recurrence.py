@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, timezone
-from time import perf_counter
+from time import process_time
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -715,12 +715,12 @@ def untraced() -> Iterator[None]:
 @pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("rule", WORST.values(), ids=list(WORST))
 @pytest.mark.parametrize("due", ["0001-01-01", "1970-01-01", "1970-01-01T09:00", "2026-06-01T09:00", "9999-12-31"])
-def test_it_is_found_in_20_milliseconds(rule: str, due: str):
+def test_it_is_found_in_20_milliseconds_of_the_processor(rule: str, due: str):
     def took(from_completion: bool) -> float:
-        start = perf_counter()
+        start = process_time()
         with suppress(NeverFires):
             following(rule, due_of(due), now=datetime(2026, 6, 1, 12, tzinfo=UTC), from_completion=from_completion)
-        return perf_counter() - start
+        return process_time() - start
 
     assert min(took(False) for _ in range(5)) < 0.02
     assert min(took(True) for _ in range(5)) < 0.02

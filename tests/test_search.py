@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from taskward.tasks.search import SearchError, matches, parse_query, searchable
 from tests.conftest import Superuser, User
+from tests.costs import processor_seconds, servers_of
 from tests.sizes import sized
 from tests.test_search_words import HOSTILE, TABLES
 from tests.test_task_members import pointers
@@ -193,7 +193,7 @@ async def test_the_database_and_python_agree_on_random_texts(alice: User):
     assert hits > QUERIES / 5
 
 
-async def test_a_search_among_as_many_tasks_as_one_may_have_takes_less_than_a_quarter_of_a_second(
+async def test_a_search_among_as_many_tasks_as_one_may_have_takes_a_quarter_of_a_second_of_the_processor(
     alice: User, superuser: Superuser
 ):
     chance = random.Random(2)  # noqa: S311
@@ -215,9 +215,10 @@ async def test_a_search_among_as_many_tasks_as_one_may_have_takes_less_than_a_qu
         ]:  # fmt: skip
             best = SECONDS * 9
             for _ in range(3):
-                began = time.perf_counter()
+                servers = await servers_of(superuser)
+                began = processor_seconds(servers)
                 response = await alice.http.get(TASKS, params=params)
-                best = min(best, time.perf_counter() - began)
+                best = min(best, processor_seconds(servers) - began)
                 assert (response.status_code, len(response.json())) == (200, number)
                 await asyncio.sleep(0)
             assert best < SECONDS, params
