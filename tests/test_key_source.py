@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+from contextlib import suppress
 
 import pytest
 
 from taskward.identity import FetchError, KeyConfigurationError, load_keys
 from taskward.identity.issuer import KeySource
+from taskward.identity.wire import MOST_BYTES
 from tests.issuer import SECRET
 from tests.publisher import DISCOVERY, FIRST, KEYS, Page, Publisher, publisher_fixture, source  # noqa: F401
+
+CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def failure(keys: KeySource) -> str:
@@ -140,6 +145,38 @@ async def test_a_document_has_a_limit_of_size_however_it_comes(publisher: Publis
     bomb = gzip.compress(b" " * (1 << 24))
     publisher.pages[KEYS] = Page(bomb, headers={"Content-Encoding": "gzip"})
     assert "compressed document, which was not asked for" in await failure(source(publisher))
+
+
+@pytest.mark.parametrize(
+    ("begin", "again", "expected"),
+    [
+        ("", "HTTP/1.1 103 Early Hints\r\n\r\n", f"(it sends {MOST_BYTES} bytes and no answer)."),
+        ("", "HTTP/1.1 100 Continue\r\nX: y\r\n\r\n", f"(it sends {MOST_BYTES} bytes and no answer)."),
+        (CHUNKED, "1\r\n \r\n", "answers in more than 10000 pieces."),
+        (CHUNKED, "1;" + "x" * 4000 + "\r\n \r\n", "answers in more than 10000 pieces."),
+    ],
+)
+async def test_an_answer_that_never_ends_is_ended_by_its_bytes_and_not_by_its_time(
+    begin: str, again: str, expected: str
+):
+    sent = 0
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(begin.encode())
+        with suppress(ConnectionError):
+            while True:
+                writer.write(again.encode() * 100)
+                sent += len(again) * 100
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        sentence = await failure(KeySource(issuer=None, jwks_url=f"http://127.0.0.1:{port}/keys"))
+    assert sentence.endswith(expected)
+    # What the buffers of two sockets and one of the server hold comes with it.
+    assert sent < 64 << 20
 
 
 async def test_a_document_has_a_limit_of_time(publisher: Publisher, monkeypatch: pytest.MonkeyPatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
+import socket
 import ssl
 import subprocess
 import threading
@@ -62,7 +64,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps({"keys": [FIRST.jwk(kid="1")]}).encode())
+            self.wfile.write(json.dumps({"keys": [FIRST.jwk(kid="1")], "x": "y" * 200_000}).encode())
 
         def log_message(self, *_arguments: Any) -> None:
             """Nothing."""
@@ -77,15 +79,30 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
     server.server_close()
 
 
+def relay(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
 @pytest.fixture
 def proxy() -> Iterator[tuple[str, list[str]]]:
-    """The address of a proxy that lets nobody through, and what it was asked for."""
+    """The address of a proxy that lets through once it is told to, and what it was asked for."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_CONNECT(self) -> None:
             asked.append(self.path)
-            self.send_error(502)
+            if "let me through" not in asked:
+                self.send_error(502)
+                return
+            host, _, port = self.path.partition(":")
+            with socket.create_connection((host, int(port)), 10) as upstream:
+                self.send_response(200)
+                self.end_headers()
+                threading.Thread(target=relay, args=(self.connection, upstream), daemon=True).start()
+                relay(upstream, self.connection)
 
         def log_message(self, *_arguments: Any) -> None:
             """Nothing."""
@@ -144,6 +161,9 @@ async def test_a_proxy_of_the_environment_is_used_for_https_unless_it_is_told_no
         await fetched(address)
     assert "hunter2" not in str(failed.value)
     assert proxy[1] == [address.removeprefix("https://").removesuffix("/keys")]
+    proxy[1].append("let me through")
+    assert await fetched(address) == ["1"]
+    assert len(proxy[1]) == 3
     monkeypatch.setenv("NO_PROXY", "localhost")
     assert await fetched(address) == ["1"]
-    assert len(proxy[1]) == 1
+    assert len(proxy[1]) == 3

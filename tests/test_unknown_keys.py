@@ -89,9 +89,10 @@ async def test_a_new_key_is_accepted_within_the_pace_under_a_flood(publisher: Pu
         third = Issuer("ES256", new_private("ES256"))
         publisher.publish(FIRST.jwk(kid="1"), third.jwk(kid="3"))
         bearer = third.sign(kid="3")
-        began = time.monotonic()
+        before = publisher.count()
         while not accepts(keys, bearer):
-            assert time.monotonic() - began < PACE + 2
+            # The next fetch brings it, and one may have been under way.
+            assert publisher.count() - before <= 2
             # Whoever is told to come back does so.
             if not await keys.look_again(KeyName("3", "ES256")):
                 await asyncio.sleep(0.05)
@@ -195,10 +196,11 @@ def test_a_flood_of_unknown_keys_over_http_keeps_nobody_from_a_new_key(publisher
         while not ready(url):
             time.sleep(0.05)
 
-        async def crowd() -> tuple[float, set[int]]:
+        async def crowd() -> tuple[int, set[int]]:
             statuses: set[int] = set()
             done = asyncio.Event()
-            limits = httpx2.Limits(max_connections=None)
+            # The server closes what is idle for long, which a crowd on a busy machine may be.
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
             async with httpx2.AsyncClient(base_url=url, verify=NO_TLS, timeout=30, limits=limits) as client:
 
                 async def ask(bearer: str) -> int:
@@ -212,19 +214,19 @@ def test_a_flood_of_unknown_keys_over_http_keeps_nobody_from_a_new_key(publisher
                 flooding = [asyncio.create_task(stranger()) for _ in range(strangers)]
                 await asyncio.sleep(1)
                 publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"))
-                began = time.monotonic()
+                fetches = publisher.count()
                 while await ask(token(SECOND, publisher, "2")) != 200:  # noqa: ASYNC110 - the service is another's
                     await asyncio.sleep(0.2)
-                took = time.monotonic() - began
+                fetches = publisher.count() - fetches
                 assert await ask(token(FIRST, publisher, "1")) == 200
                 done.set()
                 await asyncio.gather(*flooding)
-            return took, statuses
+            return fetches, statuses
 
         began, before = time.monotonic(), len(publisher.asked)
-        took, statuses = asyncio.run(crowd())
-        # 5 seconds until the next fetch, and what that takes on a busy machine.
-        assert took < 5 + 5
+        fetches, statuses = asyncio.run(crowd())
+        # The next fetch brings it, and one may have been under way.
+        assert fetches <= 2
         assert statuses <= {401, 503}
         assert len(publisher.asked) - before <= (time.monotonic() - began) / 5 + 1
 

@@ -15,7 +15,7 @@ def kinds() -> Iterator[Mutant]:
     one_kind = (KINDS + "each_kind_of_key_verifies_its_own_algorithms_and_no_others",)
     published = (KINDS + "a_secret_that_comes_to_be_published_verifies_nothing_from_then_on",)
     spelt = (KINDS + "a_secret_that_is_a_published_key_in_any_spelling_is_refused",)
-    weak, unknown = (WEAK,), (UNKNOWN,)
+    weak, unknown = (WEAK,), UNKNOWN
     for name, file, old, new, tests in (
         (
             "a secret is for every algorithm", "keys.py",

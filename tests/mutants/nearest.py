@@ -10,10 +10,12 @@ KEY_SETS, _SOURCE, _RING, _HTTP = (
     "tests/test_issuer_http.py::test_",
 )
 _DOCTOR, _PROBLEMS = "tests/test_doctor_token.py::test_", "tests/test_problems.py::test_"
-KINDS, UNKNOWN, WEAK = (
-    "tests/test_two_kinds_of_keys.py::test_",
-    "tests/test_unknown_keys.py",
-    "tests/test_weak_keys.py",
+KINDS, WEAK = "tests/test_two_kinds_of_keys.py::test_", "tests/test_weak_keys.py"
+_UNKNOWN = "tests/test_unknown_keys.py::test_"
+UNKNOWN = (
+    _UNKNOWN + "unknown_keys_cause_no_more_than_one_fetch_at_a_time_and_none_within_the_pace",
+    _UNKNOWN + "a_key_that_a_fetch_did_not_bring_is_refused_without_another_for_a_minute",
+    _UNKNOWN + "a_fetch_that_began_before_a_key_was_asked_for_says_nothing_of_it",
 )
 _CONDITIONS = (
     _CLAIMS + "a_token_without_a_required_claim_is_refused",
@@ -75,8 +77,9 @@ IDENTITY = {
         _RING + "after_closing_nothing_is_fetched",
     ),
     "fetched.py FetchedKeys.load": (KINDS + "a_secret_that_is_a_published_key_in_any_spelling_is_refused",),
-    "fetched.py": ("tests/test_keyring.py", UNKNOWN),
-    "exposure.py": ("tests/test_two_kinds_of_keys.py",),
+    "fetched.py": ("tests/test_keyring.py", *UNKNOWN),
+    "exposure.py": (KINDS + "a_secret_that_is_a_published_key_in_any_spelling_is_refused",),
+    "wire.py": (_SOURCE + "an_answer_that_never_ends_is_ended_by_its_bytes_and_not_by_its_time",),
     "weaknesses.py": (WEAK,),
     "keys.py VerificationKey.__post_init__": (_KEYS + "no_key_can_be_made_for_an_algorithm_of_the_other_kind",),
     "keys.py algorithms_of: an RSA key so large": (KEY_SETS + "an_rsa_key_that_would_be_slow_is_not_used",),

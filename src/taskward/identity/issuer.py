@@ -23,11 +23,13 @@ from taskward import __version__
 from taskward.identity.encoding import parse_object
 from taskward.identity.jwks import MalformedKeySetError, PublishedKeys, read_key_set
 from taskward.identity.keys import ASYMMETRIC, KeyConfigurationError
+from taskward.identity.wire import begun, bound
 
 _DISCOVERY = "/.well-known/openid-configuration"
 _SECONDS = 5.0  # for one document, from connecting to its last byte
 _DISCOVERED_SECONDS = 600.0  # for which the address of the keys is not looked up again, unless nothing is there
 _LARGEST_DOCUMENT = 1 << 20
+_MOST_CHUNKS = 10_000  # each costs as much as a hundred bytes and more
 _OK = 200
 _LAST_PORT = 65_535
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"taskward/{__version__}"}
@@ -169,6 +171,7 @@ class KeySource:
                 self._client = httpx2.AsyncClient(
                     headers=_HEADERS, timeout=_SECONDS, limits=_LIMITS, trust_env=self._trusts_environment
                 )
+                bound(self._client)
             except (ImportError, OSError, ValueError):
                 # What is wrong with them is not repeated: a proxy's address may hold a password.
                 raise FetchError("the environment's HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE cannot be used") from None
@@ -180,6 +183,7 @@ class KeySource:
         fetching = _fetching.set(True)
         try:
             async with asyncio.timeout(_SECONDS), client.stream("GET", address) as response:
+                begun(response)
                 if response.has_redirect_location:
                     raise FetchError(f"{_shown(address)} redirects, which is not followed; set the final address")
                 if response.status_code != _OK:
@@ -187,8 +191,12 @@ class KeySource:
                     raise FetchError(f"{_shown(address)} answers {response.status_code}{hint}")
                 if response.headers.get("content-encoding", "identity") != "identity":
                     raise FetchError(f"{_shown(address)} answers with a compressed document, which was not asked for")
+                chunks = 0
                 async for chunk in response.aiter_raw():
                     body += chunk
+                    chunks += 1
+                    if chunks > _MOST_CHUNKS:
+                        raise FetchError(f"{_shown(address)} answers in more than {_MOST_CHUNKS} pieces")
                     if len(body) > _LARGEST_DOCUMENT:
                         raise FetchError(f"{_shown(address)} answers with more than {_LARGEST_DOCUMENT} bytes")
         except TimeoutError:
