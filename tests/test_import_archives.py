@@ -15,16 +15,20 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from taskward.account.archives import MOST_MEMBERS, members_of
 from taskward.account.csv_rows import rows_of
+from taskward.account.foreign import ForeignFormat, Origin, read_foreign
 from taskward.account.json_text import JsonText
 from taskward.account.records import Reading, UnreadableExport
 from taskward.account.vikunja import read_vikunja
-from taskward.errors import Unavailable
+from taskward.errors import Invalid, Unavailable
+from taskward.limits import Limits
 from taskward.web.spooling import Spools
 from tests.conftest import User
-from tests.foreign import NOW
+from tests.foreign import EXAMPLES, NOW
 
 ME = "/api/v1/me"
 TASKS = "/api/v1/tasks"
@@ -70,7 +74,14 @@ async def test_an_archive_of_todoist_has_a_list_for_each_project(alice: User):
     assert [(lists[task["list_id"]], task["title"]) for task in tasks] == [
         ("Garten", "Säen"), ("Büro 🏢", "Call Bob"), ("Büro 🏢", "Write"), ("passwd", "x"),
     ]  # fmt: skip
-    assert (await sent(alice, "todoist", archive(files))).status_code == 409
+    # It is known however it was packed.
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as made:
+        for name, content in files.items():
+            made.writestr(zipfile.ZipInfo(name, (2001, 1, 1, 0, 0, 0)), content)
+    assert (await sent(alice, "todoist", packed.getvalue())).status_code == 409
+    other = files | {"Inbox [6Crg8jQ886Wh4P5g].csv": b"TYPE,CONTENT\ntask,new\n"}
+    assert (await sent(alice, "todoist", archive(other))).status_code == 200
 
 
 async def test_an_archive_of_vikunja_is_its_data_and_what_cannot_come_along(alice: User):
@@ -323,3 +334,43 @@ async def test_room_on_the_disk_is_given_back_whatever_becomes_of_the_request(al
         assert (await sent(alice, "vikunja", broken, {"Content-Type": "application/json"})).status_code == 422
         assert (await sent(alice, "vikunja", broken, {"Content-Type": "image/png"})).status_code == 415
         assert (await sent(alice, "nothing", broken)).status_code == 422
+
+
+WHOLE: list[tuple[ForeignFormat, bytes]] = [
+    ("vikunja", archive({"data.json": vikunja_file(3, description="<p>x</p>"), "filters.json": b"[{}]", "f/1": b"a"})),
+    ("todoist", archive({"A [x].csv": b"TYPE,CONTENT,DATE\ntask,a,every day\nnote,b,\n", "b.csv": b"TYPE,CONTENT\n"})),
+    ("vikunja", vikunja_file(2, labels=[{"title": "a"}], related_tasks={"subtask": [{"id": 2}]})),
+    ("todoist", b"TYPE,CONTENT,INDENT,DATE,DATE_LANG\ntask,a,1,every 2 weeks on monday,en\ntask,* b,2,jeden tag,de\n"),
+]
+PIECES = st.sampled_from([b'"', b"{", b"}", b"[", b"]", b",", b"\\", b"PK\5\6", b"\n"]) | st.binary(
+    min_size=1, max_size=3
+)
+
+
+@EXAMPLES
+@given(st.data(), st.sampled_from(WHOLE))
+def test_a_file_that_was_changed_anywhere_is_read_or_refused(data: st.DataObject, whole: tuple[ForeignFormat, bytes]):
+    format_, content = whole
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(changed)))
+        changed[at : at + data.draw(st.integers(0, 30))] = data.draw(PIECES)
+    assert asyncio.run(titles_in(bytes(changed), Origin(format_, "UTC", None, NOW)))
+
+
+async def titles_in(content: bytes, origin: Origin) -> list[str]:
+    """The titles of all tasks, or why there are none."""
+    try:
+        found = await read_foreign(io.BytesIO(content), b"", origin, Limits(), largest=MIB)
+    except Invalid as problem:
+        return [error.detail for error in problem.errors]
+    return [one.name for one in found.lists.values()] + [task.title for task, _ in found.tasks()]
+
+
+async def test_a_file_without_a_name_in_an_archive_is_passed_over(alice: User):
+    content = archive({"?": b"", **ONE}).replace(b"?", b"/")
+    assert (await sent(alice, "vikunja", content)).status_code == 200
+    # Names have their lengths before them, 28 bytes into an entry of the directory.
+    at = content.index(b"PK\1\2")
+    without = content[: at + 28] + b"\0\0\1\0" + content[at + 32 :]
+    assert (await sent(alice, "vikunja", without)).status_code in {200, 409, 422}

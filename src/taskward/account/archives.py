@@ -7,6 +7,7 @@ other files are counted and stay packed.
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,10 @@ _END_64_SIZE = 20
 _LONGEST_COMMENT = 65_535
 _ENCRYPTED = 0x41
 _FIRST = b"PK\3\4"
-_BROKEN = (BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
+_BROKEN = (
+    *(BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(ValueError, LookupError, ArithmeticError, NotImplementedError, RuntimeError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,12 @@ class Member:
 
     Attributes:
         name: Its name without the folders before it.
-        is_nested: Whether it is in more than one folder.
+        content: Its size and its checksum, as the archive says.
         open: Begin to read it.
     """
 
     name: str
-    is_nested: bool
+    content: tuple[int, int]
     open: Callable[[], IO[bytes]]
 
 
@@ -74,9 +78,9 @@ def members_of(file: IO[bytes], wanted: Callable[[str], bool], *, largest: int) 
     others: list[str] = []
     size = 0
     for info in archive.infolist():
-        if info.is_dir():
+        name = info.filename.replace("\\", "/").rpartition("/")[2]
+        if not name:  # a folder
             continue
-        *folders, name = info.filename.replace("\\", "/").split("/")
         if not wanted(name):
             others.append(name)
             continue
@@ -84,7 +88,7 @@ def members_of(file: IO[bytes], wanted: Callable[[str], bool], *, largest: int) 
         _check_member(info)
         if size > largest:
             raise UnreadableExport(f"What the ZIP archive has to be read is more than {largest} bytes unpacked.")
-        found.append(Member(name, len(folders) > 1, _opener(archive, info)))
+        found.append(Member(name, (info.file_size, info.CRC), _opener(archive, info)))
     return found, others
 
 

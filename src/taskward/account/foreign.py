@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from taskward.account.archives import is_archive, members_of
+from taskward.account.archives import Member, is_archive, members_of
 from taskward.account.json_text import JsonText
 from taskward.account.records import Fate, Reading, Subject, Thing, UnreadableExport
 from taskward.account.todoist import read_todoist
@@ -118,7 +118,7 @@ async def read_foreign(file: IO[bytes], digest: bytes, origin: Origin, limits: L
     except UnreadableExport as error:
         raise Invalid([FieldError("body", "", str(error))]) from None
     lists = {record["key"]: ListCreate(name=record["name"], color=record["color"]) for record in reading.lists}
-    return Foreign(reading, lists, origin.digest(digest))
+    return Foreign(reading, lists, origin.digest(reading.content or digest))
 
 
 def _read(file: IO[bytes], origin: Origin, reading: Reading, largest: int) -> Iterator[None]:
@@ -150,6 +150,7 @@ def _read_projects(file: IO[bytes], origin: Origin, reading: Reading, largest: i
     yield
     if not members:
         raise UnreadableExport("The ZIP archive has no CSV file, as one of Todoist's has for each project.")
+    reading.content = _content(members)
     if origin.list_name is not None:
         raise UnreadableExport("The files in a ZIP archive name their lists; send it without the parameter name.")
     for member in members:
@@ -171,6 +172,7 @@ def _read_data(file: IO[bytes], origin: Origin, reading: Reading, largest: int) 
     data = [member for member in members if member.name == _DATA]
     if len(data) != 1:
         raise UnreadableExport("The ZIP archive has not one data.json, as one of Vikunja's has.")
+    reading.content = _content(data)
     with data[0].open() as part:
         yield from _vikunja(part, origin, reading, "")
     for member in members:
@@ -178,6 +180,11 @@ def _read_data(file: IO[bytes], origin: Origin, reading: Reading, largest: int) 
             with member.open() as part:
                 yield from _report_filters(part, reading)
     _report_others(reading, [name for name in others if name != _VERSION])
+
+
+def _content(members: list[Member]) -> bytes:
+    """What tells an archive from others: not when it was packed."""
+    return repr(sorted((member.name, member.content) for member in members)).encode()
 
 
 def _report_filters(file: IO[bytes], reading: Reading) -> Iterator[None]:

@@ -106,6 +106,7 @@ class Reading:
     Attributes:
         losses: The first of them, each named.
         counts: How many things there were, by kind and fate.
+        content: What tells it from others, where that is not the file as a whole.
     """
 
     lists: list[dict[str, Any]] = field(default_factory=list)
@@ -114,6 +115,7 @@ class Reading:
     losses_left_out: int = 0
     counts: Counter[tuple[Thing, Fate]] = field(default_factory=Counter)
     limits: Limits = field(default_factory=Limits)
+    content: bytes | None = None
     _counts: Counter[str] = field(default_factory=Counter)
     _once: set[tuple[Thing, str]] = field(default_factory=set)
 
