@@ -1,0 +1,1 @@
+"""Other engines of recurrence, held beside Taskward."""
