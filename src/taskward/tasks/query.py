@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -120,6 +121,10 @@ _SORTS: dict[str, _Sort] = {
 # and would plan the statement anew each time, which takes as long as to run it.
 _ROWS = (2, 11, 21, 51, 101, 201)
 
+# Who asks decides on the shapes, so only so many are kept; asyncpg keeps fewer.
+_MOST_SHAPES = 512
+_written: dict[Any, None] = {}
+
 # A cursor and an ETag hold for one listing, told apart by these. A limit and a cursor only choose a page of it.
 _SHAPE = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor", "count"})
 _NOT_ASKED = {name: getattr(TaskFilters(), name) for name in _SHAPE}
@@ -164,6 +169,38 @@ def listing(filters: TaskFilters, *, now: datetime | None = None) -> Listing:
     Raises:
         Invalid: The cursor is malformed, or of another listing.
     """
+    return _understood(filters, now).listing()
+
+
+async def prepared(filters: TaskFilters) -> Listing:
+    """As `listing`. To write the statement of a shape that nobody has asked for lately takes tens of milliseconds, so
+    that is done where others go on.
+    """
+    understood = _understood(filters, None)
+    known = understood.shape in _written
+    if not known:
+        await asyncio.to_thread(understood.listing)
+    # In the order of their use, as the statements themselves are kept.
+    _written.pop(understood.shape, None)
+    _written[understood.shape] = None
+    if len(_written) > _MOST_SHAPES:
+        del _written[next(iter(_written))]
+    return understood.listing()
+
+
+class _Understood(NamedTuple):
+    """What a listing's statements are written for, and all else of it."""
+
+    shape: tuple[Conditions, Order, tuple[bool, ...] | None, int, bool]
+    others: tuple[dict[str, Any], int, str, bool, str, int]
+
+    def listing(self) -> Listing:
+        conditions, order, nulls, rows, counts = self.shape
+        counting = _count_statement(conditions) if counts else None
+        return Listing(_list_statement(conditions, order, nulls, rows), counting, *self.others)
+
+
+def _understood(filters: TaskFilters, now: datetime | None) -> _Understood:
     order = _ended(filters.sort)
     names = [name for name, _ in order[:-1]]
     shape = _shape(filters)
@@ -179,15 +216,10 @@ def listing(filters: TaskFilters, *, now: datetime | None = None) -> Listing:
     conditions = understand(filters, parameters, now or datetime.now(UTC))
     if "due" in names:
         parameters |= {"up_to_its_end": _UP_TO_ITS_END, "tz": filters.tz}
-    return Listing(
-        _list_statement(conditions, order, nulls, next(rows for rows in _ROWS if rows > filters.limit)),
-        _count_statement(conditions) if filters.count else None,
-        parameters,
-        filters.limit,
-        f"{shape};{filters.limit};{filters.cursor}",
-        filters.overdue is not None,
-        shape,
-        len(names),
+    fingerprint = f"{shape};{filters.limit};{filters.cursor}"
+    return _Understood(
+        (conditions, order, nulls, next(rows for rows in _ROWS if rows > filters.limit), filters.count),
+        (parameters, filters.limit, fingerprint, filters.overdue is not None, shape, len(names)),
     )
 
 
@@ -203,8 +235,7 @@ def _shape(filters: TaskFilters) -> str:
     return "".join([f"{name}={value!r};" for name, value in chosen if value != _NOT_ASKED[name]])
 
 
-# Who asks decides on the shapes, so only so many are kept; asyncpg keeps fewer.
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=_MOST_SHAPES)
 def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...] | None, rows: int) -> Statement:
     keys = [(f"key_{index}", _SORTS[name], down) for index, (name, down) in enumerate(order[:-1])]
     _, id_down = order[-1]
@@ -232,7 +263,7 @@ def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...
     return compile_statement(statement)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=_MOST_SHAPES)
 def _count_statement(conditions: Conditions) -> Statement:
     return compile_statement(select(func.count(_task.id).label("count")).where(*where(conditions)))
 

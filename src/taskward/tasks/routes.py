@@ -25,7 +25,7 @@ from taskward.tasks.models import (
     TaskUpdate,
     no_completion,
 )
-from taskward.tasks.query import Listing, listing
+from taskward.tasks.query import Listing, prepared
 from taskward.tasks.store import Rows, TaskStore, Written
 from taskward.web import problems
 from taskward.web.answers import (
@@ -80,7 +80,7 @@ async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature
     """Your live tasks, newest first unless you say otherwise, a page at a time. While there are more, `Link` has the
     next page's URL.
     """
-    wanted = listing(filters)
+    wanted = await prepared(filters)
     user_id = caller.owner.user_id
     if if_none_match is not None and not wanted.depends_on_time:
         # Read first, and apart: a write in between makes the tag older than the page, never newer.
