@@ -251,3 +251,29 @@ def test_a_token_that_taskward_makes_is_one_that_it_accepts(run: Run, scopes: st
     assert header["alg"] in (algorithms or "HS256").split(",")
     assert payload["azp"] == "web"
     assert payload["app"] == {"level": "2", "user": CANARY}
+
+
+def test_a_token_whose_user_is_a_number_is_made_and_explained(run: Run):
+    settings = {
+        "TASKWARD_JWT_SECRET": SECRET,
+        "TASKWARD_USER_CLAIM": "uid",
+        "TASKWARD_USER_CLAIM_TYPE": "integer",
+    }
+    token = run("token", "--sub", "42", **settings).stdout.strip()
+    assert json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["uid"] == 42
+    assert explained(run("doctor", "--token", token, **settings), token) == ""
+    said = explained(run("doctor", "--token", token, **{**settings, "TASKWARD_USER_CLAIM_TYPE": "string"}), token)
+    assert said.endswith("; TASKWARD_USER_CLAIM_TYPE says which of the two it is.")
+    for wrong in ("0", "042", "alice", "-1", str(2**53), "9" * 17, "٤٢"):
+        done = run("token", f"--sub={wrong}", **settings)
+        assert done.returncode == 1
+        assert "--sub must be a whole number from 1 to 2^53 - 1" in done.stderr
+
+
+def test_a_secret_that_the_issuer_publishes_is_refused(run: Run):
+    with publishing(SIGNER.jwk(kid="1")) as publisher:
+        settings = {"TASKWARD_JWKS_URL": publisher.keys_url, "TASKWARD_ALGORITHMS": "HS256,ES256"}
+        found = findings(run("doctor", "--token", bearer(), TASKWARD_JWT_SECRET=SIGNER.jwk()["x"], **settings))
+        assert found["keys"].startswith("A shared secret is among what the issuer publishes")
+        good = run("doctor", "--token", bearer(), TASKWARD_JWT_SECRET=SECRET, **settings)
+        assert 'ok   keys: HS256; ES256 as "1".' in good.stdout
