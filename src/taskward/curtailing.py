@@ -4,7 +4,7 @@ too many.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -26,6 +26,13 @@ class KnownMembers:
             for name, field in model.model_fields.items():
                 types.setdefault(field.alias or name, []).append(field.annotation)
         self._parts = {name: KnownMembers(*several) for name, several in types.items()}
+
+    def names_at(self, path: Iterable[str | int]) -> Collection[str]:
+        """The members that the object may have which a path of names, and of numbers of items, leads to."""
+        found = self
+        for part in path:
+            found = found._parts.get(str(part), found)
+        return found._parts  # noqa: SLF001
 
     def are_too_many(self, value: dict[str, Any]) -> bool:
         """Whether an object has more unknown members than are named, whichever they are."""

@@ -58,9 +58,20 @@ _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _INK = rf"[^{_SPACE}{_CONTROL}]"
 
 
-def line_schema(longest: int) -> dict[str, Any]:
-    """The JSON schema of a line of text that is trimmed."""
-    pattern = rf"^[{_SPACE}]*{_INK}(?:[^{_CONTROL}]{{0,{longest - 2}}}{_INK})?[{_SPACE}]*$"
+def line_schema(longest: int, *, without_dots: bool = False) -> dict[str, Any]:
+    """The JSON schema of a line of text that is trimmed.
+
+    Args:
+        without_dots: Whether it may be neither `.` nor `..`.
+    """
+    inner, ink = f"[^{_CONTROL}]", _INK
+    line = f"{ink}(?:{inner}{{0,{longest - 2}}}{ink})?"
+    if without_dots:
+        # Not every reader of patterns can look ahead.
+        other = f"[^.{ink[2:]}"
+        most = longest - 2
+        line = f"(?:{other}(?:{inner}{{0,{most}}}{ink})?|[.](?:{inner}{{0,{most}}}{other}|{inner}{{1,{most}}}{ink}))"
+    pattern = f"^[{_SPACE}]*{line}[{_SPACE}]*$"
     return {"type": "string", "minLength": 1, "pattern": pattern}
 
 

@@ -5,7 +5,6 @@ Only `app` and `cli` build it; everything else is handed the values it needs.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from taskward.env_file import EnvFileError, read_names
 from taskward.known_secrets import check_secret
+from taskward.suggestions import nearest
 
 _PREFIX = "TASKWARD_"
 _ENV_FILE = Path(".env")
@@ -377,8 +377,8 @@ def _refuse_unknown(names: Iterable[str]) -> None:
         # Settings are read in any case, as Windows has it.
         prefix, rest = name[: len(_PREFIX)].upper(), name[len(_PREFIX) :].upper()
         if prefix == _PREFIX and known.get(rest) != _PREFIX + rest:
-            close = difflib.get_close_matches(rest, known, n=1)
-            hint = f"; did you mean {known[close[0]]}?" if close else "."
+            close = nearest(rest, known)
+            hint = "." if close is None else f"; did you mean {known[close]}?"
             if _SERVICE_LINK.fullmatch(name) or os.environ.get(name, "").startswith(_SERVICE_ADDRESS):
                 hint = f"; {_FROM_KUBERNETES}."
             raise SettingsError(f"{name} is not a setting of Taskward{hint}")

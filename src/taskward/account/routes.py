@@ -90,7 +90,11 @@ async def get_me(caller: CurrentCaller, account: MyAccount, limits: UserLimits) 
 async def delete_me(
     caller: CurrentCaller,
     account: MyAccount,
-    confirm: Annotated[str, Query(description="Your user id, so that nobody does this by accident.")],
+    confirm: Annotated[
+        str,
+        WithJsonSchema({"type": "string", "minLength": 1}),
+        Query(description="Your user id, so that nobody does this by accident."),
+    ],
 ) -> Response:
     """Erase every task, list and tag of yours and all else that is kept of you, for good."""
     if confirm != caller.owner.user_id:

@@ -19,6 +19,7 @@ from taskward.tasks.members import (
     LONGEST_TAG,
     MOST_TAGS,
     PRIORITIES,
+    TAG_SCHEMA,
     Tag,
     TimeZone,
     read_date,
@@ -100,6 +101,8 @@ _MOMENT_SCHEMA = {
     "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}],
 }
 _REFERENCE_SCHEMA = {"anyOf": [{"type": "string", "format": "uuid"}, {"const": NONE}]}
+_QUERY_SCHEMA = {"type": "string", "maxLength": 500, "pattern": r"^[^\u0000]*$"}
+_CURSOR_SCHEMA = {"type": "string", "maxLength": 4000, "pattern": "^[A-Za-z0-9_-]+$"}
 _ONE_PRIORITY = f"(?:{'|'.join(PRIORITIES)})"
 _ONE_SORT = f"-?(?:{'|'.join(SORTS)})"
 
@@ -129,9 +132,7 @@ class TaskFilters(SQLModel):
         BeforeValidator(_priorities),
         _parameter({"type": "string", "pattern": f"^{_ONE_PRIORITY}(,{_ONE_PRIORITY})*$", "examples": ["high,urgent"]}),
     ] = Field(default=None, description="Only these, with commas between them.")
-    tag: Annotated[
-        list[Tag], _parameter({"type": "array", "items": line_schema(LONGEST_TAG), "maxItems": MOST_TAGS})
-    ] = Field(
+    tag: Annotated[list[Tag], _parameter({"type": "array", "items": TAG_SCHEMA, "maxItems": MOST_TAGS})] = Field(
         default_factory=list,
         max_length=MOST_TAGS,
         description="Only those with this tag; given several times, with all; `none`: without any.",
@@ -159,7 +160,9 @@ class TaskFilters(SQLModel):
     overdue: _Boolean = Field(default=None, description="Only open tasks whose due has passed, or only the others.")
     tz: TimeZone = Field(default="UTC", description="The IANA zone that says when a day begins and ends.")
     q: Annotated[
-        str | None, AfterValidator(lambda text: text and _query(text)), _parameter({"type": "string", "maxLength": 500})
+        str | None,
+        AfterValidator(lambda text: text and _query(text)),
+        _parameter({"type": "string", "maxLength": 500, "pattern": r"^[^\u0000]*$"}),
     ] = Field(
         default=None,
         max_length=500,
@@ -177,8 +180,10 @@ class TaskFilters(SQLModel):
     limit: Annotated[int, BeforeValidator(_digits)] = Field(
         default=50, ge=1, le=200, description="The most tasks in one answer."
     )
-    cursor: Annotated[str | None, _parameter({"type": "string", "pattern": "^[A-Za-z0-9_-]*$"})] = Field(
-        default=None, max_length=4000, description="Where to go on; take the whole URL from the Link header instead."
+    cursor: Annotated[str | None, _parameter(_CURSOR_SCHEMA)] = Field(
+        default=None,
+        max_length=4000,
+        description="Where to go on; take the whole URL from the Link header instead.",
     )
     count: QueryBoolean = Field(default=False, description="Say in X-Total-Count how many there are on all pages.")
 

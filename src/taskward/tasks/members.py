@@ -117,6 +117,12 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+TAG_SCHEMA = line_schema(LONGEST_TAG, without_dots=True)
+_RULE_PATTERN = (
+    "^(?:[A-Za-z]+=[^;=\\s]+;)*[Ff][Rr][Ee][Qq]="
+    "(?:[Dd][Aa][Ii][Ll]|(?:[Ww][Ee][Ee][Kk]|[Mm][Oo][Nn][Tt][Hh]|[Yy][Ee][Aa][Rr])[Ll])[Yy](?:;[A-Za-z]+=[^;=\\s]+)*$"
+)
+
 Description = Annotated[
     str,
     StringConstraints(max_length=LONGEST_DESCRIPTION),
@@ -125,13 +131,23 @@ Description = Annotated[
 ]
 DueDate = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 DueAt = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
-TimeZone = Annotated[str, AfterValidator(_zone)]
-Recurrence = Annotated[str, StringConstraints(max_length=500), AfterValidator(_rule)]
+# Names of zones are too many to list, and a rule of parts in any order is beyond a pattern; but none is empty.
+TimeZone = Annotated[
+    str,
+    AfterValidator(_zone),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}),
+]
+Recurrence = Annotated[
+    str,
+    StringConstraints(max_length=500),
+    AfterValidator(_rule),
+    WithJsonSchema({"type": "string", "maxLength": 500, "pattern": _RULE_PATTERN}),
+]
 Tag = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TAG),
     AfterValidator(_tag),
-    WithJsonSchema(line_schema(LONGEST_TAG)),
+    WithJsonSchema(TAG_SCHEMA),
 ]
 Tags = Annotated[list[Tag], AfterValidator(_distinct)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]

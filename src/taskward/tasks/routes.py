@@ -42,7 +42,18 @@ from taskward.web.answers import (
 from taskward.web.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
 from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
-from taskward.web.openapi import ETAG, LINK, LOCATION, NEXT_OCCURRENCE, NOT_MODIFIED, TOTAL, answers, operation_id
+from taskward.web.openapi import (
+    ETAG,
+    LINK,
+    LOCATION,
+    NEXT_OCCURRENCE,
+    NOT_MODIFIED,
+    PREFERENCE_APPLIED,
+    TOTAL,
+    answers,
+    operation_id,
+)
+from taskward.web.preferences import APPLIED, Representation
 from taskward.web.reading import RequestBody
 from taskward.web.routing import SessionRoute
 
@@ -236,19 +247,32 @@ async def complete_task(
     status_code=204,
     response_model=None,
     summary="Delete a task",
-    responses=answers(204, "The task is in the trash, or gone for good.", problems=_WRITE_PROBLEMS),
+    responses={
+        **answers(204, "The task is in the trash, or gone for good.", problems=_WRITE_PROBLEMS),
+        200: {
+            **answers(200, "With `Prefer: return=representation`: the task in the trash.", ETAG, PREFERENCE_APPLIED)[
+                200
+            ],
+            "model": TaskRead,
+        },
+    },
 )
 async def delete_task(
     task_id: TaskId,
     tasks: Tasks,
     permanent: Annotated[QueryBoolean, Query(description="Erase it for good, from the trash too.")] = False,  # noqa: FBT002
     if_match: IfMatch = None,
+    representation: Representation = None,
 ) -> Response:
-    """Move a task to the trash with its subtasks, from where it can be restored; or erase them for good."""
+    """Move a task to the trash with its subtasks, from where it can be restored; or erase them for good. Of what is
+    erased there is no representation, so that preference is ignored.
+    """
     if permanent:
         await tasks.erase(task_id, allowed_versions(if_match))
-    else:
-        await tasks.trash(task_id, allowed_versions(if_match))
+        return Response(status_code=204)
+    row = await tasks.trash(task_id, allowed_versions(if_match))
+    if representation:
+        return entity_answer(row["task"], row["version"], headers=APPLIED)
     return Response(status_code=204)
 
 

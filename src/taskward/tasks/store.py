@@ -242,11 +242,11 @@ class TaskStore:
         next_id = await work.complete(task_id, versions)
         return Written((await work.flush([task_id]))[task_id], next_id)
 
-    async def trash(self, task_id: UUID, versions: Versions) -> None:
+    async def trash(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
         """Move a live task to the trash, with those below it; raises as `update`."""
         work = await self._work_on(task_id)
         work.trash(task_id, versions)
-        await work.flush(())
+        return (await work.flush([task_id]))[task_id]
 
     async def restore(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
         """Take a task out of the trash, with those that went there with it; a live one is left as it is. Raises as

@@ -30,7 +30,7 @@ class JsonBody:
 
     def __init__(self, annotation: Any, long: str | None = None) -> None:
         self._adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-        self._known = KnownMembers(annotation)
+        self.known = KnownMembers(annotation)
         self._long = None if long is None else _Long(annotation, long)
 
     @staticmethod
@@ -64,12 +64,12 @@ class JsonBody:
             NotJson, TooMuchJson, ValidationError: As `validate`.
         """
         if self._long is not None:
-            return await self._long.validate(body, self._adapter, self._known)
+            return await self._long.validate(body, self._adapter, self.known)
         value = None
         async for step in fairly(steps(body)):
             value = step
         await asyncio.sleep(0)
-        return self._adapter.validate_python(self._known.curtail(value))
+        return self._adapter.validate_python(self.known.curtail(value))
 
 
 class _Long:
@@ -106,7 +106,7 @@ class _Long:
             found = error.errors(include_url=False, include_input=False)
             # Without its bad items the array may look too short.
             others = [one for one in found if not errors or one["loc"][0] != self._name]
-            raise Invalid([*errors, *field_errors("body", others)]) from None
+            raise Invalid([*errors, *field_errors("body", others, known=known)]) from None
         if errors:
             raise Invalid(errors)
         return argument
@@ -121,4 +121,4 @@ class _Long:
             items.append(self._adapter.validate_python(self._known.curtail(item.value)))
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
-            errors += field_errors("body", found, f"/{self._name}/{item.index}")
+            errors += field_errors("body", found, f"/{self._name}/{item.index}", self._known)

@@ -15,6 +15,7 @@ from taskward.web.problems import render
 
 EXPOSED_HEADERS = (
     "ETag", "Link", "Location", "Retry-After", "X-Request-Id", "X-Total-Count", "Idempotency-Replayed",
+    "Preference-Applied",
 )  # fmt: skip
 
 
@@ -27,7 +28,8 @@ class Cors(CORSMiddleware):
             allow_origins=origins,
             allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=(
-                "Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id",
+                "Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer",
+                "X-Request-Id",
             ),
             expose_headers=EXPOSED_HEADERS,
             max_age=7200,

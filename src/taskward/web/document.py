@@ -126,8 +126,11 @@ def _complete(operation: dict[str, Any], shared: dict[str, Any], *, guarded: boo
     for parameter in parameters:
         _without_null(parameter["schema"])
         # What is needed in any case can be tried out with this.
-        if parameter["in"] == "path":
-            parameter["example"] = parameter["schema"]["examples"][0]
+        schema = parameter["schema"]
+        only = [schema["const"]] if "const" in schema else schema.get("enum", [])
+        shown = schema.get("examples", only if len(only) == 1 else [])
+        if parameter["required"] and shown:
+            parameter["example"] = shown[0]
     body = operation.get("requestBody")
     if body is not None and patches:
         body["content"]["application/merge-patch+json"] = body["content"]["application/json"]

@@ -26,6 +26,10 @@ LINK: Header = (
         "schema": {"type": "string", "examples": ['</api/v1/tasks?cursor=…>; rel="next"']},
     },
 )
+PREFERENCE_APPLIED: Header = (
+    "Preference-Applied",
+    {"description": "The preference that this answer follows (RFC 7240).", "schema": {"type": "string"}},
+)
 TOTAL: Header = (
     "X-Total-Count",
     {"description": "With `count=true`: how many there are on all pages.", "schema": {"type": "integer"}},

@@ -28,6 +28,7 @@ from taskward.json_bounds import TooMuchJson
 from taskward.json_reading import NotJson
 from taskward.web.bodies import JsonBody
 from taskward.web.spooling import SpooledBody, Spools
+from taskward.web.suggestions import suggestion
 from taskward.web.validation import field_errors
 
 LARGEST_BODY = 256 * 1024
@@ -226,7 +227,8 @@ class RequestReader:
         except TooMuchJson as error:
             errors.append(FieldError("body", "", str(error)))
         except ValidationError as error:
-            errors += field_errors("body", error.errors(include_url=False, include_input=False))
+            found = error.errors(include_url=False, include_input=False)
+            errors += field_errors("body", found, known=self._json.known)
         except Invalid as problem:
             errors += problem.errors
 
@@ -244,7 +246,8 @@ class RequestReader:
             if name in given:
                 errors += field_errors("query", [_custom(name, "This must be given once.")])
             elif name not in self._query_names:
-                errors += field_errors("query", [_custom(name, "This parameter is not known.")])
+                meant = suggestion(name, self._query_names) if len(errors) < MOST_ERRORS else ""
+                errors += field_errors("query", [_custom(name, f"This parameter is not known.{meant}")])
             given[name] = value
         _validate("query", self._query, given, arguments, errors)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Literal
 
-from taskward.curtailing import MOST_ERRORS
+from taskward.curtailing import MOST_ERRORS, KnownMembers
 from taskward.errors import FieldError
 from taskward.members import UNION_TAG
+from taskward.web.suggestions import suggestion
 
 Location = Literal["body", "query", "path", "header"]
 
@@ -47,16 +48,19 @@ _SENTENCES = {
 }
 
 
-def field_errors(location: Location, errors: Iterable[Mapping[str, Any]], prefix: str = "") -> list[FieldError]:
+def field_errors(
+    location: Location, errors: Iterable[Mapping[str, Any]], prefix: str = "", known: KnownMembers | None = None
+) -> list[FieldError]:
     """Turn Pydantic's errors into ours.
 
     Args:
         location: The part of the request.
         errors: Of which the first are named, as `ValidationError.errors()` lists them.
         prefix: The pointer of what was validated.
+        known: What members there are, so that one that is not known is told the nearest.
     """
     first = islice(errors, MOST_ERRORS)
-    return [FieldError(location, prefix + pointer(error["loc"]), _sentence(error)) for error in first]
+    return [FieldError(location, prefix + pointer(error["loc"]), _sentence(error, known)) for error in first]
 
 
 def pointer(path: Iterable[str | int]) -> str:
@@ -69,8 +73,11 @@ def _clean(name: str) -> str:
     return name[:_LONGEST_NAME].encode("utf-8", "replace").decode("utf-8")
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
+def _sentence(error: Mapping[str, Any], known: KnownMembers | None) -> str:
     context = error.get("ctx", {})
+    if error["type"] == "extra_forbidden" and known is not None:
+        *path, name = error["loc"]
+        return _SENTENCES["extra_forbidden"] + suggestion(str(name), known.names_at(path))
     if error["type"] == "value_error":
         return str(context["error"])
     return _SENTENCES.get(error["type"], "This is not valid.").format(**context)

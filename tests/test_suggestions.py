@@ -1,0 +1,88 @@
+"""Who names a parameter or a member as another API does is told the name here."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from taskward.suggestions import in_snake_case, nearest
+from taskward.tasks.filters import TaskFilters
+from taskward.web.suggestions import suggestion
+from tests.conftest import User
+
+TASKS = "/api/v1/tasks"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("status", "completed"), ("search", "q"), ("order", "sort"), ("sort_by", "sort"), ("sortBy", "sort"),
+        ("offset", "cursor"), ("page", "cursor"), ("per_page", "limit"), ("pageSize", "limit"),
+        ("dueBefore", "due_before"),
+        ("listId", "list_id"), ("priorty", "priority"), ("timezone", "tz"), ("due_date", "due_on"), ("tags", "tag"),
+    ],
+)  # fmt: skip
+async def test_a_parameter_that_is_not_known_is_told_the_nearest(alice: User, name: str, meant: str):
+    answer = await alice.http.get(TASKS, params={name: "a-value-of-mine"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"in": "query", "pointer": f"/{name}", "detail": f"This parameter is not known. Did you mean {meant}?"}
+    ]
+    assert "a-value-of-mine" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("dueDate", "due_date"), ("due", "due_date"), ("due-at", "due_at"), ("status", "completed"),
+        ("done", "completed"),
+        ("isCompleted", "completed"), ("name", "title"), ("text", "title"), ("tittle", "title"),
+        ("notes", "description"),
+        ("listId", "list_id"), ("labels", "tags"), ("timeZone", "time_zone"), ("timezone", "time_zone"),
+        ("parentId", "parent_id"), ("rrule", "recurrence"),
+    ],
+)  # fmt: skip
+async def test_a_member_that_is_not_known_is_told_the_nearest(alice: User, name: str, meant: str):
+    expected = f"This is not known, or cannot be written. Did you mean {meant}?"
+    task = {"title": "x", name: "a-value-of-mine"}
+    answer = await alice.http.post(TASKS, json=task)
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"in": "body", "pointer": f"/{name}", "detail": expected}]
+    assert "a-value-of-mine" not in answer.text
+    # Wherever it stands: in an item of an array, by itself or among so many that they are read one by one.
+    for number in (0, 80):
+        operations: list[Any] = [{"op": "create", "task": {"title": "x"}}] * number
+        batch = {"operations": [*operations, {"op": "create", "task": task}]}
+        answer = await alice.http.post(f"{TASKS}/batch", json=batch)
+        found = [(error["pointer"], error["detail"]) for error in answer.json()["errors"]]
+        assert found == [(f"/operations/{number}/task/{name}", expected)]
+
+
+async def test_a_member_of_another_place_is_not_named(alice: User):
+    made = await alice.http.post("/api/v1/lists", json={"title": "x"})
+    assert {error["detail"] for error in made.json()["errors"]} == {
+        "This is required.", "This is not known, or cannot be written.",
+    }  # fmt: skip
+    task = await alice.create()
+    for name in ("created_at", "user_id", "version", "position", "deleted_at", "x", "é" * 500, "\ud800"):
+        answer = await alice.http.patch(f"{TASKS}/{task['id']}", content=json.dumps({name: 1}), headers=JSON)
+        assert [error["detail"] for error in answer.json()["errors"]] == ["This is not known, or cannot be written."]
+
+
+def test_other_spellings_are_seen_through():
+    for name in ("dueDate", "due-date", "Due Date", "due_date", "DueDate"):
+        assert in_snake_case(name) == "due_date"
+    assert nearest("x" * 500, ["x" * 499]) is None
+
+
+def test_names_cost_little_however_many_are_wrong():
+    known = TaskFilters.model_fields
+    names = [f"{'a_b_c_d_e_i_l_m_o_p_r_s_t_u_'[: 28 - n % 3]}{n}" for n in range(20)]
+    began = time.process_time()
+    for name in names:
+        suggestion(name, known)
+    assert time.process_time() - began < 0.1
