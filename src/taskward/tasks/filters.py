@@ -12,11 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, TypeAdapter
 from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 
-from taskward.members import Reference, line_schema
+from taskward.members import Reference
 from taskward.tasks.members import (
     FIRST_YEAR,
     LAST_YEAR,
-    LONGEST_TAG,
     MOST_TAGS,
     PRIORITIES,
     TAG_SCHEMA,
@@ -137,9 +136,7 @@ class TaskFilters(SQLModel):
         max_length=MOST_TAGS,
         description="Only those with this tag; given several times, with all; `none`: without any.",
     )
-    tag_any: Annotated[
-        list[Tag], _parameter({"type": "array", "items": line_schema(LONGEST_TAG), "maxItems": MOST_TAGS})
-    ] = Field(
+    tag_any: Annotated[list[Tag], _parameter({"type": "array", "items": TAG_SCHEMA, "maxItems": MOST_TAGS})] = Field(
         default_factory=list,
         max_length=MOST_TAGS,
         description="Only those with this tag; given several times, with one of them at least.",
