@@ -12,10 +12,11 @@ _IDENTITY = "src/taskward/identity/"
 
 def kinds() -> Iterator[Mutant]:
     """Each is one edit of a module of `identity`."""
-    one_kind = (KINDS + "each_kind_of_key_verifies_its_own_algorithms_and_no_others",)
+    one_kind = (KINDS + "each_kind_of_key_verifies_its_own_algorithms_and_no_others[ES256]",)
     published = (KINDS + "a_secret_that_comes_to_be_published_verifies_nothing_from_then_on",)
-    spelt = (KINDS + "a_secret_that_is_a_published_key_in_any_spelling_is_refused",)
-    weak, unknown = (WEAK,), UNKNOWN
+    spelt = (KINDS + "a_secret_that_is_a_published_key_in_any_spelling_is_refused[ES256]",)
+    beyond = (WEAK + "a_point_of_a_nist_curve_that_is_not_reduced_or_not_on_it_is_not_used",)
+    dear, unknown = (WEAK + "a_set_of_very_many_large_keys_costs_no_more_than_a_bound",), UNKNOWN
     for name, file, old, new, tests in (
         (
             "a secret is for every algorithm", "keys.py",
@@ -41,9 +42,9 @@ def kinds() -> Iterator[Mutant]:
         ),
         (
             "a point beyond its field is a key", "jwks.py",
-            "if point.public_numbers() == numbers:", "if True:", weak,
+            "if point.public_numbers() == numbers:", "if True:", beyond,
         ),
-        ("to look at keys takes any time", "jwks.py", "if self._work > _MOST_WORK:", "if False:", weak),
+        ("to look at keys takes any time", "jwks.py", "if self._work > _MOST_WORK:", "if False:", dear),
         (
             "what an earlier fetch did not bring is missing", "fetched.py",
             "if self._begun > earlier:", "if True:", unknown,
