@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import os
@@ -242,11 +243,17 @@ def hostile() -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", hostile())
 def test_no_step_of_reading_takes_long(kind: str):
     reading, file = Reading(), io.BytesIO(hostile()[kind])
-    longest, since = 0.0, time.process_time()
-    for _ in read_vikunja(file, reading, now=NOW, zone="UTC"):
-        now = time.process_time()
-        longest, since = max(longest, now - since), now
-    longest = max(longest, time.process_time() - since)
+    # What the collector of garbage takes depends on all else that there is in this process.
+    gc.collect()
+    gc.disable()
+    try:
+        longest, since = 0.0, time.process_time()
+        for _ in read_vikunja(file, reading, now=NOW, zone="UTC"):
+            now = time.process_time()
+            longest, since = max(longest, now - since), now
+        longest = max(longest, time.process_time() - since)
+    finally:
+        gc.enable()
     assert [task["title"] for task in reading.tasks] == ["kept"]
     assert longest < 0.05
 
