@@ -57,7 +57,7 @@ _MIGRATE = "src/taskward/database/migrate.py"
 _STATEMENTS = "src/taskward/database/statements.py"
 _CORE = "src/taskward/database/migrations/versions/0001_core.py"
 _STORE = "src/taskward/tasks/store.py"
-_WORK = "src/taskward/tasks/work.py"
+_LOADING = "src/taskward/tasks/loading.py"
 _ROUTES = "src/taskward/tasks/routes.py"
 
 # The beginning of the columns of `task` that may be changed.
@@ -405,12 +405,12 @@ def _answers() -> Iterator[Mutant]:
         ("a stranger's list is not there", lists, why_list, "raise ListNotFound", walk),
         ("an unknown list is a stranger's", lists, why_list, "raise ListForbidden", walk),
         ("a list that became mine while it was looked for is a stranger's", lists, why_list, 'raise ListForbidden if row["exists"] else ListNotFound', meanwhile),
-        ("any list may be named", _WORK, "if list_id is not None and list_id not in self._lists:", "if False:", named),
-        ("any task may be named as a parent", _WORK, "        if not is_there:\n", "        if False:\n", named),
+        ("any list may be named", _LOADING, "if list_id is not None and list_id not in self._lists:", "if False:", named),
+        ("any task may be named as a parent", _LOADING, "        if not is_there:\n", "        if False:\n", named),
         ("any row may be named to come after", "src/taskward/ordering.py", "if after is not None and after not in order:", "if False:", named),
-        ("a stranger's task is not there to be written", _WORK, of_work, "raise TaskNotFound", walk),
-        ("an unknown task is a stranger's to be written", _WORK, of_work, "raise TaskForbidden", walk),
-        ("my trash is a stranger's", _WORK, "        if not entry.is_live:\n            raise TaskNotFound\n", "        if not entry.is_live:\n            raise TaskForbidden\n", ("tests/test_trash.py", "tests/test_tasks.py")),
+        ("a stranger's task is not there to be written", _LOADING, of_work, "raise TaskNotFound", walk),
+        ("an unknown task is a stranger's to be written", _LOADING, of_work, "raise TaskForbidden", walk),
+        ("my trash is a stranger's", _LOADING, "        if not entry.is_live:\n            raise TaskNotFound\n", "        if not entry.is_live:\n            raise TaskForbidden\n", ("tests/test_trash.py", "tests/test_tasks.py")),
         ("a listing's tag is the same for all", "src/taskward/web/answers.py", 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
         ("a listing's tag has no epoch", _ROUTES, '(rows[0]["epoch"], rows[0]["clock"])', '(None, rows[0]["clock"])', ("tests/test_preconditions.py",)),
         ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),

@@ -21,30 +21,25 @@ from taskward.database.turns import Turn
 from taskward.errors import (
     FieldError,
     Invalid,
-    LimitReached,
-    StaleVersion,
-    TaskForbidden,
     TaskIdTaken,
-    TaskNotFound,
 )
 from taskward.fairness import fairly
 from taskward.limits import Limits
 from taskward.ordering import between, reorder
 from taskward.tasks import statements
-from taskward.tasks.entries import Entries, Entry, Values
+from taskward.tasks.entries import Entry, Values
+from taskward.tasks.loading import Loaded, Versions
 from taskward.tasks.metadata import dump_metadata, merge
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN, check_plan, completion_time, shows_otherwise
 from taskward.tasks.series import Series, Step, Subtasks
 
-# Rows that one statement reads or writes, and characters of text in those that it writes.
+# Rows that one statement writes, and characters of text in them.
 _AT_ONCE = 250
 _MOST_TEXT = 500_000
 
-Versions = list[int] | None
 
-
-class UnitOfWork:
+class UnitOfWork(Loaded):
     """Changes of one owner's tasks. First `load` what they name, then make them, then `flush`.
 
     A change that raises has changed nothing, except `move`.
@@ -54,90 +49,13 @@ class UnitOfWork:
     """
 
     def __init__(self, session: Session, turn: Turn, limits: Limits) -> None:
-        self._session = session
-        self.turn = turn
-        self._limits = limits
-        self._entries = Entries(turn, limits)
-        self._tree = self._entries.tree
+        super().__init__(session, turn, limits)
         self._series = Series(self._entries)
-        self._strangers: frozenset[UUID] = frozenset()
-        # Of those that others hang below and that are not among the entries: who is in the trash, and their lists.
-        self._trashed_parents: frozenset[UUID] = frozenset()
-        self._lists_above: dict[UUID, UUID | None] = {}
-        self._lists: frozenset[UUID] = frozenset()
-        self._tags: set[str] | None = None
 
     @classmethod
     async def begin(cls, session: Session, limits: Limits) -> UnitOfWork:
         """Wait for the owner's turn to write."""
         return cls(session, await Turn.begin(session), limits)
-
-    async def load(
-        self,
-        ids: Collection[UUID],
-        *,
-        parents: Collection[UUID] = (),
-        lists: Collection[UUID] = (),
-        tags: bool = False,
-        reopens: bool = False,
-        series: Collection[UUID] = (),
-    ) -> None:
-        """Load what the changes name.
-
-        Args:
-            ids: The tasks that they change, or that they create under an id of the client's.
-            parents: Those that tasks shall become parts of.
-            lists: Those that tasks shall be in.
-            tags: Whether they write tags.
-            reopens: Whether they may reopen or restore a task.
-            series: Those that tasks which they make may be in.
-        """
-        if ids:
-            await self._load_trees(ids)
-            followers = (self._entries[task_id].values["next_id"] for task_id in ids if task_id in self._entries)
-            await self._load_trees({task_id for task_id in followers if task_id is not None})
-            missing = [task_id for task_id in ids if task_id not in self._entries]
-            if missing:
-                rows = await self._session.fetch(statements.strangers(), ids=missing)
-                self._strangers = frozenset(row["id"] for row in rows)
-        above = {entry.values["parent_id"] for entry in self._entries.values()} | set(parents)
-        if wanted := [task_id for task_id in above if task_id is not None and task_id not in self._entries]:
-            rows = await self._session.fetch(statements.load_ancestors(), ids=wanted)
-            for row in rows:
-                self._tree.put(row["id"], row["parent_id"])
-            self._trashed_parents = frozenset(row["id"] for row in rows if row["deleted_at"] is not None)
-            self._lists_above = {row["id"]: row["list_id"] for row in rows}
-        if lists:
-            rows = await self._session.fetch(statements.existing_lists(), ids=list(lists))
-            self._lists = frozenset(row["id"] for row in rows)
-        if tags:
-            rows = await self._session.fetch(statements.tags_in_use())
-            self._tags = {row["tag"] for row in rows}
-
-        if reopens:
-            series = {
-                entry.values["series_id"]
-                for entry in self._entries.values()
-                if not entry.is_open and (entry.id in ids or not entry.is_live)
-            }
-        if found := [series_id for series_id in series if series_id is not None]:
-            for row in await self._session.fetch(statements.open_of_series(), ids=found):
-                self._entries.note_open(row["series_id"], row["id"], has_rule=row["has_rule"])
-
-    async def _load_trees(self, ids: Collection[UUID]) -> None:
-        wanted = [task_id for task_id in ids if task_id not in self._entries]
-        if not wanted:
-            return
-        async for start in fairly(range(0, len(wanted), _AT_ONCE)):
-            some = wanted[start : start + _AT_ONCE]
-            async for row in fairly(await self._session.fetch(statements.load_with_subtasks(), ids=some)):
-                if row["id"] not in self._entries:
-                    self._entries.put(Entry(dict(row), row["version"]))
-
-    def is_live(self, task_id: UUID) -> bool:
-        """Whether a task that was loaded or made is there, and not in the trash."""
-        entry = self._entries.get(task_id)
-        return entry is not None and entry.is_live
 
     def create(self, task: TaskCreate, *, completed_at: datetime | None = None) -> None:
         """Make a task.
@@ -355,20 +273,6 @@ class UnitOfWork:
             await self.turn.bury("task", {task_id: self.turn.next_version() for task_id in erased})
             await AnswerStore(self._session).forget(erased)
 
-    def _mine(self, task_id: UUID, versions: Versions) -> Entry:
-        entry = self._entries.get(task_id)
-        if entry is None or entry.is_erased:
-            raise TaskForbidden if task_id in self._strangers else TaskNotFound
-        if versions is not None and entry.version not in versions:
-            raise StaleVersion(entry.version or self.turn.version)
-        return entry
-
-    def _live(self, task_id: UUID, versions: Versions) -> Entry:
-        entry = self._mine(task_id, None)
-        if not entry.is_live:
-            raise TaskNotFound
-        return self._mine(task_id, versions)
-
     async def _complete(
         self, entry: Entry, step: Step, said: datetime | None, *, completed: bool, is_renewed: bool = False
     ) -> UUID | None:
@@ -394,27 +298,6 @@ class UnitOfWork:
         except ValueError as error:
             raise Invalid([FieldError("body", "/metadata", str(error))]) from None
 
-    def _check_list(self, list_id: UUID | None) -> None:
-        if list_id is not None and list_id not in self._lists:
-            raise Invalid([FieldError("body", "/list_id", "You have no such list.")])
-
-    def _check_parent(self, parent_id: UUID, *, height: int, of: UUID | None = None, live: bool = True) -> None:
-        """Check that a tree of so many levels can be put below a task.
-
-        Args:
-            of: The task at its top, if it is there already.
-            live: Whether it takes a live task.
-        """
-        is_there = self._is_live_parent(parent_id) if live else parent_id in self._tree
-        if not is_there:
-            raise Invalid([FieldError("body", "/parent_id", "You have no such task.")])
-        self._tree.check(parent_id, height=height, of=of)
-
-    def _is_live_parent(self, task_id: UUID) -> bool:
-        if task_id in self._entries:
-            return self.is_live(task_id)
-        return task_id in self._tree and task_id not in self._trashed_parents
-
     def _also_changed(self, entry: Entry, values: Values) -> Values:
         """What else is written anew where members change."""
         also: Values = {}
@@ -427,20 +310,8 @@ class UnitOfWork:
             also["position"] = None
         return also
 
-    def _list_of(self, task_id: UUID) -> UUID | None:
-        entry = self._entries.get(task_id)
-        return self._lists_above.get(task_id) if entry is None else entry.values["list_id"]
-
     def _differs(self, entry: Entry, values: Values, *names: str) -> bool:
         return any(name in values and values[name] != entry.values[name] for name in names)
-
-    def _use_tags(self, tags: list[str]) -> None:
-        if self._tags is None:
-            return
-        used = self._tags | set(tags)
-        if len(used) > max(self._limits.tags, len(self._tags)):
-            raise LimitReached("tags", self._limits.tags, "/tags")
-        self._tags = used
 
 
 def _id(entry: Entry) -> int:
