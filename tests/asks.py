@@ -45,6 +45,11 @@ def _empty_trash(of: Chooser) -> Ask:
     return Ask("DELETE", TASKS, params=params)
 
 
+def _clear_completed(of: Chooser) -> Ask:
+    params = of.one({"list_id": "none"}, *({"list_id": list_id} for list_id in of.user.lists), {})
+    return Ask("DELETE", f"{TASKS}/completed", params=params)
+
+
 def _batch(of: Chooser) -> Ask:
     inner = of.one(asks_tasks.create, asks_tasks.delete, asks_tasks.restore)(of)
     # What is no id is refused before it is looked for, in a batch.
@@ -58,6 +63,7 @@ _ASKS: dict[Route, Callable[[Chooser], Ask]] = {
     ("GET", TASKS): asks_tasks.listing,
     ("POST", TASKS): asks_tasks.create,
     ("DELETE", TASKS): _empty_trash,
+    ("DELETE", f"{TASKS}/completed"): _clear_completed,
     ("GET", TASK): asks_tasks.read,
     ("PATCH", TASK): asks_tasks.patch,
     ("PUT", TASK): asks_tasks.put,

@@ -55,6 +55,7 @@ CHECKS: dict[Route, Callable[[User, Ask, httpx2.Response], None]] = {
     ("GET", TASKS): listing,
     ("POST", TASKS): oracle_tasks.create,
     ("DELETE", TASKS): oracle_trees.empty_trash,
+    ("DELETE", f"{TASKS}/completed"): oracle_trees.clear_completed,
     ("GET", TASK): User.read,
     ("PATCH", TASK): oracle_tasks.update,
     ("PUT", TASK): oracle_tasks.update,

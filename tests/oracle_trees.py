@@ -148,6 +148,22 @@ def empty_trash(user: User, ask: Ask, answer: httpx2.Response) -> None:
         del user.tasks[task_id]
 
 
+def clear_completed(user: User, ask: Ask, answer: httpx2.Response) -> None:
+    assert (answer.status_code, answer.content) == (204, b"")
+    list_id = ask.params.get("list_id", "")
+    trashed: dict[str, tuple[Row, str]] = {}
+    for task in sorted(user.tasks.values(), key=lambda one: str(one["id"])):
+        tree = [one for one in (task, *below(user, task["id"])) if one["deleted_at"] is None]
+        is_in = not list_id or task["list_id"] == (None if list_id == "none" else list_id)
+        if is_in and task in tree and task["id"] not in trashed:
+            left = [one for one in tree if one["id"] not in trashed]
+            if all(one["completed"] for one in left):
+                trashed |= {one["id"]: (one, task["id"]) for one in left}
+    if trashed:
+        trash(user, list(trashed.values()))
+        user.note(ask, "cleared")
+
+
 def trash(user: User, tasks: list[tuple[Row, str]]) -> None:
     """Move tasks to the trash, each with the one that it shall come back with."""
     at = user.change()

@@ -317,3 +317,58 @@ async def test_an_imported_trash_is_as_old_as_it_was(cluster: Cluster, template:
         assert response.status_code == 200, response.text
         await bob.create("x")
         await until(superuser, bob, (1, 1))
+
+
+async def test_what_is_completed_goes_to_the_trash_in_one_request(alice: User, bob: User, superuser: Superuser):
+    before = []
+    for user in (alice, bob):
+        await user.create("open")
+        half = await user.create("done, but for a part", completed=True)
+        await user.create("open part", parent_id=half["id"])
+        whole = await user.create("done", completed=True)
+        await user.create("done part", parent_id=whole["id"], completed=True)
+        operations = [{"op": "create", "task": {"title": "x", "completed": True}}] * 100
+        for _ in range(2):
+            assert (await user.http.post(BATCH, json={"operations": operations})).status_code == 200
+        before.append(await rows_of(superuser, user.id))
+    response = await alice.http.delete(f"{TASKS}/completed")
+    assert (response.status_code, response.content) == (204, b"")
+    left = (await alice.http.get(TASKS)).json()
+    assert {task["title"] for task in left} == {"open", "done, but for a part", "open part"}
+    assert await states(superuser, alice) == (3, 205)
+    assert await rows_of(superuser, bob.id) == before[1]
+    restored = await alice.http.post(f"{TASKS}/{whole_of(await trashed(alice))}/restore")
+    assert restored.status_code == 200
+    assert await states(superuser, alice) == (5, 205)
+
+
+async def trashed(user: User) -> list[dict[str, Any]]:
+    response = await user.http.get(TASKS, params={"deleted": "true", "limit": "200", "sort": "id"})
+    return response.json()  # type: ignore[no-any-return]
+
+
+def whole_of(tasks: list[dict[str, Any]]) -> str:
+    return next(str(task["id"]) for task in tasks if task["title"] == "done")
+
+
+async def test_only_what_a_list_has_is_cleared(alice: User, superuser: Superuser):
+    one = (await alice.http.post("/api/v1/lists", json={"name": "one"})).json()["id"]
+    await alice.create("in it", list_id=one, completed=True)
+    await alice.create("in none", completed=True)
+    for wrong in ("list_id=x", "list_id=", "completed=true", "deleted=true", f"list_id={one}&list_id=none"):
+        assert (await alice.http.delete(f"{TASKS}/completed?{wrong}")).status_code == 422
+    unknown = "01940000-0042-7000-8000-000000000001"
+    assert (await alice.http.delete(f"{TASKS}/completed?list_id={unknown}")).status_code == 204
+    assert await states(superuser, alice) == (2, 2)
+    assert (await alice.http.delete(f"{TASKS}/completed?list_id={one}")).status_code == 204
+    assert [task["title"] for task in (await alice.http.get(TASKS)).json()] == ["in none"]
+    assert (await alice.http.delete(f"{TASKS}/completed?list_id=none")).status_code == 204
+    assert await states(superuser, alice) == (0, 2)
+
+
+async def test_another_users_list_is_as_one_that_is_not_there(alice: User, bob: User, superuser: Superuser):
+    hers = (await alice.http.post("/api/v1/lists", json={"name": "hers"})).json()["id"]
+    await alice.create("in it", list_id=hers, completed=True)
+    before = await rows_of(superuser, alice.id)
+    assert (await bob.http.delete(f"{TASKS}/completed?list_id={hers}")).status_code == 204
+    assert await rows_of(superuser, alice.id) == before

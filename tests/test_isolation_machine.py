@@ -127,6 +127,7 @@ _NOTED: dict[oracle.Route, tuple[str, ...]] = {
     ("PUT", TASK): ("/list_id", "/parent_id"),
     ("PATCH", f"{TASK}/complete"): ("next made", "next removed", "next kept", "series ended", "parts copied"),
     ("DELETE", TASKS): ("emptied",),
+    ("DELETE", f"{TASKS}/completed"): ("cleared",),
     ("DELETE", TASK): ("tree trashed", "tree erased"),
     ("POST", f"{TASK}/restore"): ("tree restored", "without its parent"),
     ("POST", f"{TASK}/move"): ("/list_id", "/parent_id", "cycle", "/after", "between"),

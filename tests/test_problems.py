@@ -123,8 +123,9 @@ async def test_the_page_of_every_problem_exists_and_is_html(nobody: httpx2.Async
 @pytest.mark.parametrize(
     ("path", "allow"),
     [
-        (TASKS, "GET, HEAD, POST"), (f"{TASKS}/x", "DELETE, GET, HEAD, PATCH, PUT"), (f"{TASKS}/x/complete", "PATCH"),
-        (f"{TASKS}/x/restore", "POST"), ("/api/v1/me", "DELETE, GET, HEAD"), ("/healthz", "GET, HEAD"),
+        (TASKS, "DELETE, GET, HEAD, POST"), (f"{TASKS}/x", "DELETE, GET, HEAD, PATCH, PUT"),
+        (f"{TASKS}/x/complete", "PATCH"), (f"{TASKS}/x/restore", "POST"),
+        ("/api/v1/me", "DELETE, GET, HEAD"), ("/healthz", "GET, HEAD"),
         ("/readyz", "GET, HEAD"), ("/docs", "GET, HEAD"), ("/openapi.json", "GET, HEAD"),
         ("/problems/invalid", "GET, HEAD"),
         ("/docs/assets/swagger-ui.css", "GET, HEAD"),
@@ -178,7 +179,7 @@ async def test_every_kind_of_answer_has_the_common_headers(raising_url: str):
         ("GET", TASKS, [token], 200), ("HEAD", TASKS, [token], 200),
         ("GET", TASKS, [token, ("If-None-Match", "*")], 304), ("GET", TASKS, [], 401),
         ("GET", f"{TASKS}/{uuid7()}", [token], 404), ("GET", "/api/v1/nowhere", [], 404),
-        ("DELETE", TASKS, [], 405), ("GET", f"{TASKS}?x=1", [token], 422), ("GET", "/api/v1/broken", [], 500),
+        ("PUT", TASKS, [], 405), ("GET", f"{TASKS}?x=1", [token], 422), ("GET", "/api/v1/broken", [], 500),
         ("OPTIONS", TASKS, preflight, 200), ("OPTIONS", "/api/v1/broken", preflight, 200),
         ("OPTIONS", TASKS, [("Origin", "https://evil.example"), preflight[1]], 400),
         ("GET", "/api/v1/me", [token], 200), ("GET", "/healthz", [], 200), ("GET", "/docs", [], 200),

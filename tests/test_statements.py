@@ -429,6 +429,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
         (_ALL, _EVERY_SORT, tuple(sort.nullable for sort in query._SORTS.values()), 201),
     ],
     "tasks.statements.delete_rows": [()],
+    "tasks.statements.done_page": [(None,), (True,), (False,)],
     "tasks.statements.existing_lists": [()],
     "tasks.statements.export_changed": [()],
     "tasks.statements.export_page": [(level,) for level in range(DEEPEST)],

@@ -116,6 +116,9 @@ _Uuid = Annotated[
 ]
 
 
+QueryReference = _Reference
+
+
 class TaskFilters(SQLModel):
     """Which tasks a listing shows, in which order.
 

@@ -14,7 +14,7 @@ from taskward.database.database import Database
 from taskward.errors import Cycle, FieldError, Invalid, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks import trash
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
-from taskward.tasks.filters import QueryBoolean, TaskFilters
+from taskward.tasks.filters import QueryBoolean, QueryReference, TaskFilters
 from taskward.tasks.members import TaskId
 from taskward.tasks.models import (
     TaskCompletion,
@@ -175,6 +175,27 @@ async def empty_trash(
     """
     database: Database = request.app.state.database
     await trash.empty_trash(partial(database.session, caller.owner), limits)
+    return Response(status_code=204)
+
+
+@router.delete(
+    "/completed",
+    status_code=204,
+    response_model=None,
+    summary="Clear what is completed",
+    responses=answers(204, "What was completed is in the trash."),
+)
+async def clear_completed(
+    request: Request,
+    caller: CurrentCaller,
+    limits: UserLimits,
+    list_id: Annotated[QueryReference, Query(description="Only those in this list; `none`: in no list.")] = None,
+) -> Response:
+    """Move every completed task to the trash with its subtasks, little by little, so that other requests get in
+    between. One with an open subtask stays.
+    """
+    database: Database = request.app.state.database
+    await trash.clear_completed(partial(database.session, caller.owner), limits, list_id)
     return Response(status_code=204)
 
 

@@ -243,6 +243,23 @@ def trash_page() -> Statement:
 
 
 @cache
+def done_page(of_list: bool | None) -> Statement:  # noqa: FBT001
+    """A page of the live tasks that were completed up to the time `until`, after the id `after`.
+
+    Args:
+        of_list: Whether they are in a list, `list_id`, or in none; None where that does not matter.
+    """
+    where = [_task.user_id == OWNER, _task.id > bindparam("after", type_=Uuid())]
+    where += [_task.completed, _task.deleted_at.is_(None)]
+    where.append(_task.completed_at <= bindparam("until", type_=DateTime(timezone=True)))
+    if of_list is not None:
+        is_there = _task.list_id == bindparam("list_id", type_=Uuid())
+        where.append(is_there if of_list else _task.list_id.is_(None))
+    page = select(_task.id).where(*where).order_by(_task.id)
+    return compile_statement(page.limit(bindparam("rows", type_=BigInteger())))
+
+
+@cache
 def oldest_trash() -> Statement:
     """When the first task went to the trash of those that are in it; no row where there is none."""
     oldest = select(_task.deleted_at).where(_task.user_id == OWNER, _task.deleted_at.is_not(None))

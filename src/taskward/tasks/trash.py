@@ -1,6 +1,7 @@
-"""Emptying the trash: on request, and by itself of what has been in it for long.
+"""Many tasks at once: what is completed goes to the trash, and the trash is emptied, on request and by itself of what
+has been in it for long.
 
-Either erases a few tasks in a transaction, by the rules of every erasure, and lets other requests get in before the
+Each changes a few tasks in a transaction, by the rules of every erasure, and lets other requests get in before the
 next, the owner's own among them.
 """
 
@@ -10,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Literal
 from uuid import UUID
 
 from taskward.database.database import Database
@@ -21,6 +23,7 @@ from taskward.tasks import statements
 from taskward.tasks.work import UnitOfWork
 
 _AT_ONCE = 100
+_BEFORE_ALL = UUID(int=0)
 _AFTER_ALL = UUID(int=2**128 - 1)
 # What comes into the trash little by little is not purged one by one.
 _PAUSE = timedelta(hours=1)
@@ -52,6 +55,32 @@ async def empty_trash(begin: Begin, limits: Limits) -> None:
             before = rows[-1]["id"] if rows else before
             has_parents = has_parents or any(row["parent_id"] is not None for row in rows)
         is_last = not has_parents
+
+
+async def clear_completed(begin: Begin, limits: Limits, list_id: UUID | Literal["none"] | None) -> None:
+    """Move every task that is completed now to the trash, with its parts; one with an open part stays.
+
+    Args:
+        begin: Makes a transaction as the owner.
+        list_id: Only those of this list, or of none.
+    """
+    statement = statements.done_page(None if list_id is None else list_id != "none")
+    of_list = {"list_id": list_id} if isinstance(list_id, UUID) else {}
+    until: datetime | None = None
+    after, is_last = _BEFORE_ALL, False
+    while not is_last:
+        async with begin() as session:
+            work = await UnitOfWork.begin(session, limits)
+            until = until or work.turn.now
+            rows = await session.fetch(statement, after=after, until=until, rows=_AT_ONCE, **of_list)
+            await work.load([row["id"] for row in rows])
+            for row in rows:
+                # One above it may have taken it along.
+                if work.is_done(row["id"]):
+                    work.trash(row["id"], None)
+            await work.flush(())
+        is_last = len(rows) < _AT_ONCE
+        after = rows[-1]["id"] if rows else after
 
 
 async def purge(begin: Begin, limits: Limits, keep: timedelta) -> bool:

@@ -178,6 +178,10 @@ class UnitOfWork(Loaded):
         step = await self._series.step(entry, entry.values, subtasks, at) if completed else Step()
         return await self._complete(entry, step, at, completed=completed)
 
+    def is_done(self, task_id: UUID) -> bool:
+        """Whether a task is live, and completed with all that is live below it."""
+        return self.is_live(task_id) and not any(one.is_open for one in self._entries.with_parts(task_id))
+
     def trash(self, task_id: UUID, versions: Versions) -> None:
         """Move a live task to the trash, with the live ones below it. Raises as `update`."""
         self._live(task_id, versions)
