@@ -18,8 +18,9 @@ _T = TypeVar("_T")
 _SLICE = 0.001
 """Seconds for which others wait at most, but for what one item takes. An answer to them takes several steps, each of
 which may meet a slice."""
-_PATIENCE = 0.005
-"""Seconds for which long work waits for short requests to end, after each slice."""
+_PATIENCE = 5.0
+"""How many times as long as its last slice long work waits for short requests to end, so that it takes a sixth of a
+worker's time from them at most, also where the worker itself is kept waiting."""
 
 _work: ContextVar[LongWork | None] = ContextVar("long_work", default=None)
 
@@ -29,15 +30,20 @@ async def fairly(items: Iterable[_T]) -> AsyncIterator[_T]:
     since = monotonic()
     for item in items:
         yield item
-        if monotonic() - since > _SLICE:
-            await give_way()
+        elapsed = monotonic() - since
+        if elapsed > _SLICE:
+            await give_way(elapsed)
             since = monotonic()
 
 
-async def give_way() -> None:
-    """Let others run: whatever is ready, and in a long request the short ones that are under way, for a while."""
+async def give_way(elapsed: float = _SLICE) -> None:
+    """Let others run: whatever is ready, and in a long request the short ones that are under way, for a while.
+
+    Args:
+        elapsed: Seconds that the last slice took.
+    """
     work = _work.get()
-    await (asyncio.sleep(0) if work is None else work.give_way())
+    await (asyncio.sleep(0) if work is None else work.give_way(elapsed))
 
 
 class LongWork:
@@ -61,7 +67,7 @@ class LongWork:
                     waiter.set_result(None)
             self._giving_way.clear()
 
-    async def give_way(self) -> None:
+    async def give_way(self, elapsed: float = _SLICE) -> None:
         """Let short requests go first, but not for ever."""
         await asyncio.sleep(0)
         if not self.short:
@@ -69,7 +75,7 @@ class LongWork:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         self._giving_way.append(waiter)
-        timer = loop.call_later(_PATIENCE, _wake, waiter)
+        timer = loop.call_later(_PATIENCE * elapsed, _wake, waiter)
         try:
             await waiter
         finally:
