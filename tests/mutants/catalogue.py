@@ -414,6 +414,7 @@ def _answers() -> Iterator[Mutant]:
         ("a listing's tag is the same for all", "src/taskward/web/answers.py", 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
         ("a listing's tag has no epoch", _ROUTES, '(rows[0]["epoch"], rows[0]["clock"])', '(None, rows[0]["clock"])', ("tests/test_preconditions.py",)),
         ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),
+        ("the log quotes what an exception says", "src/taskward/log.py", "parts += frames[-_MOST_FRAMES:]", "parts += [str(error)]", ("tests/test_error_boundary.py",)),
         ("a cache may keep it", middleware, 'headers.append((b"cache-control", b"private, no-cache" if b"etag" in names else b"no-store"))', "pass", ("tests/test_problems.py",)),
     ):  # fmt: skip
         yield Mutant(f"answers: {name}", (Edit(file, old, new),), tests)
