@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import secrets
+from datetime import date
 from typing import Any
 
 import pytest
 
+from taskward.database.database import Database
+from taskward.database.session import Session
+from taskward.identity import Owner
+from taskward.tasks.models import TaskCreate
+from taskward.tasks.store import TaskStore
 from tests.conftest import NewUser, User
 from tests.test_recurring_tasks import complete, count, following, reopen
 from tests.test_task_members import make_list, pointers
@@ -234,3 +241,27 @@ async def test_an_export_has_what_was_moved_and_an_import_takes_it(alice: User, 
     assert [[json.loads(line).get(name) for name in told] for line in again.splitlines()] == [
         [json.loads(line).get(name) for name in told] for line in export.splitlines()
     ]
+
+
+@pytest.mark.parametrize("number_of_parts", [0, 1, 40])
+async def test_completing_takes_as_many_statements_whatever_the_number_of_parts(
+    database: Database, monkeypatch: pytest.MonkeyPatch, number_of_parts: int
+):
+    statements: list[str] = []
+    fetch = Session.fetch
+
+    async def counted(self: Session, statement: Any, **values: Any) -> Any:
+        statements.append(str(statement))
+        return await fetch(self, statement, **values)
+
+    owner = Owner(f"erin-{secrets.token_hex(4)}")
+    task = TaskCreate(title="top", due_date=date(2030, 1, 1), time_zone="UTC", recurrence="FREQ=DAILY")
+    async with database.session(owner) as session:
+        await TaskStore(session).add(task)
+        for number in range(number_of_parts):
+            await TaskStore(session).add(TaskCreate(title=f"{number}", parent_id=task.id))
+    monkeypatch.setattr(Session, "fetch", counted)
+    async with database.session(owner) as session:
+        await TaskStore(session).toggle(task.id, None)
+    # The one that would do for an ordinary task, the turn, what is below, new rows, old ones, the turn's end.
+    assert len(statements) == 6
