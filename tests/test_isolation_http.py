@@ -439,6 +439,15 @@ async def test_a_live_task_is_restored_without_a_change_whatever_is_in_a_strange
     assert (await rows_of(superuser, alice.id), await rows_of(superuser, bob.id)) == before
 
 
+async def test_a_strangers_part_keeps_nothing_in_my_trash(alice: User, bob: User):
+    task = await alice.create("Secret plan")
+    await alice.create("Secret step", parent_id=task["id"])
+    await bob.create("His", id=task["id"])
+    await bob.trash(task["id"])
+    assert (await bob.http.delete(f"{router.prefix}?deleted=true")).status_code == 204
+    assert (await bob.http.get(f"{router.prefix}?deleted=true")).json() == []
+
+
 @pytest.mark.parametrize(
     "user_id", ["'", "''; --", "\\", "\\'", "a'b\\'c", "$1", "%s", "é", "e\u0301", "A", "a", "用户", "🙂", " a "]
 )
