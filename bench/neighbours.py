@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import signal
 import statistics
 import sys
 import time
@@ -134,6 +135,8 @@ def table(measured: list[Measured]) -> str:
 
 
 def main() -> int:
+    # As Ctrl-C: what was started is ended in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = _options()
     chosen = [case for case in cases() if (case.brief or not options.brief) and options.only in case.name]
     sizes = {"big": options.tasks, "other": 200, "writer": 1, "tree": 1}
