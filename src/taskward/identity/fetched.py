@@ -102,14 +102,13 @@ class FetchedKeys:
         What an earlier one brings may have been written before the issuer had the key.
         """
         earlier = self._begun
-        while True:
-            if not await self._fetch_once():
-                return False
+        while await self._fetch_once():
             if self.current is not None and self.current.find(*wanted):
                 return True
             if self._begun > earlier:
                 self._missing.add(wanted)
                 return True
+        return False
 
     @asynccontextmanager
     async def maintained(self) -> AsyncIterator[None]:
