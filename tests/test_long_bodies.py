@@ -133,6 +133,7 @@ async def test_the_largest_task_is_taken_alone_and_many_at_once(alice: User):
         (b'{"atomic":true,"x":"' + b"," * 100 + b'"}', 422, ["/operations", "/x"]),
         (b'["' + b"," * 100 + b'"]', 422, [""]),
         (ops(create(X))[:-1] + b',"operations":[' + b"0," * 90 + b"0]}", 422, ["/operations"]),
+        (ops(create(X))[:-1] + b',"operations":[]}', 422, ["/operations"]),
         (ops(*[create(X)] * 90)[:-1], 400, None),
         (ops(*[create(X)] * 90) + b"}", 400, None),
         (ops(*[FLY] * 90, "NaN"), 400, None),

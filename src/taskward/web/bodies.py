@@ -33,10 +33,12 @@ class JsonBody:
         self.known = KnownMembers(annotation)
         self._long = None if long is None else _Long(annotation, long)
 
-    @staticmethod
-    def is_small(body: bytes) -> bool:
+    def is_small(self, body: bytes) -> bool:
         """Whether it can be read in one go, whatever it may be."""
-        return len(body) <= _SMALL and body.count(b",") <= _FEW_VALUES
+        if len(body) > _SMALL or body.count(b",") > _FEW_VALUES:
+            return False
+        # Of members with one name, the parser of small bodies would take the last without a word.
+        return self._long is None or body.count(self._long.quoted_name) <= 1
 
     def validate(self, body: bytes) -> Any:
         """Parse and validate a small one.
@@ -79,6 +81,7 @@ class _Long:
         field = model.model_fields[name]
         (item,) = get_args(field.annotation)
         self._name = name
+        self.quoted_name = f'"{name}"'.encode()
         self._most = next(rule.max_length for rule in field.metadata if isinstance(rule, MaxLen))
         self._adapter: TypeAdapter[Any] = TypeAdapter(item)
         self._known = KnownMembers(item)
