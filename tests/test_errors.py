@@ -33,9 +33,11 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "UTF-16": ('{"title": "x"}'.encode("utf-16"), 400),
     "a byte order mark": (b'\xef\xbb\xbf{"title": "x"}', 400),
     "a bad escape": (b'{"title": "\\x"}', 400),
-    "deep arrays": (b'{"title": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400),
-    "deep objects": (b'{"a":' * 40_000 + b"1" + b"}" * 40_000, 400),
-    "open arrays": (b"[" * 200_000, 400),
+    # What has more than is read is not read to its end, where it may turn out not to be JSON.
+    "deep arrays": (b'{"title": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422),
+    "deep objects": (b'{"a":' * 40_000 + b"1" + b"}" * 40_000, 422),
+    "many open arrays": (b"[" * 200_000, 422),
+    "open arrays": (b"[" * 5_000, 400),
     "an escaped NUL": (b'{"title": "a\\u0000b"}', 422),
     "a high surrogate": (b'{"title": "a\\ud800b"}', 422),
     "a low surrogate": (b'{"title": "\\udfff"}', 422),
@@ -86,7 +88,7 @@ def assert_problem(answer: Answer, status: int) -> dict[str, Any]:
     assert ("errors" in problem) == (status == 422)
     for error in problem.get("errors", []):
         assert error.keys() == {"in", "pointer", "detail"}
-        assert error["detail"].endswith((".", ")"))
+        assert error["detail"].endswith((".", ")", "?"))
         assert error["detail"] != "This is not valid."
     return problem  # type: ignore[no-any-return]
 

@@ -50,7 +50,8 @@ async def test_every_operation_answers_a_line_of_compact_json(alice: User, docum
     assert (await alice.http.request(method, path, **body)).status_code == 200
     await alice.create(**UNUSUAL)
     shown = set()
-    for name, (_, _, operation) in operations(document).items():
+    # What is read must be there still.
+    for name, (_, _, operation) in sorted(operations(document).items(), key=lambda one: one[1][0].upper() == "DELETE"):
         method, path, body = request_of(document, name)
         if name == "get_task":
             await alice.http.patch(path, json={**UNUSUAL, "completed": False})

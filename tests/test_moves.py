@@ -84,11 +84,15 @@ async def test_into_a_list_out_of_it_and_under_a_parent(alice: User):
     assert await titles(alice, list_id=list_id, parent_id="none") == "ba"
 
 
-async def test_subtasks_go_with_their_parent_into_no_other_place(alice: User):
+async def test_subtasks_go_with_their_parent_into_its_list_and_into_no_other_place(alice: User):
     a = (await alice.create("a"))["id"]
     child = await alice.create("child", parent_id=a)
-    await move(alice, a, None, list_id=await make_list(alice))
-    assert (await alice.http.get(f"{TASKS}/{child['id']}")).json() == child
+    list_id = await make_list(alice)
+    await move(alice, a, None, list_id=list_id)
+    moved = (await alice.http.get(f"{TASKS}/{child['id']}")).json()
+    changed = {name: moved[name] for name in ("list_id", "version", "updated_at")}
+    assert moved == {**child, **changed}
+    assert changed["list_id"] == list_id
 
 
 async def test_after_must_be_another_live_task_of_that_place(alice: User, bob: User):

@@ -240,7 +240,11 @@ async def test_a_body_that_does_not_arrive_is_408(raising_url: str):
         ("tasks", {"content": b" " * 300_000}, "at most 262144 bytes"),
         ("tasks/batch", {"json": {"operations": [{"op": "delete", "id": str(uuid7()), "if_match": "1"}]}}, "an ETag"),
         ("tasks", {"content": b"{}", "headers": {"Content-Type": "text/plain"}}, "Content-Type: application/json."),
-        ("me/import", {"files": {"file": b"{}"}}, "application/json or application/x-ndjson or text/csv."),
+        (
+            "me/import",
+            {"files": {"file": b"{}"}},
+            "application/json or application/x-ndjson or application/x-zip-compressed or application/zip or text/csv.",
+        ),
         ("me/import", {"content": b"{}{}", "headers": {"Content-Type": "text/csv"}}, "on a line of its own"),
     ],
 )

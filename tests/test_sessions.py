@@ -282,7 +282,7 @@ async def test_several_rows_are_never_taken_for_one(new_database: str):
         for _ in range(2):
             await write_task(database, ALICE.user_id)
         async with database.session(ALICE) as session:
-            assert len(await session.fetch(export_changed(), after=0, rows=2)) == 2
-            assert await session.fetch_one(export_changed(), after=0, rows=1)
+            assert len(await session.fetch(export_changed(), after=0, rows=2, most=2**62)) == 2
+            assert await session.fetch_one(export_changed(), after=0, rows=1, most=2**62)
             with pytest.raises(RuntimeError, match="yielded several"):
-                await session.fetch_one(export_changed(), after=0, rows=2)
+                await session.fetch_one(export_changed(), after=0, rows=2, most=2**62)

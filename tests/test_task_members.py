@@ -52,6 +52,7 @@ def _ink(text: str, at: int) -> int:
 def members_of(text: str) -> dict[str, str]:
     """The members of a JSON object, each as it is written there."""
     decoder = json.JSONDecoder()
+    text = text.rstrip("\n")
     found, at = {}, 1
     while at < len(text):
         name, at = decoder.raw_decode(text, _ink(text, at))

@@ -414,10 +414,10 @@ def test_every_language_has_all_its_words():
         assert all(word == word.lower() for word in table)
 
 
-def test_a_first_moment_that_the_zone_skips_is_taken_an_hour_later():
+def test_a_first_moment_that_the_zone_skips_is_the_first_after_the_gap():
     for now in (datetime(2027, 3, 28, 0, 30, tzinfo=UTC), datetime(2027, 3, 27, 12, tzinfo=UTC)):
         reading = todoist(row(DATE="every day at 02:30"), zone="Europe/Vienna", now=now)
-        assert reading.tasks[0]["due_at"] == "2027-03-28T01:30:00Z"
+        assert reading.tasks[0]["due_at"] == "2027-03-28T01:00:00Z"
     after = datetime(2027, 3, 28, 12, tzinfo=UTC)
     reading = todoist(row(DATE="every day at 02:30"), zone="Europe/Vienna", now=after)
     assert reading.tasks[0]["due_at"] == "2027-03-29T00:30:00Z"
@@ -449,7 +449,6 @@ def test_a_first_moment_that_the_zone_skips_is_taken_an_hour_later():
         ("every monday starting 9999-12-31", "en", "recurrence", "way"),
         ("every day starting 9999-01-01", "en", "recurrence", "way"),
         ("every day starting 0001-01-01", "en", "recurrence", "way"),
-        ("every 999 years starting 2026-11-26", "en", "recurrence", "way"),
         ("every 0 days", "en", "recurrence", "way"),
         ("every 999 quarters", "en", "recurrence", "way"),
         ("every day at 25:00", "en", "recurrence", "way"),

@@ -78,7 +78,10 @@ def sign(signer: Issuer, payload: Any, kid: str | None = None, **header: Any) ->
 
 def published() -> Side:
     keys = FixedKeys(read_key_set(json.dumps(JWKS).encode()).keys)
-    others = {key.kid: key for key in OtherKeySet.import_key_set(JWKS).keys}  # type: ignore[arg-type]
+    # To joserfc EdDSA and Ed25519 are two algorithms; they name one (RFC 9864, section 2.2), so its key names none.
+    unnamed = [{**key, "alg": None} if key["kty"] == "OKP" else key for key in JWKS["keys"]]
+    published = {"keys": [{name: value for name, value in key.items() if value is not None} for key in unnamed]}
+    others = {key.kid: key for key in OtherKeySet.import_key_set(published).keys}  # type: ignore[arg-type]
     return Side(
         keys,
         {name.lower(): signer for name, signer in SIGNERS.items()},

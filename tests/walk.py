@@ -85,8 +85,13 @@ def body_of(method: str, path: str) -> Any:
 
 def model_of(method: str, path: str) -> Any:
     """The class of a route's body, or None."""
-    fields = _ROUTES[method, path].dependant.body_params
-    return fields[0].field_info.annotation if fields else None
+    pending = [_ROUTES[method, path].dependant]
+    while pending:
+        dependant = pending.pop()
+        if dependant.body_params:
+            return dependant.body_params[0].field_info.annotation
+        pending += dependant.dependencies
+    return None
 
 
 def references_of(method: str, path: str) -> list[str]:
