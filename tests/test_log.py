@@ -10,10 +10,11 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import httpx2
@@ -21,6 +22,8 @@ import psutil
 import pytest
 from uuid_utils.compat import uuid7
 
+from taskward.cli.serve import _stop_without
+from taskward.database.embedded import EmbeddedServer
 from taskward.log import Thinner, without_data
 from tests.conftest import NO_TLS, SECRET, Cluster, execute, make_token, name_of
 from tests.raw import exchange, request
@@ -205,6 +208,21 @@ def test_the_embedded_database_is_told_of_as_the_workers_are(folder: Path):
     [died], [stopped] = service.named("database died"), service.named("stopped")
     assert (died["database_pid"], died["signal"], died["level"]) == (started["database_pid"], "SIGKILL", "error")
     assert (stopped["code"], stopped["reason"]) == (1, service.other_words.removeprefix("taskward: ").strip())
+
+
+def test_a_database_that_is_stopped_with_the_service_has_not_died(monkeypatch: pytest.MonkeyPatch):
+    over = threading.Event()
+
+    class Stopped:
+        @property
+        def alive(self) -> bool:
+            over.set()
+            return False
+
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+    _stop_without(cast("EmbeddedServer", Stopped()), over)
+    assert not killed
 
 
 def test_another_server_decides_what_becomes_of_the_log(folder: Path, new_database: str):

@@ -149,6 +149,8 @@ def _run(
     directory: Path | None = None,
     server: EmbeddedServer | None = None,
 ) -> int:
+    over = threading.Event()
+
     def watch() -> None:
         # Told before, and yet here: Python drops an exception that is raised in a destructor or a weak reference's
         # callback, as the one that ends each import has.
@@ -156,20 +158,25 @@ def _run(
             os.kill(os.getpid(), signal.SIGTERM)
         threading.Thread(target=_announce, args=(settings, token, directory), daemon=True).start()
         if server is not None:
-            threading.Thread(target=_stop_without, args=(server,), daemon=True).start()
+            threading.Thread(target=_stop_without, args=(server, over), daemon=True).start()
 
-    end.signal = run_workers(settings, reload=reload, when_started=watch)
+    try:
+        end.signal = run_workers(settings, reload=reload, when_started=watch)
+    finally:
+        over.set()
     if server is not None and not server.alive:
         raise CommandError(f"The embedded server has ended; {directory}/postgresql.log says why. Start again.")
     return 0 if end.signal else 1
 
 
-def _stop_without(server: EmbeddedServer) -> None:
-    """Stop when the database is gone: nothing brings it back but a new start."""
-    while server.alive:
-        time.sleep(1)
-    _log.error("database died", database_pid=server.pid, **outcome(server.exit_code))
-    os.kill(os.getpid(), signal.SIGTERM)
+def _stop_without(server: EmbeddedServer, over: threading.Event) -> None:
+    """Stop when the database is gone before the service is over: nothing brings it back but a new start."""
+    while not over.wait(1):
+        # Looked at last: what has ended while it was not over did not end because it is.
+        if not server.alive and not over.is_set():
+            _log.error("database died", database_pid=server.pid, **outcome(server.exit_code))
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
 
 
 def _announce(settings: Settings, token: str | None, directory: Path | None) -> None:
