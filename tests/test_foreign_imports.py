@@ -86,6 +86,20 @@ async def test_what_an_import_is_asked_for_is_checked(alice: User):
         assert [error["pointer"] for error in response.json()["errors"]] == [name]
 
 
+@pytest.mark.parametrize("kind", ["text/csv", "Text/CSV; charset=utf-8", "application/zip"])
+async def test_a_file_that_no_export_of_ones_own_is_needs_a_format(alice: User, kind: str):
+    response = await alice.http.post(f"{ME}/import", content=TODOIST, headers={"Content-Type": kind})
+    assert response.status_code == 422
+    [error] = response.json()["errors"]
+    assert (error["pointer"], "format=todoist" in error["detail"]) == ("/format", True)
+
+
+async def test_a_format_that_is_not_known_is_told_all(alice: User):
+    response = await alice.http.post(f"{ME}/import", params={"format": "csv"}, content=TODOIST, headers=LINES)
+    [error] = response.json()["errors"]
+    assert error["detail"] == "This must be one of 'taskward', 'todoist' or 'vikunja'."
+
+
 async def test_what_repeats_in_todoist_begins_from_today_on_in_its_zone(alice: User, superuser: Superuser):
     rows = [
         b"TYPE,CONTENT,DATE,DATE_LANG",

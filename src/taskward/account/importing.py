@@ -27,7 +27,7 @@ from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.work import UnitOfWork
 
-Format = Literal["taskward"] | ForeignFormat
+Format = Literal["taskward", ForeignFormat]
 
 _KNOWN = KnownMembers(Line)
 _INK = re.compile(rb"[^ \t\r\n\v\f]")

@@ -40,6 +40,8 @@ _LINES = "application/x-ndjson"
 _FOREIGN = ("application/json", "application/zip", "text/csv")
 # As Windows and what asks it call an archive.
 _ALIASES = ("application/x-zip-compressed",)
+# What no export of one's own is.
+_FOREIGN_ONLY = {"application/zip", "text/csv", *_ALIASES}
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 # By its ids, what it makes is what other examples read and change.
 _EXPORT = (
@@ -156,6 +158,8 @@ async def import_file(
         raise Invalid([FieldError("query", "/name", "This goes with format=todoist only, as other files name lists.")])
     spooled: SpooledBody = body
     if format_ == "taskward":
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() in _FOREIGN_ONLY:
+            raise Invalid([FieldError("query", "/format", "A file of this type needs format=todoist or vikunja.")])
         if spooled.size > LARGEST_IMPORT:
             raise BodyTooLarge(LARGEST_IMPORT)
         return spooled.file.read()
