@@ -402,6 +402,7 @@ def test_a_wrong_value_is_one_sentence_that_names_the_variable(name: str, value:
     assert sentence.startswith(f"{name}: ")
     assert sentence.endswith(".")
     assert "confidential" not in sentence
+    assert "nput" not in sentence  # nor are they Pydantic's words
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "TASKWARD_JWT_SECRET", "TASKWARD_PUBLIC_KEY", "TASKWARD_ISSUER"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from taskward.env_file import EnvFileError, read_names
@@ -48,6 +49,19 @@ _SOURCES = {
     "issuer": ("TASKWARD_ISSUER",),
 }
 _KEYS = ("jwt_secret", "better_auth_secret", "public_key", "jwks_url")
+
+# Each rule as a request that breaks it is told, see `web/validation.py`.
+_RULES = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+}
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
@@ -402,8 +416,16 @@ def _whole_secret(secret: SecretStr | None) -> tuple[str, ...]:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = _reason(first)
     if not first["loc"]:
         return reason[0].upper() + reason[1:] + "."
     member = str(first["loc"][0])
     return f"{variable_names().get(member, member)}: {reason}."
+
+
+def _reason(error: ErrorDetails) -> str:
+    rule = _RULES.get(error["type"])
+    if rule is None:
+        return error["msg"].removeprefix("Value error, ")
+    bounds = error.get("ctx", {}).items()
+    return rule.format(**{name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in bounds})
