@@ -96,12 +96,17 @@ def _parameter(schema: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema(schema)
 
 
+def _named(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 _MOMENT_SCHEMA = {
     "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}],
 }
 _REFERENCE_SCHEMA = {"anyOf": [{"type": "string", "format": "uuid"}, {"const": NONE}]}
 _QUERY_SCHEMA = {"type": "string", "maxLength": 500, "pattern": r"^[^\u0000]*$"}
 _CURSOR_SCHEMA = {"type": "string", "maxLength": 4000, "pattern": "^[A-Za-z0-9_-]+$"}
+
 _ONE_PRIORITY = f"(?:{'|'.join(PRIORITIES)})"
 _ONE_SORT = f"-?(?:{'|'.join(SORTS)})"
 
@@ -133,7 +138,7 @@ class TaskFilters(SQLModel):
         tuple[str, ...] | None,
         BeforeValidator(_priorities),
         _parameter({"type": "string", "pattern": f"^{_ONE_PRIORITY}(,{_ONE_PRIORITY})*$", "examples": ["high,urgent"]}),
-    ] = Field(default=None, description="Only these, with commas between them.")
+    ] = Field(default=None, description=f"Only these, with commas between them: {_named(PRIORITIES)}.")
     tag: Annotated[list[Tag], _parameter({"type": "array", "items": TAG_SCHEMA, "maxItems": MOST_TAGS})] = Field(
         default_factory=list,
         max_length=MOST_TAGS,
@@ -166,7 +171,7 @@ class TaskFilters(SQLModel):
     ] = Field(
         default=None,
         max_length=500,
-        description='Only those with these words in title or description: words, "phrases", -without, or.',
+        description='Only those with these words in title or description: words, "phrases", -without, one or another.',
     )
     deleted: QueryBoolean = Field(default=False, description="The trash instead of the live tasks.")
     sort: Annotated[
@@ -174,7 +179,7 @@ class TaskFilters(SQLModel):
     ] = Field(
         # As clients write it, for it is told to them.
         default="-id",
-        description="By what, the first first; `-` for descending.",
+        description=f"By what, with commas between, the first first; `-` before one for descending: {_named(SORTS)}.",
         schema_extra={"validate_default": True},
     )
     limit: Annotated[int, BeforeValidator(_digits)] = Field(
