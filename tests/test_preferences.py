@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import pytest
 
+from taskward.web.preferences import _wants_representation
 from tests.conftest import User
 
 TASKS = "/api/v1/tasks"
@@ -16,7 +19,7 @@ TASKS = "/api/v1/tasks"
         ("return = representation", True), ("respond-async, return=representation; x=1", True),
         ('x="a, return=minimal", return=representation', True), ("return=minimal", False), ("return", False),
         ("return=minimal, return=representation", False), ('x="return=representation"', False), ("", False),
-        (',;="', False),
+        (',;="', False), ('x="a, return=representation', False), ('return=representation, x="\\', True),
     ],
 )  # fmt: skip
 async def test_a_deleted_task_is_answered_where_that_is_preferred(alice: User, prefer: str, applied: bool):
@@ -44,3 +47,12 @@ async def test_of_what_is_erased_there_is_no_representation(alice: User, bob: Us
     answer = await alice.http.delete(f"{TASKS}/{task['id']}?permanent=true", headers=preferred)
     assert (answer.status_code, answer.content) == (204, b"")
     assert "preference-applied" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "prefer", ['"' + '\\"' * 30_000, "return=" + " " * 60_000 + "x x", '"a\\' * 15_000, " " * 60_000, ',"' * 30_000]
+)
+def test_a_long_preference_is_read_in_no_time(prefer: str):
+    began = perf_counter()
+    assert _wants_representation(prefer) is False
+    assert perf_counter() - began < 1

@@ -8,8 +8,9 @@ from typing import Annotated
 from fastapi import Header
 from pydantic import BeforeValidator, WithJsonSchema
 
-_ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
-_RETURN = re.compile(r'\s*return\s*=\s*("?)([^";\s]*)\1\s*(?:;.*)?', re.IGNORECASE | re.DOTALL)
+# Possessive, and a quote that is not closed goes to the end: else a long header would be gone through over and over.
+_ELEMENT = re.compile(r'(?:[^",]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
+_RETURN = re.compile(r'\s*+return\s*+=\s*+("?)([^";\s]*+)\1\s*+(?:;.*)?', re.IGNORECASE | re.DOTALL)
 
 APPLIED = {"Preference-Applied": "return=representation"}
 """Of an answer that is as it was preferred (section 3)."""
