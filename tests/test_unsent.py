@@ -106,6 +106,28 @@ async def test_who_leaves_while_waiting_takes_nothing_along():
     assert unsent.total == 0
 
 
+async def test_who_leaves_while_first_lets_others_have_what_there_is():
+    unsent = account()
+    await unsent.take("alice", 10)
+    large = await waits(unsent, "bob", 20)
+    small = await waits(unsent, "carol", 5)
+    large.cancel()
+    await asyncio.wait_for(small, 1)
+    assert (unsent.of("bob"), unsent.of("carol"), unsent.total) == (0, 5, 15)
+
+
+async def test_who_gives_up_while_first_lets_others_have_what_there_is():
+    unsent = account(patience=0.1)
+    await unsent.take("alice", 10)
+    large = await waits(unsent, "bob", 20)
+    await asyncio.sleep(0.07)
+    small = await waits(unsent, "carol", 5)
+    with pytest.raises(AnswersUntaken):
+        await large
+    await small
+    assert unsent.total == 15
+
+
 async def test_a_room_is_given_back_once():
     unsent = account(of_one=SMALL * 10, of_all=SMALL * 20)
     room = Room(unsent, "alice")

@@ -72,7 +72,11 @@ class Unsent:
             raise
         finally:
             patience.end()
-            self._waiting = [one for one in self._waiting if one.room is not room]
+            others = [one for one in self._waiting if one.room is not room]
+            if len(others) < len(self._waiting):
+                # It has left without any. Others may have room now that could not pass it by.
+                self._waiting = others
+                self._grant()
 
     def add(self, user_id: str, size: int) -> None:
         """Count what is there already."""
