@@ -148,6 +148,9 @@ def own(**members: Any) -> dict[str, Any]:
             own(cover_image_attachment_id=1),
             ["attachment", "file"],
         ),
+        ({"attachments": 5}, {}, ["attachment"]),
+        ({"attachments": True}, {}, ["attachment"]),
+        ({"attachments": {"id": 1}}, {}, ["attachment"]),
         ({"comments": [{"comment": "<p>a</p>"}]}, {"description": "a"}, []),
         (
             {

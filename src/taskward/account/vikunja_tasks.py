@@ -318,8 +318,9 @@ def _keep_people(subject: Subject, extras: Extras, raw: dict[str, Any]) -> None:
     keep("assignee", "assignees", name_of)
     keep("attachment", "attachments", _attachment)
     keep("reminder", "reminders", _reminder)
-    if raw.get("attachments"):
-        subject.reading.lose_once("file", "The contents of attachments are not kept.", len(raw["attachments"]))
+    attachments = raw.get("attachments")
+    if isinstance(attachments, list) and attachments:
+        subject.reading.lose_once("file", "The contents of attachments are not kept.", len(attachments))
     dates = [one for one in typed(subject, raw, "reminder_dates", list, "reminder") or [] if isinstance(one, str)]
     if dates:
         extras.keep("reminder", "reminder_dates", [kept_text(one) for one in dates[:_MOST_KEPT]], len(dates))
