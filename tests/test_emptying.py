@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
 from taskward.database.database import Database
@@ -75,6 +76,16 @@ async def test_the_trash_is_emptied_and_nothing_else(alice: User, bob: User, sup
     # It counts what is there.
     counted = "SELECT tasks = (SELECT count(*) FROM taskward.task WHERE user_id = $1) FROM taskward.account"
     assert await superuser.fetchval(f"{counted} WHERE user_id = $1", alice.id)
+
+
+async def test_what_a_file_says_is_trashed_later_goes_as_well(alice: User, superuser: Superuser):
+    later = json.dumps({"type": "task", "id": str(uuid7()), "title": "x", "deleted_at": "9000-01-01T00:00:00Z"})
+    headers = {"Content-Type": "application/x-ndjson"}
+    imported = await alice.http.post("/api/v1/me/import", content=later, headers=headers)
+    assert imported.status_code == 200, imported.text
+    assert await states(superuser, alice) == (0, 1)
+    assert (await alice.http.delete(TASKS, params={"deleted": "true"})).status_code == 204
+    assert await states(superuser, alice) == (0, 0)
 
 
 async def test_who_has_nothing_empties_it_as_well(alice: User, superuser: Superuser):

@@ -176,7 +176,7 @@ def task_values(line: TaskLine, metadata: str, now: datetime) -> dict[str, Any]:
 
     Args:
         metadata: As they are stored.
-        now: When a task was completed of which the line does not say.
+        now: When a task was completed of which the line does not say; nothing was completed or trashed later.
     """
     values = {name: getattr(line, name) for name in TaskCreate.model_fields}
     if "list_id" not in line.model_fields_set:
@@ -192,7 +192,8 @@ def task_values(line: TaskLine, metadata: str, now: datetime) -> dict[str, Any]:
         "series_id": line.series_id,
         "next_id": line.next_id,
         "moved_from": line.moved_from,
-        "deleted_at": line.deleted_at,
+        # What were trashed later than now would stay when the trash is emptied.
+        "deleted_at": None if line.deleted_at is None else min(line.deleted_at, now),
         "deleted_with": (line.deleted_with or line.id) if trashed else None,
     }
 
