@@ -251,6 +251,45 @@ async def test_others_and_small_answers_go_on_and_nobody_waits_with_a_connection
         assert len(own.get("/api/v1/tasks?limit=5").json()) == 5
 
 
+async def test_what_json_makes_larger_takes_no_room_from_others(serve: Serve, superuser: Superuser):
+    service = serve(TASKWARD_SEND_TIMEOUT="60")
+    silent, other = f"silent-{os.urandom(6).hex()}", await big_user(superuser)
+    with client(service, silent) as own:
+        # Of each character, JSON makes six.
+        for _ in range(6):
+            assert own.post("/api/v1/tasks", json={"title": "x", "description": "\1" * 10_000}).status_code == 201
+    connections = [ask(service, silent, LISTING) for _ in range(100)]
+    await asyncio.sleep(2)
+    with client(service, other) as theirs:
+        assert len(theirs.get(LISTING).json()) == TASKS
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.parametrize("target", ["/api/v1/lists", "/api/v1/tags"])
+async def test_what_is_no_task_is_counted_as_well(cluster: Cluster, template: str, superuser: Superuser, target: str):
+    app = create_app(make_settings(cluster.url(template), send_timeout=60))
+    user = f"silent-{os.urandom(6).hex()}"
+    names = ["user_id", "id", "name", "version"]
+    rows = [(user, uuid7(), "\N{GRINNING FACE}" * 255, n + 1) for n in range(500)]
+    await superuser.execute("INSERT INTO taskward.account (user_id, clock, lists) VALUES ($1, 600, 500)", user)
+    await superuser.copy_records_to_table("list", schema_name="taskward", records=rows, columns=names)
+    tasks = [
+        (user, uuid7(), "x", " x ", [f"{n} {tag} " + "\N{GRINNING FACE}" * 40 for tag in range(20)], 501 + n)
+        for n in range(99)
+    ]
+    names = ["user_id", "id", "title", "folded_title", "tags", "version"]
+    await superuser.copy_records_to_table("task", schema_name="taskward", records=tasks, columns=names)
+    with serving(app) as url:
+        port = int(url.rpartition(":")[2])
+        # The system takes some of them.
+        connections = [_ask(port, user, target, 40) for _ in range(5)]
+        assert await _becomes(lambda: app.state.unsent.of(user) > MEBI)
+        for connection in connections:
+            connection.close()
+        assert await _becomes(lambda: app.state.unsent.total == 0 and app.state.database.pool._in_use == 0)
+
+
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 async def test_what_is_asked_and_not_sent_takes_no_room(serve: Serve, superuser: Superuser, method: str):
     service = serve(TASKWARD_SEND_TIMEOUT="60")

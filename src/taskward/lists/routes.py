@@ -18,7 +18,7 @@ from taskward.web.answers import (
     entity_answer,
     public_path,
 )
-from taskward.web.dependencies import CurrentCaller, OwnerSession, UserLimits
+from taskward.web.dependencies import CurrentCaller, OwnerSession, UnlessOver, UserLimits
 from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import ETAG, LOCATION, NOT_MODIFIED, answers, operation_id
@@ -43,7 +43,9 @@ _WRITE_PROBLEMS = [ListForbidden, ListNotFound, StaleVersion]
     summary="List lists",
     responses={**answers(200, "All lists, in their order.", ETAG), **NOT_MODIFIED},
 )
-async def list_lists(caller: CurrentCaller, lists: Lists, if_none_match: IfNoneMatch = None) -> Response:
+async def list_lists(
+    caller: CurrentCaller, _room: UnlessOver, lists: Lists, if_none_match: IfNoneMatch = None
+) -> Response:
     """All your lists, in their order, each with how many open and done tasks are in it; the trash does not count."""
     user_id = caller.owner.user_id
     if if_none_match is not None:

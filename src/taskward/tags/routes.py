@@ -10,7 +10,7 @@ from taskward.errors import TagNotFound
 from taskward.tags.models import TagName, TagRead, TagRename
 from taskward.tags.store import TagStore
 from taskward.web.answers import IfNoneMatch, collection_answer, collection_tag, document_answer
-from taskward.web.dependencies import CurrentCaller, OwnerSession
+from taskward.web.dependencies import CurrentCaller, OwnerSession, UnlessOver
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import ETAG, NOT_MODIFIED, answers, operation_id
 from taskward.web.routing import SessionRoute
@@ -33,7 +33,9 @@ Tags = Annotated[TagStore, Depends(tag_store)]
     summary="List tags",
     responses={**answers(200, "The tags in use, by name.", ETAG), **NOT_MODIFIED},
 )
-async def list_tags(caller: CurrentCaller, tags: Tags, if_none_match: IfNoneMatch = None) -> Response:
+async def list_tags(
+    caller: CurrentCaller, _room: UnlessOver, tags: Tags, if_none_match: IfNoneMatch = None
+) -> Response:
     """The tags that your live tasks have, and how many have each."""
     rows = await tags.list()
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None

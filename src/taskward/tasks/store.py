@@ -162,15 +162,16 @@ class TaskStore:
             most: Bytes that they may have.
 
         Raises:
-            NeedsRoom: They have more, and were not read.
+            NeedsRoom: They have more. Mostly they were not read; JSON may write a character in six, which is seen only
+                then.
             Invalid: The database does not know the zone.
         """
         try:
             rows = await self._session.fetch(listing.statement, **listing.parameters, most=most)
         except asyncpg.InvalidParameterValueError:
             raise Invalid([FieldError("query", "/tz", "The database does not know this zone.")]) from None
-        if rows and (rows[0]["size"] or 0) > most:
-            raise NeedsRoom(rows[0]["size"])
+        if rows and (size := max(rows[0]["size"] or 0, _written_bytes(rows))) > most:
+            raise NeedsRoom(size)
         return rows
 
     async def count(self, listing: Listing) -> int | None:
@@ -291,6 +292,12 @@ class TaskStore:
 
 def _given(reference: UUID | None) -> tuple[UUID, ...]:
     return () if reference is None else (reference,)
+
+
+def _written_bytes(rows: Rows) -> int:
+    """How many bytes the JSON of rows has, as far as it was read."""
+    texts = [row["task"] or "" for row in rows]
+    return sum([len(text) if text.isascii() else len(text.encode()) for text in texts])
 
 
 def _folded(text: str | None) -> str | None:
