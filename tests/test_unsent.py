@@ -154,3 +154,11 @@ async def test_who_is_over_reads_little_without_asking():
     assert not over.done()
     unsent.give("alice", SMALL)
     await over
+
+
+async def test_who_asks_for_much_at_once_is_over_as_soon_as_answers_are_there():
+    unsent = account(of_one=SMALL * 3, of_all=SMALL * 20)
+    rooms = [Room(unsent, "alice") for _ in range(10)]
+    for room in rooms:
+        room.settle(room.most)
+    assert unsent.of("alice") == SMALL * 3

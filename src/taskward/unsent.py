@@ -125,14 +125,20 @@ class Room:
         user_id: Whose answer it is.
     """
 
-    __slots__ = ("_held", "_unsent", "_user_id", "most")
+    __slots__ = ("_asked", "_held", "_unsent", "_user_id")
 
     def __init__(self, unsent: Unsent, user_id: str) -> None:
         self._unsent = unsent
         self._user_id = user_id
         self._held = 0
-        self.most = TIGHT if unsent.is_over(user_id) else SMALL
-        """Bytes that may be read without asking."""
+        self._asked: int | None = None
+
+    @property
+    def most(self) -> int:
+        """Bytes that may be read without asking, as it is now: many requests may have come before the first answer."""
+        if self._asked is not None:
+            return self._asked
+        return TIGHT if self._unsent.is_over(self._user_id) else SMALL
 
     async def ask(self, size: int) -> None:
         """Wait for what it takes to read and keep `size` bytes; raises as `Unsent.take`."""
@@ -140,7 +146,7 @@ class Room:
         await self._unsent.take(self._user_id, size * _WHILE_READ)
         self._held = size * _WHILE_READ
         # Tasks may grow in the meantime.
-        self.most = size + size // 4
+        self._asked = size + size // 4
 
     async def ask_if_over(self) -> None:
         """Wait until the user is not over; raises as `Unsent.take`."""
