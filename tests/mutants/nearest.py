@@ -62,6 +62,8 @@ IDENTITY = {
     ),
     "issuer.py": ("tests/test_key_source.py",),
     "jwks.py _public_key": (KEY_SETS + "a_key_of_an_unknown_kind_is_told_from_one_that_is_weak",),
+    "jwks.py _Reading._key: behind so many": (WEAK + "a_set_of_very_many_large_keys_costs_no_more_than_a_bound",),
+    "jwks.py _integer: written with zeros": (WEAK + "a_number_that_begins_with_zeros_is_another_spelling_of_a_key",),
     "jwks.py": ("tests/test_key_sets.py",),
     "keyring.py load_keys: A secret and public keys": (
         KINDS + "both_are_used_together_only_where_algorithms_of_both_are_named",
