@@ -34,6 +34,8 @@ EQUIVALENT: dict[str, str] = {
     "database/database.py _check_there: The schema is not there; run: taskward migrate": (
         "there is no role to serve as then, and no version"
     ),
+    "tasks/store.py _add: OWNER in return compile_statement(written.where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
+    'tasks/statements.py _export: OWNER in few = few.where(measured.c.before < bindparam("most", type_=BigInteger()), OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
     "tasks/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
     "lists/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
     "tasks/statements.py load_ancestors: OWNER in return compile_statement(select(*(up.c[name] for name in names)).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
