@@ -245,7 +245,7 @@ async def test_a_body_that_does_not_arrive_is_408(raising_url: str):
             {"files": {"file": b"{}"}},
             "application/json or application/x-ndjson or application/x-zip-compressed or application/zip or text/csv.",
         ),
-        ("me/import", {"content": b"{}{}", "headers": {"Content-Type": "text/csv"}}, "on a line of its own"),
+        ("me/import", {"content": b"{}{}", "headers": {"Content-Type": "application/json"}}, "on a line of its own"),
     ],
 )
 async def test_a_refusal_says_what_would_be_taken(alice: User, path: str, asked: dict[str, Any], said: str):
