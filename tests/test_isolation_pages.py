@@ -53,3 +53,29 @@ async def test_a_strangers_open_task_of_the_same_series_is_not_taken_for_ones_ow
     assert copied.json()["tasks"] == 1
     reopened = (await alice.http.patch(f"{TASKS}/{done['id']}/complete", json={"completed": False})).json()
     assert (reopened["series_id"], reopened["recurrence"]) == (done["series_id"], done["recurrence"])
+
+
+async def test_a_list_counts_ones_own_live_tasks(alice: User, bob: User):
+    list_id = (await alice.http.post("/api/v1/lists", json={"name": "Hers"})).json()["id"]
+    assert (await bob.http.post("/api/v1/lists", json={"id": list_id, "name": "His"})).status_code == 201
+    for number, user in enumerate((alice, bob), start=1):
+        for _ in range(number):
+            await user.create(list_id=list_id)
+        await complete(user, (await user.create(list_id=list_id))["id"])
+        await user.trash((await user.create(list_id=list_id))["id"])
+        await user.create("In no list")
+    for number, user in enumerate((alice, bob), start=1):
+        (counted,) = (await user.http.get("/api/v1/lists")).json()
+        assert (counted["open_tasks"], counted["done_tasks"]) == (number, 1)
+
+
+async def test_to_remove_a_list_changes_nothing_by_a_strangers_trash(alice: User, bob: User):
+    shared, other = [(await alice.http.post("/api/v1/lists", json={"name": name})).json()["id"] for name in "ab"]
+    hers = await alice.create("Hers", list_id=shared)
+    await alice.trash(hers["id"])
+    for list_id in (shared, other):
+        assert (await bob.http.post("/api/v1/lists", json={"id": list_id, "name": "His"})).status_code == 201
+    his = await bob.create("His", id=hers["id"], list_id=other)
+    await bob.create("In the list", list_id=shared)
+    assert (await bob.http.delete(f"/api/v1/lists/{shared}?tasks=trash")).status_code == 204
+    assert (await bob.http.get(f"{TASKS}/{his['id']}")).json() == his

@@ -42,6 +42,10 @@ EQUIVALENT: dict[str, str] = {
     'tasks/statements.py change_many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     'tags/store.py _get: OWNER in select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
     'account/store.py _count_tags: OWNER in return compile_statement(select(func.count(used.c.tag).label("tags")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
+    "tasks/statements.py oldest_trash: _task.user_id == OWNER, dropped, no guard, no row security": (
+        "it says only when the trash is looked at again, of which nobody is told"
+    ),
+    "lists/store.py _all: _task.user_id == OWNER, dropped, no guard, no row security": _LIMITED_OUTSIDE,
     "tasks/statements.py load_with_subtasks: child.c.user_id == OWNER, dropped, no guard, no row security": _LIMITED_OUTSIDE,
     'tasks/statements.py load_with_subtasks: *_MINE in tree = select(_task.id).where(*_MINE).cte("tree", recursive=True), dropped, no guard, no row security': _LIMITED_OUTSIDE,
     "lists/store.py _all: _list.user_id == OWNER, dropped, no guard, no row security": _JOINED,

@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from tests.mutants.source import Mutant, MutantError, Source
 
-LONGEST = 90.0
+LONGEST = 240.0
 """Seconds that the tests of one mutant may take."""
 
 _COPIED = ("src", "tests", "docs", "README.md", "pyproject.toml")
