@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from taskward.tasks.filters import TaskFilters
 from tests.conftest import User
 
 TASKS = "/api/v1/tasks"
@@ -91,3 +92,15 @@ async def test_what_is_no_value_is_refused(alice: User, name: str, value: Any):
     answer = await alice.http.get(TASKS, params={name: value})
     assert answer.status_code == 422
     assert {error["pointer"].split("/")[1] for error in answer.json()["errors"]} == {name}
+
+
+@pytest.mark.parametrize(
+    ("query", "dear"),
+    [
+        (b"", False), (b"limit=50&completed=false", False), (b"limit=99", False), (b"tag=limit&cursor=Yq", False),
+        (b"limit=100", True), (b"completed=true&limit=200", True), (b"sort=due", True), (b"a=1&q=x", True),
+        (b"count=true", True), (b"%6cimit=200", True),
+    ],
+)  # fmt: skip
+def test_a_listing_that_takes_long_is_known_by_its_query(query: bytes, dear: bool):
+    assert (TaskFilters.dear.search(query) is not None) is dear

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
@@ -128,10 +129,11 @@ class TaskFilters(SQLModel):
     """Which tasks a listing shows, in which order.
 
     Attributes:
-        dear: What makes the database look at every task of the caller's.
+        dear: What a query string has that makes the database look at every task of the caller's, or that asks for many.
+            Encoded names may be any.
     """
 
-    dear: ClassVar[frozenset[str]] = frozenset({"q", "sort", "count"})
+    dear: ClassVar[re.Pattern[bytes]] = re.compile(rb"%|\b(?:q|sort|count)=|\blimit=[1-9]\d\d")
 
     completed: _Boolean = Field(default=None, description="Only those that are done, or only those not.")
     priority: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, cast, get_origin
 from urllib.parse import parse_qsl
@@ -85,7 +86,7 @@ class _Parameter:
         model = field.field_info.annotation
         is_model = isinstance(model, type) and issubclass(model, BaseModel)
         self.members = tuple(f.alias or name for name, f in model.model_fields.items()) if is_model else None
-        self.dear: frozenset[str] = getattr(model, "dear", frozenset())
+        self.dear: re.Pattern[bytes] | None = getattr(model, "dear", None)
         # What may be given several times is a list.
         fields = model.model_fields if is_model else {}
         self.repeatable = tuple(f.alias or name for name, f in fields.items() if get_origin(f.annotation) is list)
@@ -112,7 +113,7 @@ class RequestReader:
         self._headers = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.header_params]
         self._header_names = {p.alias.lower().replace("_", "-").encode(): p for p in self._headers}
         self._repeatable = frozenset(name for p in self._query for name in p.repeatable)
-        self._dear = tuple(f"{name}=".encode() for p in self._query for name in p.dear)
+        self._dear = next((p.dear for p in self._query if p.dear is not None), None)
         self._query_names = frozenset(name for p in self._query for name in p.members or (p.alias,))
         bodies = [(i, f) for i, d in enumerate(dependants) for f in d.body_params]
         if len(bodies) > 1 or any(d.cookie_params for d in dependants):
@@ -162,9 +163,8 @@ class RequestReader:
 
     def is_long(self, request: Request, body: ReceivedBody) -> bool:
         """Whether to read a body, or to do what is asked, may take long enough for others to notice."""
-        if self._dear:
-            query = request.scope["query_string"]
-            return bool(query) and any(name in query for name in self._dear)
+        if self._dear is not None:
+            return self._dear.search(request.scope["query_string"]) is not None
         return bool(body) and (self._json is None or isinstance(body, SpooledBody) or not self._json.is_small(body))
 
     async def read(self, request: Request, body: ReceivedBody) -> list[Arguments]:
