@@ -65,6 +65,7 @@ def work_of(kind: str) -> dict[str, Any]:
     return {"url": IMPORT, "params": {"format": "todoist"}, "content": rows, "headers": {"Content-Type": "text/csv"}}
 
 
+@pytest.mark.costs
 @pytest.mark.parametrize("kind", ["batch", "large letters", "vikunja", "todoist"])
 async def test_nobody_waits_long_for_the_work_of_another(alice: User, bob: User, kind: str):
     await bob.create()

@@ -82,6 +82,8 @@ def cases() -> list[tuple[str, str, Callable[[], bytes], str]]:
     return [(name, path, body, kind) for path, bodies, kind in kinds for name, body in bodies.items()]
 
 
+@pytest.mark.costs
+@pytest.mark.costs
 @pytest.mark.parametrize(
     ("name", "path", "body", "media_type"), [pytest.param(*case, id=f"{case[1]} {case[0]}") for case in cases()]
 )
@@ -200,6 +202,7 @@ async def test_lines_of_an_import_have_the_same_bounds(alice: User):
     assert (await alice.http.get(TASKS)).json() == []
 
 
+@pytest.mark.costs
 async def test_no_listing_of_a_new_kind_holds_the_loop(service: httpx2.AsyncClient):
     holds = []
     # A statement is written for each number of words, of alternatives and of tags, and for each order.
