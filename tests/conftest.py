@@ -51,6 +51,9 @@ SECRET = "a-secret-of-the-tests-that-nobody-else-knows"
 # Every server here speaks plain HTTP. Without this each client would read all the certificate authorities there are,
 # which takes longer than most tests.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+PLAIN: dict[str, Any] = {"verify": NO_TLS, "timeout": 30}
+"""How a test asks. Seconds only end one that would wait for ever: httpx2's default of 5 is less than a busy machine may
+take, and no more than a token with an unknown key may wait for."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,7 +17,7 @@ from joserfc.jwt import decode
 
 from taskward.app import create_app
 from tests.better_auth import SECRET, Account, BetterAuth, NewIssuer, new_issuer_fixture  # noqa: F401 - a fixture
-from tests.conftest import NO_TLS, Cluster, make_settings, serving
+from tests.conftest import NO_TLS, PLAIN, Cluster, make_settings, serving
 from tests.services import Service, eventually, free_port
 from tests.sizes import sized
 from tests.test_issuers import read_page
@@ -40,7 +40,7 @@ class Client:
         return self(token).status_code
 
     def ready(self) -> Client:
-        assert eventually(lambda: httpx2.get(f"{self.url}/readyz", verify=NO_TLS).status_code == 200)
+        assert eventually(lambda: httpx2.get(f"{self.url}/readyz", **PLAIN).status_code == 200)
         return self
 
 
@@ -270,8 +270,8 @@ def test_an_issuer_that_is_down_from_the_start_is_waited_for(new_issuer: NewIssu
         answer = ask(token)
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
-        assert httpx2.get(f"{url}/healthz", verify=NO_TLS).status_code == 200
-        assert httpx2.get(f"{url}/readyz", verify=NO_TLS).status_code == 503
+        assert httpx2.get(f"{url}/healthz", **PLAIN).status_code == 200
+        assert httpx2.get(f"{url}/readyz", **PLAIN).status_code == 503
         issuer.start()
         assert eventually(lambda: ask.status(token) == 200, 15)
         assert ask.status(alice.token()) == 200

@@ -10,7 +10,7 @@ import pytest
 from taskward.app import create_app
 from taskward.settings import SettingsError, load_settings
 from taskward.web.cors import EXPOSED_HEADERS
-from tests.conftest import NO_TLS, SECRET, Cluster, make_settings, make_token, serving
+from tests.conftest import NO_TLS, PLAIN, SECRET, Cluster, make_settings, make_token, serving
 
 TASKS = "/api/v1/tasks"
 ORIGIN = "https://app.example"
@@ -26,7 +26,7 @@ def cors_url(cluster: Cluster, template: str) -> Iterator[str]:
 
 @pytest.fixture
 async def page(cors_url: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=cors_url, verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(base_url=cors_url, **PLAIN) as client:
         yield client
 
 

@@ -20,7 +20,7 @@ from fastapi.routing import APIRoute
 from taskward.cli import _parser
 from taskward.errors import every_problem
 from taskward.settings import Settings, variable_names
-from tests.conftest import NO_TLS, SECRET, make_token, serving
+from tests.conftest import PLAIN, SECRET, make_token, serving
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
@@ -185,7 +185,7 @@ async def test_the_mounting_example_runs(new_database: str, tmp_path: Path, monk
     exec(example, names)  # noqa: S102 - our own page
     headers = {"Authorization": f"Bearer {make_token('alice')}"}
     with serving(names["app"]) as url:
-        async with httpx2.AsyncClient(base_url=url, headers=headers, verify=NO_TLS) as http:
+        async with httpx2.AsyncClient(base_url=url, headers=headers, **PLAIN) as http:
             created = await http.post("/taskward/api/v1/tasks", json={"title": "Buy milk"})
             assert created.status_code == 201
             assert created.headers["location"] == f"/taskward/api/v1/tasks/{created.json()['id']}"

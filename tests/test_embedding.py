@@ -13,7 +13,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException
 
 from taskward.app import create_app, lifespan
-from tests.conftest import NO_TLS, Cluster, make_settings, make_token, serving
+from tests.conftest import NO_TLS, PLAIN, Cluster, make_settings, make_token, serving
 
 PREFIX = "/todo"
 
@@ -75,7 +75,7 @@ def below_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def below(below_url: str) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {make_token(f'erin-{secrets.token_hex(4)}')}"}
-    async with httpx2.AsyncClient(base_url=below_url, headers=headers, verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(base_url=below_url, headers=headers, **PLAIN) as client:
         yield client
 
 
@@ -132,13 +132,13 @@ async def test_answers_below_have_the_common_headers_and_methods(below: httpx2.A
 async def test_the_path_of_a_mount_counts_whatever_is_configured(cluster: Cluster, template: str):
     parent = make_parent(create_app(make_settings(cluster.url(template), root_path="/elsewhere")))
     with serving(parent) as url:
-        async with httpx2.AsyncClient(base_url=url, verify=NO_TLS) as client:
+        async with httpx2.AsyncClient(base_url=url, **PLAIN) as client:
             response = await client.get(f"{PREFIX}/api/v1/tasks")
     assert (response.status_code, response.json()["type"]) == (401, f"{PREFIX}/problems/not-authenticated")
 
 
 async def test_the_outer_apps_own_routes_are_left_alone(mounted_url: str):
-    async with httpx2.AsyncClient(base_url=mounted_url, verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(base_url=mounted_url, **PLAIN) as client:
         own = await client.get("/own")
         assert own.json() == "own"
         assert not {"x-request-id", "vary", "cache-control"} & set(own.headers)
@@ -151,7 +151,7 @@ async def test_without_the_lifespan_it_is_503_and_says_why(cluster: Cluster, tem
     parent.mount(PREFIX, create_app(make_settings(cluster.url(template))))
     headers = {"Authorization": f"Bearer {make_token('erin')}"}
     with serving(parent) as url:
-        async with httpx2.AsyncClient(base_url=url, verify=NO_TLS) as client:
+        async with httpx2.AsyncClient(base_url=url, **PLAIN) as client:
             response = await client.get(f"{PREFIX}/api/v1/tasks", headers=headers)
             assert (response.status_code, response.headers["retry-after"]) == (503, "2")
             assert "lifespan" in response.json()["detail"]

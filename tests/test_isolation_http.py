@@ -24,6 +24,7 @@ from taskward.web.middleware import BASE_PATH
 from taskward.web.routing import SessionRoute
 from tests.conftest import (
     NO_TLS,
+    PLAIN,
     SECRET,
     Cluster,
     Superuser,
@@ -158,7 +159,7 @@ def test_a_token_for_another_audience_or_of_another_issuer_is_401(strict: tuple[
     def send(claims: dict[str, Any]) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {make_token('alice', **claims)}"}
         target = url + target_of(path, query=query_of(method, path), user_id="alice")
-        return httpx2.request(method, target, headers=headers, json=body_of(method, path), verify=NO_TLS)
+        return httpx2.request(method, target, headers=headers, json=body_of(method, path), **PLAIN)
 
     before = app.state.database.pool.acquired
     for wrong in ({"aud": "other"}, {"aud": ["other"]}, {"aud": None}, {"iss": "https://id.example/"}, {"iss": None}):
@@ -453,7 +454,7 @@ async def test_a_strangers_part_keeps_nothing_in_my_trash(alice: User, bob: User
 )
 async def test_a_user_id_is_taken_character_for_character(base_url: str, superuser: Superuser, user_id: str):
     headers = {"Authorization": f"Bearer {make_token(user_id)}"}
-    async with httpx2.AsyncClient(base_url=base_url, headers=headers, verify=NO_TLS) as client:
+    async with httpx2.AsyncClient(base_url=base_url, headers=headers, **PLAIN) as client:
         made = (await client.post(router.prefix, json={"title": user_id})).json()
         assert made["user_id"] == user_id
         listed = (await client.get(router.prefix)).json()

@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI
 
 from taskward.app import create_app
-from tests.conftest import NO_TLS, Cluster, make_settings, serving
+from tests.conftest import NO_TLS, PLAIN, Cluster, make_settings, serving
 from tests.issuer import Issuer, issuer
 from tests.publisher import FIRST, SECOND, Publisher, publisher_fixture  # noqa: F401 - a fixture
 from tests.services import eventually
@@ -45,11 +45,11 @@ def token(signer: Issuer, publisher: Publisher, kid: str | None, alg: str | None
 
 
 def get(base_url: str, token: str, path: str = TASKS) -> httpx2.Response:
-    return httpx2.get(base_url + path, headers={"Authorization": f"Bearer {token}"}, verify=NO_TLS)
+    return httpx2.get(base_url + path, headers={"Authorization": f"Bearer {token}"}, **PLAIN)
 
 
 def ready(base_url: str) -> bool:
-    return httpx2.get(f"{base_url}/readyz", verify=NO_TLS).status_code == 200
+    return httpx2.get(f"{base_url}/readyz", **PLAIN).status_code == 200
 
 
 @pytest.mark.parametrize("found_by", ["issuer", "jwks_url"])
@@ -125,14 +125,14 @@ def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publish
             assert answer.status_code == 503
             assert answer.json()["type"] == "/problems/keys-unavailable"
             assert 1 <= int(answer.headers["retry-after"]) <= 30
-            readiness = httpx2.get(f"{cold}/readyz", verify=NO_TLS)
+            readiness = httpx2.get(f"{cold}/readyz", **PLAIN)
             assert readiness.status_code == 503
             assert readiness.json()["detail"] == "The issuer's keys could not be fetched yet."
             assert int(readiness.headers["retry-after"]) >= 1
-            assert httpx2.get(f"{cold}/healthz", verify=NO_TLS).status_code == 200
+            assert httpx2.get(f"{cold}/healthz", **PLAIN).status_code == 200
             # What is no token at all is not a matter of keys.
             assert get(cold, "x.y").status_code == 401
-            assert httpx2.get(cold + TASKS, verify=NO_TLS).status_code == 401
+            assert httpx2.get(cold + TASKS, **PLAIN).status_code == 401
             assert app.state.database.pool.acquired == before
             publisher.start()
             assert eventually(lambda: ready(cold), 20)

@@ -28,7 +28,7 @@ from taskward.app import create_app
 from taskward.identity import TokenRejected, Verifier
 from taskward.settings import load_settings
 from tests.commands import Run, run_fixture  # noqa: F401 - a fixture
-from tests.conftest import NO_TLS, Cluster, serving
+from tests.conftest import NO_TLS, PLAIN, Cluster, serving
 from tests.issuer import Issuer, issuer, new_private
 from tests.services import eventually
 
@@ -271,7 +271,7 @@ def asking(url: str) -> Callable[..., httpx2.Response]:
         headers = {"Authorization": f"Bearer {token}"}
         return httpx2.request(method, f"{url}{path}", headers=headers, timeout=30, verify=NO_TLS, **options)
 
-    assert eventually(lambda: httpx2.get(f"{url}/readyz", verify=NO_TLS).status_code == 200)
+    assert eventually(lambda: httpx2.get(f"{url}/readyz", **PLAIN).status_code == 200)
     return ask
 
 

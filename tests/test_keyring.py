@@ -16,7 +16,7 @@ from taskward.identity import KeyNotFound, KeysNotFetched, TokenRejected, load_k
 from taskward.identity import fetched as implementation
 from taskward.identity.fetched import FetchedKeys
 from taskward.identity.keys import KeyName
-from tests.conftest import NO_TLS
+from tests.conftest import PLAIN
 from tests.issuer import GOOD, SECRET, Issuer, issuer
 from tests.publisher import FIRST, KEYS, SECOND, Page, Publisher, publisher_fixture, source  # noqa: F401 - a fixture
 
@@ -311,7 +311,7 @@ async def test_what_an_address_has_in_its_query_is_in_no_log(publisher: Publishe
     assert caplog.records
     assert not [record for record in caplog.records if "canary" in f"{record.getMessage()}{vars(record)}"]
     publisher.start()
-    async with httpx2.AsyncClient(verify=NO_TLS) as another:
+    async with httpx2.AsyncClient(**PLAIN) as another:
         await another.get(address)
     assert "canary" in caplog.text, "what the app does with httpx2 is logged as ever"
 

@@ -25,7 +25,7 @@ from uuid_utils.compat import uuid7
 from taskward.cli.serve import _stop_without
 from taskward.database.embedded import EmbeddedServer
 from taskward.log import Thinner, without_data
-from tests.conftest import NO_TLS, SECRET, Cluster, execute, make_token, name_of
+from tests.conftest import NO_TLS, PLAIN, SECRET, Cluster, execute, make_token, name_of
 from tests.raw import exchange, request
 from tests.services import Service, eventually
 
@@ -89,10 +89,10 @@ def test_a_database_away_is_a_line_for_each_request_that_says_so(
             assert line["reason"].startswith("cannot connect to the database: ObjectNotInPrerequisiteStateError: ")
             assert (line["method"], line["route"]) == ("GET", f"{TASKS}/{{task_id}}")
         for _ in range(2):
-            assert httpx2.get(f"{service.url}/readyz").status_code == 503
+            assert httpx2.get(f"{service.url}/readyz", **PLAIN).status_code == 503
     finally:
         asyncio.run(execute(cluster.superuser, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
-    assert httpx2.get(f"{service.url}/readyz").status_code == 200
+    assert httpx2.get(f"{service.url}/readyz", **PLAIN).status_code == 200
     assert [one["event"] for one in service.events if "ready" in one["event"]] == ["ready", "not ready", "ready again"]
 
 
@@ -151,7 +151,7 @@ def test_refusals_say_why_and_a_flood_of_them_is_counted(start: Callable[..., Se
         (ask(service, token=make_token("alice", ttl=-3600)), 401, "it has expired"),
         (ask(service, token="nonsense"), 401, "it is not three segments of canonical base64url"),
         (ask(service, token=make_token("alice", secret="x" * 40)), 401, "its signature is wrong"),
-        (httpx2.get(service.url + TASKS), 401, "there is no Authorization header"),
+        (httpx2.get(service.url + TASKS, **PLAIN), 401, "there is no Authorization header"),
         (ask(service), 403, "the token does not have the scope tasks:read"),
         (ask(service, f"{TASKS}/{theirs}", token=good), 403, "Not your task"),
     ]
@@ -272,8 +272,8 @@ def test_the_access_log_has_a_line_for_each_request_and_is_off_by_default(start:
             ask(service, "/api/v1/tags/canary", "DELETE"),
             ask(service, "/canary?token=canary"),
             ask(service, f"{TASKS}?q=canary"),
-            httpx2.request("BREW", service.url + TASKS),
-            httpx2.options(service.url + TASKS, headers=preflight),
+            httpx2.request("BREW", service.url + TASKS, **PLAIN),
+            httpx2.options(service.url + TASKS, headers=preflight, **PLAIN),
         ]
     assert quiet.named("request") == []
     expected = [

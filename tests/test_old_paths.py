@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.conftest import NO_TLS, User
+from tests.conftest import PLAIN, User
 from tests.services import eventually, free_port
 
 PAGE = Path(__file__).parents[1] / "docs" / "coming-from-a-tutorial.md"
@@ -41,7 +41,7 @@ def proxy_fixture(base_url: str, tmp_path: Path) -> Iterator[str]:
 
     def answers() -> bool:
         try:
-            return httpx2.get(url, verify=NO_TLS).status_code > 0
+            return httpx2.get(url, **PLAIN).status_code > 0
         except httpx2.TransportError:
             return process.poll() is not None
 
@@ -54,7 +54,7 @@ def proxy_fixture(base_url: str, tmp_path: Path) -> Iterator[str]:
 
 async def test_old_paths_are_of_the_user_of_the_token(proxy: str, alice: User, bob: User):
     headers = {"Authorization": f"Bearer {alice.token}"}
-    async with httpx2.AsyncClient(base_url=proxy, headers=headers, verify=NO_TLS) as http:
+    async with httpx2.AsyncClient(base_url=proxy, headers=headers, **PLAIN) as http:
         made = await http.post(f"/api/{alice.id}/tasks", json={"title": "Buy milk"})
         assert made.status_code == 201
         path = made.headers["location"]

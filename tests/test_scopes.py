@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from taskward.app import create_app
-from tests.conftest import NO_TLS, Cluster, make_settings, make_token, serving
+from tests.conftest import PLAIN, Cluster, make_settings, make_token, serving
 from tests.walk import ROUTES, body_of, query_of, target_of
 
 
@@ -27,7 +27,7 @@ def url(enforcing: FastAPI) -> Iterator[str]:
 def send(url: str, method: str, path: str, scope: str | None) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {make_token('alice', scope=scope)}"}
     target = url + target_of(path, query=query_of(method, path), user_id="alice")
-    return httpx2.request(method, target, headers=headers, json=body_of(method, path), verify=NO_TLS)
+    return httpx2.request(method, target, headers=headers, json=body_of(method, path), **PLAIN)
 
 
 METHODS = [*ROUTES, *(("HEAD", path) for method, path in ROUTES if method == "GET")]
@@ -52,7 +52,7 @@ def test_every_route_needs_its_scope(url: str, enforcing: FastAPI, method: str, 
 
 def test_a_token_without_the_scope_is_told_before_its_body_is_read(url: str):
     headers = {"Authorization": f"Bearer {make_token('alice')}", "Content-Type": "text/plain"}
-    answer = httpx2.post(f"{url}/api/v1/tasks", headers=headers, content=b"{", verify=NO_TLS)
+    answer = httpx2.post(f"{url}/api/v1/tasks", headers=headers, content=b"{", **PLAIN)
     assert answer.status_code == 403
 
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 import taskward
-from tests.conftest import SECRET, Cluster, make_token
+from tests.conftest import PLAIN, SECRET, Cluster, make_token
 from tests.costs import processor_seconds
 from tests.issuer import issuer
 from tests.services import BASE_ENVIRONMENT, Service, eventually
@@ -51,15 +51,15 @@ def test_a_fresh_start_says_where_it_is_and_what_to_try(fresh: Service):
     assert fresh.other_words == ""
     [made] = fresh.named("making a PostgreSQL server")
     assert made["data_dir"] == str(fresh.data)
-    assert httpx2.get(f"{fresh.url}/docs").status_code == 200
-    assert httpx2.get(f"{fresh.url}/readyz").json() == {"status": "ok"}
+    assert httpx2.get(f"{fresh.url}/docs", **PLAIN).status_code == 200
+    assert httpx2.get(f"{fresh.url}/readyz", **PLAIN).json() == {"status": "ok"}
 
 
 def test_the_request_that_it_proposes_works(fresh: Service):
     program, url, *headers, data_flag, body = fresh.curl
     # Not `--json`, which curl has since 7.82 only.
     assert (program, url, headers[::2], data_flag) == ("curl", f"{fresh.url}{TASKS}", ["-H", "-H"], "-d")
-    response = httpx2.post(url, headers=dict(header.split(": ") for header in headers[1::2]), content=body)
+    response = httpx2.post(url, headers=dict(header.split(": ") for header in headers[1::2]), content=body, **PLAIN)
     assert response.status_code == 201
     assert response.json()["title"] == "Buy milk"
     assert response.json()["user_id"] == "alice"
@@ -79,7 +79,7 @@ def test_the_development_secret_is_its_owners_and_stays(fresh: Service, folder: 
         cwd=folder, env={**BASE_ENVIRONMENT, "TASKWARD_DATA_DIR": str(fresh.data)},
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
-    response = httpx2.get(f"{fresh.url}{TASKS}", headers={"Authorization": f"Bearer {token}"})
+    response = httpx2.get(f"{fresh.url}{TASKS}", headers={"Authorization": f"Bearer {token}"}, **PLAIN)
     assert (response.status_code, response.json()) == (200, [])
 
 
@@ -133,7 +133,10 @@ def test_a_database_that_is_behind_is_refused_or_migrated(folder: Path, empty_da
         assert "data:" not in service.stdout
         assert "Bearer" not in service.stdout
         headers = {"Authorization": f"Bearer {make_token('alice')}"}
-        assert httpx2.post(f"{service.url}{TASKS}", headers=headers, json={"title": "Buy milk"}).status_code == 201
+        assert (
+            httpx2.post(f"{service.url}{TASKS}", headers=headers, json={"title": "Buy milk"}, **PLAIN).status_code
+            == 201
+        )
         assert service.stop() == 0
         assert service.other_words == ""
         assert {one["level"] for one in service.events} == {"info"}
@@ -163,9 +166,11 @@ def test_another_server_runs_the_app_in_several_workers(folder: Path, new_databa
     try:
         service.ready()
         headers = {"Authorization": f"Bearer {make_token('alice')}"}
-        made = httpx2.post(f"{service.url}{TASKS}", headers=headers, json={"title": "Buy milk"}).json()
+        made = httpx2.post(f"{service.url}{TASKS}", headers=headers, json={"title": "Buy milk"}, **PLAIN).json()
         for _ in range(10):
-            assert [task["id"] for task in httpx2.get(f"{service.url}{TASKS}", headers=headers).json()] == [made["id"]]
+            assert [task["id"] for task in httpx2.get(f"{service.url}{TASKS}", headers=headers, **PLAIN).json()] == [
+                made["id"]
+            ]
         service.stop()
     finally:
         service.end()

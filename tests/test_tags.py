@@ -12,7 +12,7 @@ import pytest
 from taskward.app import create_app
 from taskward.database.dsn import parse_address
 from taskward.database.migrate import migrate
-from tests.conftest import Superuser, User, connected, make_settings, make_token, serving
+from tests.conftest import PLAIN, Superuser, User, connected, make_settings, make_token, serving
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 from tests.test_task_members import pointers
 
@@ -214,7 +214,7 @@ async def test_tags_come_by_their_characters_whatever_order_the_database_has(pla
     await migrate(parse_address(url))
     headers = {"Authorization": f"Bearer {make_token('alice')}"}
     with serving(create_app(make_settings(url))) as base_url:
-        async with httpx2.AsyncClient(base_url=base_url, headers=headers) as client:
+        async with httpx2.AsyncClient(base_url=base_url, headers=headers, **PLAIN) as client:
             assert (await client.post(TASKS, json={"title": "x", "tags": names})).status_code == 201
             listed = (await client.get(TAGS)).json()
     assert [one["name"] for one in listed] == sorted(names)

@@ -10,7 +10,7 @@ import pytest
 
 from taskward.database.session import Session
 from taskward.database.statements import Statement
-from tests.conftest import NO_TLS, Superuser, User
+from tests.conftest import NO_TLS, PLAIN, Superuser, User
 from tests.test_tasks import clock_of, read
 
 TASKS = "/api/v1/tasks"
@@ -88,7 +88,7 @@ async def test_a_task_that_is_to_be_trashed_while_it_is_restored_waits_and_is_tr
             # Restoring has its turn. In this very moment it shall go to the trash.
             url, headers = alice.http.base_url.join(path), alice.http.headers
             loop = asyncio.get_running_loop()
-            trashing.append(loop.run_in_executor(None, lambda: httpx2.delete(url, headers=headers, verify=NO_TLS)))
+            trashing.append(loop.run_in_executor(None, lambda: httpx2.delete(url, headers=headers, **PLAIN)))
             await asyncio.sleep(0.2)
             assert not trashing[0].done()
         return row

@@ -18,7 +18,7 @@ from taskward.app import create_app
 from taskward.identity import KeyConfigurationError, KeyRing, TokenRejected, load_keys
 from taskward.identity.fetched import FetchedKeys
 from taskward.identity.keyring import FixedKeys
-from tests.conftest import NO_TLS, Cluster, make_settings, serving
+from tests.conftest import PLAIN, Cluster, make_settings, serving
 from tests.issuer import (
     ALGORITHMS,
     ASYMMETRIC,
@@ -197,10 +197,10 @@ def test_over_http_tokens_of_both_are_accepted_and_a_forged_one_asks_nobody(
 
     def status(bearer: str) -> int:
         headers = {"Authorization": f"Bearer {bearer}"}
-        return httpx2.get(url + TASKS, headers=headers, verify=NO_TLS).status_code
+        return httpx2.get(url + TASKS, headers=headers, **PLAIN).status_code
 
     with serving(app) as url:
-        assert eventually(lambda: httpx2.get(f"{url}/readyz", verify=NO_TLS).status_code == 200)
+        assert eventually(lambda: httpx2.get(f"{url}/readyz", **PLAIN).status_code == 200)
         of_secret: Callable[..., str] = lambda signer: token(signer, publisher, None)  # noqa: E731
         assert status(token(FIRST, publisher, "1")) == 200
         assert status(of_secret(issuer("HS256"))) == 200
@@ -217,9 +217,9 @@ def test_before_the_key_set_was_read_no_secret_counts(publisher: Publisher, clus
     settings = {"jwks_url": publisher.keys_url, "jwt_secret": SECRET, "algorithms": ("HS256", "ES256")}
     with serving(create_app(make_settings(cluster.url(template), **settings))) as url:
         headers = {"Authorization": f"Bearer {token(issuer('HS256'), publisher, None)}"}
-        assert httpx2.get(url + TASKS, headers=headers, verify=NO_TLS).status_code == 503
+        assert httpx2.get(url + TASKS, headers=headers, **PLAIN).status_code == 503
         publisher.start()
-        assert eventually(lambda: httpx2.get(url + TASKS, headers=headers, verify=NO_TLS).status_code == 200, 20)
+        assert eventually(lambda: httpx2.get(url + TASKS, headers=headers, **PLAIN).status_code == 200, 20)
 
 
 def test_confusion_is_tried_with_a_right_signature():

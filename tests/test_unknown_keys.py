@@ -16,7 +16,7 @@ from taskward.app import create_app
 from taskward.identity import fetched as implementation
 from taskward.identity.fetched import FetchedKeys
 from taskward.identity.keys import KeyName
-from tests.conftest import NO_TLS, Cluster, make_settings, serving
+from tests.conftest import NO_TLS, PLAIN, Cluster, make_settings, serving
 from tests.issuer import Issuer, new_private
 from tests.publisher import (  # noqa: F401 - a fixture
     DISCOVERY,
@@ -244,11 +244,11 @@ def test_a_service_whose_issuer_has_no_key_yet_is_ready_and_takes_the_first_one_
         while not ready(url):
             time.sleep(0.05)
         headers = {"Authorization": f"Bearer {token(FIRST, publisher, '1')}"}
-        assert httpx2.get(url + TASKS, headers=headers, verify=NO_TLS).status_code == 401
+        assert httpx2.get(url + TASKS, headers=headers, **PLAIN).status_code == 401
         # The key is made at somebody's sign-in.
         publisher.publish(SECOND.jwk(kid="2"))
         headers = {"Authorization": f"Bearer {token(SECOND, publisher, '2')}"}
-        assert httpx2.get(url + TASKS, headers=headers, verify=NO_TLS).status_code == 200
+        assert httpx2.get(url + TASKS, headers=headers, **PLAIN).status_code == 200
 
 
 def test_a_document_that_is_no_key_set_makes_nothing_ready(publisher: Publisher, cluster: Cluster, template: str):
@@ -261,4 +261,4 @@ def test_a_document_that_is_no_key_set_makes_nothing_ready(publisher: Publisher,
                 time.sleep(0.01)
             assert publisher.count() > before
             assert not ready(url)
-            assert httpx2.get(f"{url}/healthz", verify=NO_TLS).status_code == 200
+            assert httpx2.get(f"{url}/healthz", **PLAIN).status_code == 200

@@ -17,7 +17,7 @@ from typing import Any, Self
 import httpx2
 import pytest
 
-from tests.conftest import NO_TLS
+from tests.conftest import NO_TLS, PLAIN
 from tests.node import CannotInstallError, install
 
 FOLDER = Path(__file__).parent
@@ -101,7 +101,7 @@ class BetterAuth:
 
     def keys(self) -> list[dict[str, str]]:
         """The keys that it publishes."""
-        keys: list[dict[str, str]] = httpx2.get(self.jwks_url, verify=NO_TLS).json()["keys"]
+        keys: list[dict[str, str]] = httpx2.get(self.jwks_url, **PLAIN).json()["keys"]
         return keys
 
     def sign_up(self) -> Account:
