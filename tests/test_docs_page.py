@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import httpx2
+import pytest
 
 
 async def test_the_docs_page_needs_no_network(nobody: httpx2.AsyncClient):
@@ -24,6 +25,37 @@ async def test_the_docs_page_needs_no_network(nobody: httpx2.AsyncClient):
     start = (await nobody.get("/docs/start.js")).text
     assert 'url: "openapi.json"' in start
     assert "http" not in start
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+async def test_the_root_leads_a_browser_to_the_docs(nobody: httpx2.AsyncClient):
+    answer = await nobody.get("/", headers={"Accept": BROWSER})
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    assert answer.headers["vary"] == "Accept"
+    assert (await nobody.get("/", headers={"Accept": BROWSER}, follow_redirects=True)).text.startswith("<!doctype html")
+    head = await nobody.head("/", headers={"Accept": BROWSER})
+    assert (head.status_code, head.headers["location"], head.content) == (307, "/docs", b"")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "", "text/html;q=0, */*", "application/json, text/html"])
+async def test_the_root_tells_a_program_where_things_are(nobody: httpx2.AsyncClient, accept: str):
+    answer = await nobody.get("/", headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.headers["vary"] == "Accept"
+    found = answer.json()
+    assert found == {"name": "Taskward", "docs": "/docs", "openapi": "/openapi.json", "api": "/api/v1"}
+    assert [(await nobody.get(found[name])).status_code for name in ("docs", "openapi")] == [200, 200]
+    assert (await nobody.post("/")).status_code == 405
+
+
+async def test_an_unknown_path_is_told_where_the_paths_are(nobody: httpx2.AsyncClient):
+    for path in ("/api", "/api/v1", "/tasks", "/api/v1/tasks/"):
+        answer = await nobody.get(path)
+        assert answer.status_code == 404
+        assert "/docs" in answer.json()["detail"]
+        assert "/openapi.json" in answer.json()["detail"]
 
 
 async def test_an_asset_is_sent_whole_whatever_part_is_asked_for(nobody: httpx2.AsyncClient):

@@ -117,6 +117,14 @@ async def test_the_docs_page_and_the_document_work_below(below: httpx2.AsyncClie
     assert "/api/v1/tasks" in document["paths"]
 
 
+async def test_the_root_below_leads_to_the_docs_below(below: httpx2.AsyncClient):
+    answer = await below.get(f"{PREFIX}/", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["location"]) == (307, f"{PREFIX}/docs")
+    names = (await below.get(f"{PREFIX}/")).json()
+    assert (names["docs"], names["api"]) == (f"{PREFIX}/docs", f"{PREFIX}/api/v1")
+    assert (await below.get(names["openapi"])).json()["servers"] == [{"url": PREFIX}]
+
+
 async def test_answers_below_have_the_common_headers_and_methods(below: httpx2.AsyncClient):
     for path in ("/api/v1/tasks", "/api/v1/me", "/api/v1/tasks/x"):
         response = await below.get(PREFIX + path)

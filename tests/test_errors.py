@@ -222,7 +222,7 @@ TARGETS: dict[bytes, int] = {
     b"/API/v1/tasks": 404,
     b"//api/v1/tasks": 404,
     b"/api/v1": 404,
-    b"/": 404,
+    b"/api": 404,
     b"/docs/assets/../../errors.py": 404,
     b"/docs/assets/%2e%2e/%2e%2e/__init__.py": 404,
     b"/problems/nonsense": 404,

@@ -63,7 +63,9 @@ from tests.walk import (
     target_of,
 )
 
-OPEN = {"/healthz", "/readyz", "/docs", "/docs/start.js", "/docs/assets/{name}", "/openapi.json", "/problems/{slug}"}
+OPEN = {
+    "/", "/healthz", "/readyz", "/docs", "/docs/start.js", "/docs/assets/{name}", "/openapi.json", "/problems/{slug}",
+}  # fmt: skip
 INVALID = (
     'Bearer error="invalid_token", '
     'error_description="The access token is expired, malformed or not issued for this service"'

@@ -147,7 +147,7 @@ class RouteNotFound(Problem):
     """There is no such path in this API. The paths are listed at `/docs`."""
 
     status, slug, title = 404, "not-found", "No such path"
-    detail = "Check the path and its spelling; there is no slash at its end."
+    detail = "Check the path; there is no slash at its end. The service's /docs and /openapi.json list all paths."
 
 
 class TaskNotFound(Problem):

@@ -1,4 +1,6 @@
-"""The interactive documentation at `/docs`. Every asset comes from this process, so it works without a network."""
+"""The interactive documentation at `/docs`, to which the root leads. Every asset comes from this process, so it works
+without a network.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.staticfiles import StaticFiles
 
-from taskward.web.answers import json_answer
+from taskward.web.answers import json_answer, public_path
+from taskward.web.middleware import BASE_PATH
+from taskward.web.reading import quality
 
 # Swagger UI sets inline styles and data: images; scripts come from this origin only.
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
@@ -52,6 +56,27 @@ router = APIRouter(include_in_schema=False)
 def install(app: FastAPI) -> None:
     """Serve the page, its assets and the OpenAPI document."""
     app.router.routes.extend(router.routes)
+
+
+@router.get("/")
+async def root(request: Request) -> Response:
+    """Lead a person to the documentation, and tell a program where it is."""
+    headers = {"Vary": "Accept"}
+    if _prefers_a_page(request):
+        return Response(status_code=307, headers={**headers, "Location": public_path(request, "/docs")})
+    addresses = {"docs": "/docs", "openapi": "/openapi.json", "api": BASE_PATH}
+    found = {name: public_path(request, path) for name, path in addresses.items()}
+    return json_answer({"name": request.app.title, **found}, headers=headers)
+
+
+def _prefers_a_page(request: Request) -> bool:
+    wanted = dict.fromkeys((b"text/html", b"application/json"), 0.0)
+    accept = b",".join(value for name, value in request.scope["headers"] if name == b"accept")
+    for entry in accept.lower().split(b","):
+        media_range, *parameters = (part.strip() for part in entry.split(b";"))
+        if media_range in wanted:
+            wanted[media_range] = quality(parameters)
+    return wanted[b"text/html"] > wanted[b"application/json"]
 
 
 @router.get("/docs")

@@ -371,12 +371,13 @@ def _check_accept(headers: Any, precision: Mapping[bytes, int]) -> None:
     for entry in b",".join(values).lower().split(b","):
         media_range, *parameters = (part.strip() for part in entry.split(b";"))
         if media_range in precision:
-            best = max(best, (precision[media_range], _quality(parameters)))
+            best = max(best, (precision[media_range], quality(parameters)))
     if best[1] <= 0:
         raise NotAcceptable
 
 
-def _quality(parameters: Sequence[bytes]) -> float:
+def quality(parameters: Sequence[bytes]) -> float:
+    """How welcome a media range of `Accept` is, by its parameters (RFC 9110, section 12.4.2)."""
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
         if name.strip() == b"q":
