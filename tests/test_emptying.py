@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any
 
@@ -304,6 +304,40 @@ async def test_a_task_stays_while_a_part_of_it_is_not_due(database: Database, su
     assert await states(superuser, alice) == (0, 2)
     waits = "SELECT trashed_at > timezone('UTC', now()) - interval '5 days' FROM taskward.account WHERE user_id = $1"
     assert await superuser.fetchval(waits, alice.id)
+
+
+async def test_who_keeps_the_owners_turn_keeps_nobody_elses_trash(
+    database: Database, superuser: Superuser, alice: User, bob: User
+):
+    for user in (alice, bob):
+        await fill(user, 2)
+        await age(superuser, user, days=9)
+    purges = trash.Purges(database, Limits(), 5)
+    due = datetime.now(UTC) - timedelta(days=9)
+    async with superuser.transaction():
+        await superuser.execute("UPDATE taskward.account SET clock = clock WHERE user_id = $1", alice.id)
+        purges.consider(due, Owner(alice.id))
+        await asyncio.sleep(0.5)
+        purges.consider(due, Owner(bob.id))
+        await until(superuser, bob, (0, 0))
+        assert await states(superuser, alice) == (0, 2)
+    await until(superuser, alice, (0, 0))
+    await purges.close()
+
+
+async def test_who_keeps_the_owners_turn_keeps_no_worker_from_its_end(
+    database: Database, superuser: Superuser, alice: User
+):
+    await fill(alice, 2)
+    await age(superuser, alice, days=9)
+    purges = trash.Purges(database, Limits(), 5)
+    async with superuser.transaction():
+        await superuser.execute("UPDATE taskward.account SET clock = clock WHERE user_id = $1", alice.id)
+        purges.consider(datetime.now(UTC) - timedelta(days=9), Owner(alice.id))
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(60):
+            await purges.close()
+    assert await states(superuser, alice) == (0, 2)
 
 
 async def test_for_ever_is_for_ever(cluster: Cluster, template: str, superuser: Superuser):

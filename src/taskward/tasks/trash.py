@@ -8,11 +8,14 @@ next, the owner's own among them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal
 from uuid import UUID
+
+import asyncpg
 
 from taskward.database.database import Database
 from taskward.database.session import Transaction
@@ -28,6 +31,11 @@ _AFTER_ALL = UUID(int=2**128 - 1)
 # What comes into the trash little by little is not purged one by one.
 _PAUSE = timedelta(hours=1)
 _MOST_WAITING = 1000
+# Seconds: for an owner's turn, which others wait for behind this one; until those are tried again who were writing; and
+# for a few tasks in all, where the database says nothing any more.
+_PATIENCE = 0.2
+_LATER = 5.0
+_LONGEST = 60.0
 
 _log = get_logger("taskward.tasks")
 
@@ -92,8 +100,11 @@ async def purge(begin: Begin, limits: Limits, keep: timedelta) -> bool:
 
     Returns:
         Whether there may be more of them.
+
+    Raises:
+        asyncpg.LockNotAvailableError: The owner is writing, for longer than others shall wait. Nothing was erased.
     """
-    async with begin() as session:
+    async with begin() as session, session.waiting_at_most(_PATIENCE):
         work = await UnitOfWork.begin(session, limits)
         until = work.turn.now - keep
         rows = await session.fetch(statements.trash_page(), before=_AFTER_ALL, until=until, rows=_AT_ONCE)
@@ -125,6 +136,8 @@ class Purges:
         self._limits = limits
         self._keep = timedelta(days=days)
         self._waiting: dict[str, Owner] = {}
+        self._news = asyncio.Event()
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     def consider(self, trashed_at: datetime, owner: Owner) -> None:
@@ -137,23 +150,43 @@ class Purges:
         if not self._keep or trashed_at + self._keep > datetime.now(UTC) or len(self._waiting) >= _MOST_WAITING:
             return
         self._waiting[owner.user_id] = owner
+        self._news.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
         """End after what is being erased."""
-        self._waiting.clear()
+        self._closing = True
+        self._news.set()
         if self._task is not None:
             await self._task
+        self._waiting.clear()
+        self._closing = False
 
     async def _run(self) -> None:
-        while self._waiting:
+        in_vain = 0
+        while self._waiting and not self._closing:
             user_id, owner = next(iter(self._waiting.items()))
             del self._waiting[user_id]
             try:
-                has_more = await purge(partial(self._database.session, owner), self._limits, self._keep)
+                async with asyncio.timeout(_LONGEST):
+                    has_more = await purge(partial(self._database.session, owner), self._limits, self._keep)
+            except asyncpg.LockNotAvailableError:
+                in_vain += 1
+                self._waiting[user_id] = owner
+                if in_vain >= len(self._waiting):
+                    in_vain = 0
+                    await self._wait_for_news()
             except Exception as error:  # noqa: BLE001 - the owner's next write is the next attempt
                 _log.warning("trash not purged", reason=type(error).__name__)
             else:
+                in_vain = 0
                 if has_more:
                     self._waiting[user_id] = owner
+
+    async def _wait_for_news(self) -> None:
+        """Wait a while, but not when somebody comes whose turn is free."""
+        self._news.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LATER):
+                await self._news.wait()
