@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from taskward.errors import AnswersUntaken
-from taskward.unsent import SMALL, TIGHT, Room, Unsent
+from taskward.unsent import SMALL, TIGHT, NeedsRoom, Room, Unsent
 
 
 def account(of_one: int = 10, of_all: int = 20, patience: float = 60) -> Unsent:
@@ -148,12 +148,17 @@ async def test_who_is_over_reads_little_without_asking():
     unsent = account(of_one=SMALL, of_all=SMALL * 20)
     unsent.add("alice", SMALL)
     assert (Room(unsent, "alice").most, Room(unsent, "bob").most) == (TIGHT, SMALL)
-    over = asyncio.create_task(Room(unsent, "alice").ask_if_over())
-    await Room(unsent, "bob").ask_if_over()
+    over = Room(unsent, "alice")
+    with pytest.raises(NeedsRoom) as needs:
+        over.check()
+    Room(unsent, "bob").check()
+    waiting = asyncio.create_task(over.ask(needs.value.size))
     await asyncio.sleep(0)
-    assert not over.done()
+    assert not waiting.done()
     unsent.give("alice", SMALL)
-    await over
+    await waiting
+    unsent.add("alice", SMALL * 2)
+    over.check()
 
 
 async def test_who_asks_for_much_at_once_is_over_as_soon_as_answers_are_there():

@@ -148,10 +148,14 @@ class Room:
         # Tasks may grow in the meantime.
         self._asked = size + size // 4
 
-    async def ask_if_over(self) -> None:
-        """Wait until the user is not over; raises as `Unsent.take`."""
-        if self._unsent.is_over(self._user_id):
-            await self.ask(SMALL)
+    def check(self) -> None:
+        """Go on unless the user is over and has not waited for room.
+
+        Raises:
+            NeedsRoom: He is.
+        """
+        if self._asked is None and self._unsent.is_over(self._user_id):
+            raise NeedsRoom(SMALL)
 
     def settle(self, size: int) -> None:
         """The answer is there and has so many bytes."""

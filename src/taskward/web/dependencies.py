@@ -56,8 +56,14 @@ AnswerRoom = Annotated[Room, Depends(answer_room)]
 
 
 async def room_unless_over(room: AnswerRoom) -> AsyncIterator[Room]:
-    """Wait, before a session begins, while too many bytes of the caller's answers wait to be sent."""
-    await room.ask_if_over()
+    """Nothing is read, and no session begun, while too many bytes of the caller's answers wait to be sent.
+
+    It is a generator so that it is entered in the caller's turn, where waiting for room begins anew.
+
+    Raises:
+        NeedsRoom: Too many do.
+    """
+    room.check()
     yield room
 
 

@@ -251,13 +251,8 @@ class _Plan:
         """Answer within the time that there is."""
         task = cast("asyncio.Task[Response]", asyncio.current_task())
         deadline = deadlines.start(task.cancel)
-        work: LongWork = request.app.state.long_work
         try:
-            if self._reader.is_long(request, body):
-                async with work.of(user_id):
-                    response = await self._answer_in_room(request, results, body, deadline)
-            else:
-                response = await self._answer_in_room(request, results, body, deadline, short=work)
+            response = await self._answer_in_room(request, results, body, deadline, user_id)
         except asyncio.CancelledError:
             if deadline.expired:
                 task.uncancel()
@@ -268,31 +263,34 @@ class _Plan:
         return response
 
     async def _answer_in_room(
-        self,
-        request: Request,
-        results: list[Any],
-        body: ReceivedBody,
-        deadline: Deadline,
-        *,
-        short: LongWork | None = None,
+        self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline, user_id: str
     ) -> Response:
+        is_long = self._reader.is_long(request, body)
         while True:
-            if short is not None:
-                short.short += 1
             try:
-                response = await self._answer(request, results, body, deadline)
-            except NeedsRoom as needs:
-                # What was entered has been left, so nobody waits with a connection in his hands.
-                size = needs.size
-            else:
+                response = await self._answer_in_turn(request, results, body, deadline, user_id if is_long else None)
                 break
-            finally:
-                if short is not None:
-                    short.ended()
+            except NeedsRoom as needs:
+                size = needs.size
+            # What was entered has been left, so nobody waits with a connection or the user's turn in his hands.
             await cast("Room", request.scope[ROOM_KEY]).ask(size)
         if ROOM_KEY in request.scope and (content := getattr(response, "body", None)) is not None:
             request.scope[ROOM_KEY].settle(len(content))
         return response
+
+    async def _answer_in_turn(
+        self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline, turn_of: str | None
+    ) -> Response:
+        """Answer when no other long work of the user is under way; at once if this is not long."""
+        work: LongWork = request.app.state.long_work
+        if turn_of is not None:
+            async with work.of(turn_of):
+                return await self._answer(request, results, body, deadline)
+        work.short += 1
+        try:
+            return await self._answer(request, results, body, deadline)
+        finally:
+            work.ended()
 
     async def _answer(self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline) -> Response:
         read = await self._reader.read(request, body)
