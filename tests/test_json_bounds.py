@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskward.json_bounds import DEEPEST, MOST_VALUES, TooMuchJson, check_bounds, may_be_much, shape
-from taskward.json_reading import ITEMS, Item, NotJson, Pause, parse, parts
+from taskward.json_mistakes import NotJson
+from taskward.json_reading import ITEMS, Item, Pause, parse, parts
 from tests.sizes import sized
 
 # Whatever stands between a structure and a text.

@@ -63,10 +63,16 @@ class Problem(Exception):
 
 
 class MalformedBody(Problem):
-    """The request body is not JSON in UTF-8 (RFC 8259), so nothing in it was looked at and nothing was written."""
+    """The request body is not JSON in UTF-8 (RFC 8259), so nothing in it was looked at and nothing was written.
+
+    The answer says at which line and column, in characters, it stops being JSON, and what is expected there.
+    """
 
     status, slug, title = 400, "malformed-body", "The body is not JSON"
     detail = "Send a body that is valid JSON in UTF-8."
+
+    def __init__(self, mistake: str) -> None:
+        super().__init__(f"Send a body that is valid JSON in UTF-8: {mistake}.")
 
 
 class PreflightRefused(Problem):

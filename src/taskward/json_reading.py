@@ -21,6 +21,7 @@ from taskward.json_bounds import (
     may_be_much,
     shape,
 )
+from taskward.json_mistakes import COLON, COMMA, END, NAME, TOO_DEEP, VALUE, NotJson, mistake, not_utf8
 
 LARGEST_PART = 256 * 1024
 """Bytes of a text that is parsed as a whole, and characters of an item of a long array."""
@@ -30,10 +31,6 @@ _LONGEST_INTEGER = 1000
 _SHORT = 32 * 1024
 _TOO_LONG = f"This must have at most {LARGEST_PART:,} characters as JSON."
 _SPACE = re.compile(r"[ \t\r\n]*")
-
-
-class NotJson(ValueError):
-    """It is no JSON text in UTF-8."""
 
 
 def _no_constant(_name: str) -> float:
@@ -120,7 +117,7 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
     names: set[str] = set()
     while not reader.takes("}"):
         if names:
-            reader.expect(",")
+            reader.expect(",", COMMA)
         name = yield from reader.name()
         is_long = name == long and name not in names
         names.add(name)
@@ -130,7 +127,7 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
         index = 0
         while not reader.takes("]"):
             if index:
-                reader.expect(",")
+                reader.expect(",", COMMA)
             yield Item(index, (yield from reader.value()))
             index += 1
         yield Member(name, ITEMS)
@@ -154,19 +151,19 @@ class _Reader:
         self._at += is_next
         return is_next
 
-    def expect(self, character: str) -> None:
+    def expect(self, character: str, expected: str) -> None:
         if not self.takes(character):
-            raise NotJson
+            raise NotJson(expected, self._text, self._at)
 
     def end(self) -> None:
         if self._next():
-            raise NotJson
+            raise NotJson(END, self._text, self._at)
 
     def name(self) -> Generator[Pause, None, str]:
-        name = yield from self.value()
-        if not isinstance(name, str):
-            raise NotJson
-        self.expect(":")
+        if self._next() != '"':
+            raise NotJson(NAME, self._text, self._at)
+        name: str = yield from self.value()
+        self.expect(":", COLON)
         return name
 
     def value(self) -> Generator[Pause, None, Any]:
@@ -179,17 +176,17 @@ class _Reader:
                 window = yield from _within_bounds(window)
             try:
                 return self._scan(window)
-            except NotJson:
-                if self._at + len(window) == len(self._text):
-                    raise
+            except NotJson as error:
+                if self._at + len(window) == len(self._text) or not error.may_go_on:
+                    raise error.of_window(self._text, self._at) from None
             yield PAUSE
         raise TooMuchJson(TOO_MANY_VALUES if len(window) < LARGEST_PART else _TOO_LONG)
 
     def _scan(self, window: str) -> Any:
-        value, length = _scan(window)
+        value, length = _scan(window, 0)
         if length == len(window) and self._at + length < len(self._text):
             # A number may go on.
-            raise NotJson
+            raise NotJson(COMMA, window, length)
         self._at += length
         return value
 
@@ -197,15 +194,15 @@ class _Reader:
 def _text(text: bytes) -> str:
     try:
         return text.decode()
-    except UnicodeDecodeError:
-        raise NotJson from None
+    except UnicodeDecodeError as error:
+        raise not_utf8(text, error) from None
 
 
 def _decode(text: str) -> Any:
-    start = _skip(text, 0)
-    value, length = _scan(text[start:] if start else text)
-    if _skip(text, start + length) < len(text):
-        raise NotJson
+    value, end = _scan(text, _skip(text, 0))
+    end = _skip(text, end)
+    if end < len(text):
+        raise NotJson(END, text, end)
     return value
 
 
@@ -215,17 +212,32 @@ def _skip(text: str, start: int) -> int:
     return start if found is None else found.end()
 
 
-def _scan(text: str) -> tuple[Any, int]:
-    """The value that a text begins with, and where it ends."""
+def _scan(text: str, start: int) -> tuple[Any, int]:
+    """The value that begins at `start`, and where it ends."""
     try:
         try:
-            return _plain.raw_decode(text)
+            return _plain.raw_decode(text, start)
         except json.JSONDecodeError:
-            raise NotJson from None
+            raise
         except ValueError:
-            return _careful.raw_decode(text)
-    except (ValueError, RecursionError):
-        raise NotJson from None
+            return _careful.raw_decode(text, start)
+    except RecursionError:
+        raise NotJson(TOO_DEEP) from None
+    except json.JSONDecodeError as error:
+        raise mistake(error) from None
+    except ValueError:
+        raise _constant(text, start) from None
+
+
+def _constant(text: str, start: int) -> NotJson:
+    """Where a number is named that JSON does not have. The decoder does not say."""
+    for name in ("NaN", "Infinity"):
+        text = text.replace(name, "!" * len(name))
+    try:
+        _careful.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        return mistake(error)
+    return NotJson(VALUE)
 
 
 def _within_bounds(text: str) -> Generator[Pause, None, str]:

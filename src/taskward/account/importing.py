@@ -20,7 +20,8 @@ from taskward.database.session import Session
 from taskward.errors import Cycle, FieldError, Invalid, Problem
 from taskward.fairness import fairly
 from taskward.json_bounds import TooMuchJson
-from taskward.json_reading import NotJson, parse
+from taskward.json_mistakes import NotJson
+from taskward.json_reading import parse
 from taskward.limits import Limits
 from taskward.lists.store import ListStore
 from taskward.tasks.metadata import dump_metadata
@@ -176,7 +177,7 @@ def _lines(export: bytes) -> Iterator[tuple[int, Any]]:
 
 def _not_read(error: NotJson | TooMuchJson) -> dict[str, Any]:
     if isinstance(error, NotJson):
-        return {"type": "json_invalid", "loc": ()}
+        return {"type": "json_invalid", "loc": (), "ctx": {"mistake": error.in_line}}
     return {"type": "value_error", "loc": (), "ctx": {"error": error}}
 
 

@@ -26,7 +26,7 @@ from taskward.errors import (
     UnsupportedMediaType,
 )
 from taskward.json_bounds import TooMuchJson
-from taskward.json_reading import NotJson
+from taskward.json_mistakes import EMPTY, NotJson
 from taskward.web.bodies import JsonBody
 from taskward.web.spooling import SpooledBody, Spools
 from taskward.web.suggestions import suggestion
@@ -215,6 +215,8 @@ class RequestReader:
             _check_media_type(request, self._media_types)
             arguments[parameter.step][parameter.name] = body
             return
+        if not body and all(name != b"content-type" for name, _ in request.scope["headers"]):
+            raise MalformedBody(EMPTY)
         _check_media_type(request, _JSON_TYPES)
         try:
             if self._json.is_small(body):
@@ -222,8 +224,8 @@ class RequestReader:
             else:
                 argument = await self._json.validate_fairly(body)
             arguments[parameter.step][parameter.name] = argument
-        except NotJson:
-            raise MalformedBody from None
+        except NotJson as error:
+            raise MalformedBody(str(error)) from None
         except TooMuchJson as error:
             errors.append(FieldError("body", "", str(error)))
         except ValidationError as error:

@@ -43,7 +43,7 @@ _SENTENCES = {
     "too_short": "This must not be empty.",
     "too_long": "This must have at most {max_length} items.",
     "export_line": "This must have a type: list, task or end.",
-    "json_invalid": "This is not a JSON object on a line of its own.",
+    "json_invalid": "This is not a JSON object on a line of its own: {mistake}.",
     "operation": "This must have an op: create, update, complete, delete or restore.",
 }
 
