@@ -206,6 +206,23 @@ async def test_headers_decide_before_the_body_is_looked_at(
     assert answer.status == status, answer.body
 
 
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+async def test_a_body_of_another_type_is_told_what_to_type(alice: User, kind: str | None):
+    task = await alice.create()
+    headers = {} if kind is None else {"Content-Type": kind}
+    json_ = "(in curl: -H 'Content-Type: application/json')"
+    file = "(in curl: -H 'Content-Type: …' --data-binary @FILE)"
+    for method, path, in_curl in [
+        ("POST", TASKS, json_), ("PATCH", f"{TASKS}/{task['id']}", json_), ("PUT", f"{TASKS}/{task['id']}", json_),
+        ("POST", f"{TASKS}/batch", json_), ("POST", "/api/v1/me/import", file),
+    ]:  # fmt: skip
+        answer = await alice.http.request(method, path, content=b'{"title":"x"}', headers=headers)
+        assert answer.status_code == 415
+        assert in_curl in answer.json()["detail"]
+        assert "Without it, curl sends a form, and fetch sends text/plain." in answer.json()["detail"]
+        assert ("no form" in answer.json()["detail"]) == ("form" in (kind or ""))
+
+
 TARGETS: dict[bytes, int] = {
     b"/api/v1/tasks/": 404,
     b"/api/v1/tasks//": 404,

@@ -25,7 +25,7 @@ Nothing here holds a rejected value, SQL, a token or another user's data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -280,19 +280,23 @@ class UnsupportedMediaType(Problem):
     """The body's `Content-Type` is not `application/json` in UTF-8 (or `application/merge-patch+json` on PATCH).
 
     An import takes `application/x-ndjson`, `application/json`, `text/csv` and `application/zip`. No route takes a form.
-    A page's `fetch` with a string for its body sends `text/plain` by itself: give it
+    What sends a string gives it another type by itself: curl's `-d` that of a form, so write `--json` in its place or
+    add `-H 'Content-Type: application/json'`; a page's `fetch` `text/plain`, so give it
     `headers: {"Content-Type": "application/json"}`.
     """
 
     status, slug, title = 415, "unsupported-media-type", "Bodies of this type are not taken here"
     detail = "Send Content-Type: application/json, or one that the documentation of this route names."
 
-    def __init__(self, media_types: Iterable[str], *, is_form: bool = False) -> None:
-        what = (
-            "Send no form but the content itself (curl --data-binary @FILE)" if is_form else "Send the content itself"
-        )
+    def __init__(self, media_types: Collection[str], *, is_form: bool = False) -> None:
+        what = "no form but the content itself" if is_form else "the content itself"
         allowed = " or ".join(media_types)
-        super().__init__(f"{what}, as UTF-8, with Content-Type: {allowed}. Without it, fetch sends text/plain.")
+        is_json = {"application/json", "application/merge-patch+json"}.issuperset(media_types)
+        in_curl = "-H 'Content-Type: application/json'" if is_json else "-H 'Content-Type: …' --data-binary @FILE"
+        super().__init__(
+            f"Send {what}, as UTF-8, with Content-Type: {allowed} (in curl: {in_curl}). "
+            "Without it, curl sends a form, and fetch sends text/plain."
+        )
 
 
 @dataclass(frozen=True, slots=True)
