@@ -73,6 +73,18 @@ async def test_a_member_of_another_place_is_not_named(alice: User):
         assert [error["detail"] for error in answer.json()["errors"]] == ["This is not known, or cannot be written."]
 
 
+async def test_a_parameter_that_is_missing_is_told_what_to_send(alice: User):
+    for path, pointer, sentence in [
+        (TASKS, "/deleted", "true, since the trash is meant and not every task: nothing else is emptied."),
+        ("/api/v1/me", "/confirm", "your user id, as GET /me has it, so that nobody does this by accident."),
+    ]:
+        answer = await alice.http.delete(path)
+        assert answer.status_code == 422
+        assert answer.json()["errors"] == [
+            {"in": "query", "pointer": pointer, "detail": f"This is required: {sentence}"}
+        ]
+
+
 def test_other_spellings_are_seen_through():
     for name in ("dueDate", "due-date", "Due Date", "due_date", "DueDate"):
         assert in_snake_case(name) == "due_date"

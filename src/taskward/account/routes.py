@@ -95,7 +95,7 @@ async def delete_me(
     confirm: Annotated[
         str,
         WithJsonSchema({"type": "string", "minLength": 1}),
-        Query(description="Your user id, so that nobody does this by accident."),
+        Query(description="Your user id, as `GET /me` has it, so that nobody does this by accident."),
     ],
 ) -> Response:
     """Erase every task, list and tag of yours and all else that is kept of you, for good."""

@@ -68,7 +68,7 @@ def task_store(session: OwnerSession, limits: UserLimits) -> TaskStore:
 
 Tasks = Annotated[TaskStore, Depends(task_store)]
 OnlyTrash = Annotated[
-    Literal["true"], Query(description="That the trash is meant, and not every task: nothing else is emptied.")
+    Literal["true"], Query(description="`true`, since the trash is meant and not every task: nothing else is emptied.")
 ]
 _WRITE_PROBLEMS = [TaskForbidden, TaskNotFound, StaleVersion]
 _CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]

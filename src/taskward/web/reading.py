@@ -75,7 +75,9 @@ class RequestBody(Body):  # type: ignore[misc] # as every Body of the framework
 class _Parameter:
     """One path, query or header parameter of one step of a plan, or a model of several query parameters."""
 
-    __slots__ = ("_default", "adapter", "alias", "dear", "members", "name", "repeatable", "required", "step")
+    __slots__ = (
+        "_default", "adapter", "alias", "dear", "is_missing", "members", "name", "repeatable", "required", "step",
+    )  # fmt: skip
 
     def __init__(self, step: int, field: Any) -> None:
         self.step = step
@@ -83,6 +85,8 @@ class _Parameter:
         self.alias = field.alias
         self.adapter: TypeAdapter[Any] = field._type_adapter  # noqa: SLF001 - prebuilt by FastAPI; validate() wraps it
         self.required = field.field_info.is_required()
+        meaning = (field.field_info.description or "").replace("`", "")
+        self.is_missing = f"This is required: {meaning[:1].lower()}{meaning[1:]}" if meaning else "This is required."
         model = field.field_info.annotation
         is_model = isinstance(model, type) and issubclass(model, BaseModel)
         self.members = tuple(f.alias or name for name, f in model.model_fields.items()) if is_model else None
@@ -278,7 +282,7 @@ def _validate(
         elif parameter.alias in given:
             value = given[parameter.alias]
         elif parameter.required:
-            errors += field_errors(location, [{"type": "missing", "loc": (parameter.alias,)}])
+            errors += field_errors(location, [_custom(parameter.alias, parameter.is_missing)])
             continue
         else:
             arguments[parameter.step][parameter.name] = parameter.default
