@@ -12,9 +12,11 @@ import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from taskward.account.exporting import export
+from taskward.account.exporting import PAGE_BYTES, export
 from taskward.database.database import Database
 from taskward.identity import Owner
+from taskward.tasks.statements import export_changed
+from taskward.unsent import NeedsRoom
 from tests.conftest import NewUser, Superuser, User
 from tests.sizes import sized
 from tests.test_task_members import CHANGED, WHOLE
@@ -292,7 +294,7 @@ async def test_a_task_that_is_put_elsewhere_meanwhile_is_in_the_export(
         await alice.create("x", id=task_id, parent_id=parent_id)
     for _ in range(3):
         await alice.http.post(f"{TASKS}/batch", json=many)
-    pages = export(partial(database.session, Owner(alice.id), read_only=True))
+    pages = export(partial(database.session, Owner(alice.id), read_only=True), 2**62)
     whole = await anext(pages)
     # The page of the topmost ones that would have it has been read.
     await alice.http.patch(f"{TASKS}/{moved}", json={"parent_id": None})
@@ -321,7 +323,7 @@ async def test_an_export_takes_no_more_memory_for_more_tasks_than_their_ids(
     async def peak() -> tuple[int, int]:
         tracemalloc.start()
         size = 0
-        async for page in export(partial(database.session, Owner(alice.id), read_only=True)):
+        async for page in export(partial(database.session, Owner(alice.id), read_only=True), 2**62):
             size += len(page)
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -343,3 +345,44 @@ async def test_an_export_takes_no_more_memory_for_more_tasks_than_their_ids(
     # An id has 16 bytes, and an array that grows has some to spare.
     assert large - small < 24 * (many - few)
     assert large < 5_000_000
+
+
+async def test_a_page_has_no_more_bytes_than_a_page_has_room_for(database: Database, superuser: Superuser, alice: User):
+    # Of each of these characters JSON makes six bytes.
+    names = ["user_id", "id", "name", "version"]
+    lists = [(alice.id, uuid7(), "\1" * 255, n + 1) for n in range(500)]
+    await superuser.execute("INSERT INTO taskward.account (user_id, clock, lists) VALUES ($1, 2000, 500)", alice.id)
+    await superuser.copy_records_to_table("list", schema_name="taskward", records=lists, columns=names)
+    names = ["user_id", "id", "title", "folded_title", "description", "folded_description", "tags", "version"]
+    texts = ["", "\1" * 10_000, "\N{GRINNING FACE}" * 10_000, "x" * 5_000]
+    tags = [f"{n}" + "\1" * 48 for n in range(20)]
+    tasks = [
+        (alice.id, uuid7(), "\1" * 255, " x ", texts[n % 4], "x", tags if n % 3 else [], n + 501) for n in range(600)
+    ]
+    await superuser.copy_records_to_table("task", schema_name="taskward", records=tasks, columns=names)
+    begin = partial(database.session, Owner(alice.id), read_only=True)
+    pages = [page async for page in export(begin, 2**62)]
+    assert max(map(len, pages)) <= PAGE_BYTES
+    # Nor much less, so that there are not many.
+    assert sum(map(len, pages)) > 0.6 * PAGE_BYTES * len(pages)
+    found = lines(b"".join(pages))
+    assert [line["id"] for line in found[:-1]] == [str(row[1]) for row in [*lists, *tasks]]
+    assert found[-1] == {"type": "end", "lists": 500, "tasks": 600}
+    # One that is larger than a page goes alone.
+    async with begin() as session:
+        row = await session.fetch_one(export_changed(), after=0, rows=200, most=10)
+        assert row is not None
+        assert row["id"] == tasks[0][1]
+
+
+async def test_an_export_asks_for_room_for_a_page_and_the_ids_of_all_tasks(
+    database: Database, superuser: Superuser, alice: User
+):
+    await alice.create()
+    begin = partial(database.session, Owner(alice.id), read_only=True)
+    await superuser.execute("UPDATE taskward.account SET tasks = 50000 WHERE user_id = $1", alice.id)
+    needed = PAGE_BYTES + 50_000 * 16
+    with pytest.raises(NeedsRoom) as refused:
+        await anext(export(begin, needed - 1))
+    assert refused.value.size == needed
+    assert await anext(export(begin, needed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from struct import Struct
 from typing import NamedTuple
 from uuid import UUID
@@ -17,16 +18,19 @@ from taskward.tasks import statements
 from taskward.tasks.plan import rule_for_others
 from taskward.tasks.store import TaskStore
 from taskward.tasks.tree import DEEPEST
+from taskward.unsent import NeedsRoom
 
 PAGE_BYTES = 256 * 1024
 """Bytes at which a page ends."""
 _PAGE = 200
+# Whatever lists there are, the first page has room for a task.
+_LIST_BYTES = PAGE_BYTES // 2
 _BEFORE_ALL = UUID(int=0)
 _ID = Struct("16s")
 _RULE = re.compile('"recurrence":"[^"]*"')
 
 
-async def export(begin: Callable[[], Transaction]) -> AsyncGenerator[bytes]:
+async def export(begin: Callable[[], Transaction], most: int) -> AsyncGenerator[bytes]:
     """Lines of JSON: lists, then tasks, each after the one that it is a part of, then how many there were.
 
     A page ends at 200 tasks or `PAGE_BYTES`, and is a transaction of its own, so nobody who reads slowly holds a
@@ -35,18 +39,31 @@ async def export(begin: Callable[[], Transaction]) -> AsyncGenerator[bytes]:
 
     Args:
         begin: Makes a transaction as the owner.
+        most: Bytes that there is room for.
+
+    Raises:
+        NeedsRoom: A page, and the ids of all tasks, have more. Nothing was read.
     """
     async with begin() as session:
         account = await TaskStore(session).account()
-        since = 0 if account is None else account["clock"]
-        lists, lines = await _read_lists(session, set())
+        since, tasks = (0, 0) if account is None else (account["clock"], account["tasks"])
+        if (size := PAGE_BYTES + _ID.size * tasks) > most:
+            raise NeedsRoom(size)
+    lists: set[UUID] = set()
+    lines = b""
+    async with aclosing(_lists(begin, lists)) as pages:
+        async for page_of_lists in pages:
+            if lines:
+                yield lines
+            lines = page_of_lists
     # The first page has both kinds, so that a database that cannot give them is told of by a status.
     exported = _Exported(since)
     for level in range(DEEPEST):
         after, is_last = _BEFORE_ALL, False
         while not is_last:
             async with begin() as session:
-                page = await _read_page(session, statements.export_page(level), after, exported)
+                statement, room = statements.export_page(level), PAGE_BYTES - len(lines)
+                page = await _read_page(session, statement, after, room, exported)
             after, is_last = page.last_id or after, page.is_last
             # No row is kept while the client takes its time.
             text, lines, page = lines + page.lines, b"", _NO_PAGE
@@ -55,16 +72,15 @@ async def export(begin: Callable[[], Transaction]) -> AsyncGenerator[bytes]:
     version, is_last = since, False
     while not is_last:
         async with begin() as session:
-            page = await _read_page(session, statements.export_changed(), version, exported)
+            page = await _read_page(session, statements.export_changed(), version, PAGE_BYTES, exported)
         version, is_last = page.last_version or version, page.is_last
         if page.lines:
             yield page.lines
     # Tasks may be in lists that were made meanwhile.
-    async with begin() as session:
-        later, lines = await _read_lists(session, lists)
-    if lines:
-        yield lines
-    yield f'{{"type":"end","lists":{len(lists) + len(later)},"tasks":{len(exported)}}}\n'.encode()
+    async with aclosing(_lists(begin, lists)) as pages:
+        async for lines in pages:
+            yield lines
+    yield f'{{"type":"end","lists":{len(lists)},"tasks":{len(exported)}}}\n'.encode()
 
 
 class _Page(NamedTuple):
@@ -77,19 +93,33 @@ class _Page(NamedTuple):
 _NO_PAGE = _Page(b"", None, None, is_last=True)
 
 
-async def _read_page(session: Session, statement: Statement, after: UUID | int, exported: _Exported) -> _Page:
-    rows = await session.fetch(statement, after=after, rows=_PAGE, most=PAGE_BYTES)
+async def _read_page(
+    session: Session, statement: Statement, after: UUID | int, most: int, exported: _Exported
+) -> _Page:
+    rows = await session.fetch(statement, after=after, rows=_PAGE, most=most)
     if not rows:
         return _NO_PAGE
     last = rows[-1]
-    is_last = len(rows) < _PAGE and last["up_to"] < PAGE_BYTES
-    return _Page(_text(exported.add(rows)), last["id"], last["version"], is_last)
+    return _Page(_text(exported.add(rows)), last["id"], last["version"], _is_last(rows))
 
 
-async def _read_lists(session: Session, known: set[UUID]) -> tuple[set[UUID], bytes]:
-    """The ids and the lines of lists that are not known yet."""
-    rows = [row for row in await session.fetch(export_lists()) if row["id"] not in known]
-    return {row["id"] for row in rows}, _text([row["line"] for row in rows])
+async def _lists(begin: Callable[[], Transaction], known: set[UUID]) -> AsyncGenerator[bytes]:
+    """Pages of the lists that are not known yet, which then are."""
+    after, is_last = _BEFORE_ALL, False
+    while not is_last:
+        async with begin() as session:
+            rows = await session.fetch(export_lists(), after=after, rows=_PAGE, most=_LIST_BYTES)
+        is_last = _is_last(rows)
+        after = rows[-1]["id"] if rows else after
+        lines = _text([row["line"] for row in rows if row["id"] not in known])
+        known.update(row["id"] for row in rows)
+        rows.clear()
+        if lines:
+            yield lines
+
+
+def _is_last(rows: Sequence[asyncpg.Record]) -> bool:
+    return not rows or len(rows) == rows[0]["found"] < _PAGE
 
 
 class _Exported:

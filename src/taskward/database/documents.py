@@ -13,17 +13,22 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     JSON,
+    BigInteger,
     Boolean,
     ColumnElement,
     Date,
     DateTime,
     Integer,
+    Select,
     Text,
     Uuid,
     and_,
+    bindparam,
     case,
     cast,
     func,
+    or_,
+    select,
 )
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.operators import concat_op
@@ -79,6 +84,22 @@ def json_object(members: Mapping[str, Member]) -> ColumnElement[str]:
         parts += _usual(neighbours) if usual else _each(neighbours)
     parts[-1] = str(parts[-1]).removesuffix(",") + "}"
     return _concatenated(parts)
+
+
+def within(lines: Select[Any], order: str) -> Select[Any]:
+    """The first of some lines, as many as have at most `most` bytes together, and one in any case.
+
+    Args:
+        lines: Among whatever else, the `line` of each.
+        order: The column by which they are ordered.
+    """
+    # With an offset it is no part of the query around it, which would write each line once to measure it and once more.
+    written = lines.offset(Constant(0)).subquery("written")
+    size = func.pg_catalog.octet_length(written.c.line) + Constant(1)
+    up_to = func.pg_catalog.sum(size).over(order_by=written.c[order])
+    cut = select(written, up_to.label("up_to"), (up_to - size).label("before")).subquery("cut")
+    fits = or_(cut.c.up_to <= bindparam("most", type_=BigInteger()), cut.c.before == Constant(0))
+    return select(*(cut.c[column.key] for column in written.c)).where(fits).order_by(cut.c[order])
 
 
 def _usual(members: Mapping[str, Any]) -> list[ColumnElement[Any] | str]:

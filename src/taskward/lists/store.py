@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlmodel import select
 
 from taskward.database.answers import AnswerStore
-from taskward.database.documents import Member, Plain, json_object
+from taskward.database.documents import Member, Plain, json_object, within
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import Account, columns, position_of, table_of
@@ -240,10 +240,16 @@ _READ = read_from(_list)
 
 @cache
 def export_lists() -> Statement:
-    """Every list as a `line` of an export, with its `id`."""
-    members: dict[str, Member] = {"type": Plain(Constant("list")), **_members(_list)}
-    lines = select(_list.id, json_object(members).label("line")).where(_list.user_id == OWNER)
-    return compile_statement(lines.order_by(_list.id))
+    """A page of lists after the id `after`, each as a `line` of an export, with its `id`: the first `rows` of them, or
+    as many as have `most` bytes together; `found` says how many there were.
+    """
+    rows = bindparam("rows", type_=BigInteger())
+    mine = select(*_list).where(_list.user_id == OWNER, _list.id > bindparam("after", type_=Uuid()))
+    page = mine.order_by(_list.id).limit(rows).subquery("page")
+    members: dict[str, Member] = {"type": Plain(Constant("list")), **_members(page.c)}
+    found = func.count(page.c.id).over().label("found")
+    lines: Any = select(page.c.id, json_object(members).label("line"), found)
+    return compile_statement(within(lines, "id"))
 
 
 @cache

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
+from taskward.database.documents import within
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.lists.table import TaskList
@@ -208,20 +209,19 @@ def export_changed() -> Statement:
 
 
 def _export(where: Iterable[ColumnElement[bool]], order: str) -> Any:
-    """The first `rows` tasks, or fewer: the page ends with the one that makes them `most` bytes. `up_to` is about how
-    many bytes all up to a task have.
-    """
+    """The first `rows` tasks, or as many of them as have `most` bytes together; `found` says how many there were."""
     chosen = [_task[name] for name in EXPORTED]
     rows = bindparam("rows", type_=BigInteger())
     page = select(*chosen).where(*where).order_by(_task[order]).limit(rows).subquery("page")
+    # JSON makes up to six bytes of one, which is seen only when it is written, and that for no more than may be needed.
     size = size_of(page.c)
-    up_to = func.pg_catalog.sum(size).over(order_by=page.c[order])
-    sums: tuple[Any, ...] = (up_to.label("up_to"), (up_to - size).label("before"))
-    measured = select(page, *sums).subquery("measured")
-    read: tuple[Any, ...] = (*export_from(measured.c), measured.c.up_to)
+    before = func.pg_catalog.sum(size).over(order_by=page.c[order]) - size
+    found = func.count(page.c.id).over()
+    measured = select(page, before.label("before"), found.label("found")).subquery("measured")
+    read: tuple[Any, ...] = (*export_from(measured.c), measured.c.found)
     few = select(*read)
     few = few.where(measured.c.before < bindparam("most", type_=BigInteger()), OWNER.is_not(None))
-    return few.order_by(measured.c[order])
+    return within(few, order)
 
 
 @cache

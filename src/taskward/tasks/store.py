@@ -183,7 +183,7 @@ class TaskStore:
         return int(row["count"])
 
     async def account(self) -> asyncpg.Record | None:
-        """The owner's epoch and clock, or None before the first write."""
+        """The owner's epoch, clock and number of tasks, or None before the first write."""
         return await self._session.fetch_one(_account())
 
     async def are_there(self, *, list_id: UUID | None, parent_id: UUID | None) -> bool:
@@ -325,7 +325,7 @@ def _get() -> Statement:
 def _account() -> Statement:
     account = columns(Account)
     return compile_statement(
-        select(cast(account.epoch, Text).label("epoch"), account.clock).where(account.user_id == OWNER)
+        select(cast(account.epoch, Text).label("epoch"), account.clock, account.tasks).where(account.user_id == OWNER)
     )
 
 
