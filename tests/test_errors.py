@@ -210,8 +210,8 @@ async def test_headers_decide_before_the_body_is_looked_at(
 async def test_a_body_of_another_type_is_told_what_to_type(alice: User, kind: str | None):
     task = await alice.create()
     headers = {} if kind is None else {"Content-Type": kind}
-    json_ = "(in curl: -H 'Content-Type: application/json')"
-    file = "(in curl: -H 'Content-Type: …' --data-binary @FILE)"
+    json_ = "In curl: -H 'Content-Type: application/json'. "
+    file = "In curl: -H 'Content-Type: …' --data-binary @FILE. "
     for method, path, in_curl in [
         ("POST", TASKS, json_), ("PATCH", f"{TASKS}/{task['id']}", json_), ("PUT", f"{TASKS}/{task['id']}", json_),
         ("POST", f"{TASKS}/batch", json_), ("POST", "/api/v1/me/import", file),

@@ -294,7 +294,7 @@ class UnsupportedMediaType(Problem):
         is_json = {"application/json", "application/merge-patch+json"}.issuperset(media_types)
         in_curl = "-H 'Content-Type: application/json'" if is_json else "-H 'Content-Type: …' --data-binary @FILE"
         super().__init__(
-            f"Send {what}, as UTF-8, with Content-Type: {allowed} (in curl: {in_curl}). "
+            f"Send {what}, as UTF-8, with Content-Type: {allowed}. In curl: {in_curl}. "
             "Without it, curl sends a form, and fetch sends text/plain."
         )
 
