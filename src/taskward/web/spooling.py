@@ -6,6 +6,8 @@ However many come at once, they take a bounded room on the disk, of which one us
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from tempfile import SpooledTemporaryFile
 from typing import IO, cast
@@ -70,8 +72,13 @@ class SpooledBody:
 
     @property
     def file(self) -> IO[bytes]:
-        """The body, from its beginning on."""
-        self._file.seek(0)
+        """The body, from its beginning on.
+
+        Raises:
+            Unavailable: There was no room for the last of it.
+        """
+        with _written():
+            self._file.seek(0)
         return cast("IO[bytes]", self._file)
 
     @property
@@ -87,11 +94,19 @@ class SpooledBody:
         self._spools.take(self._user_id, len(chunk))
         self.size += len(chunk)
         self._digest.update(chunk)
-        try:
+        with _written():
             self._file.write(chunk)
-        except OSError as error:
-            raise Unavailable(reason=f"a temporary file cannot be written: {type(error).__name__}") from None
 
     def close(self) -> None:
         self._spools.give_back(self._user_id, self.size)
-        self._file.close()
+        # What is still to be written is not wanted any more.
+        with suppress(OSError):
+            self._file.close()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(reason=f"a temporary file cannot be written: {type(error).__name__}") from None
