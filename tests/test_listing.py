@@ -187,6 +187,14 @@ async def test_a_parameter_that_is_unknown_doubled_or_not_utf_8_is_refused(alice
     assert [(e["in"], e["pointer"]) for e in response.json()["errors"]] == [("query", pointer)]
 
 
+async def test_too_many_parameters_are_told_so(alice: User):
+    assert (await alice.http.get(f"{TASKS}?{'&'.join(['tag=x'] * 20)}")).status_code == 200
+    response = await alice.http.get(f"{TASKS}?{'&'.join(['tag=x'] * 101)}")
+    assert response.status_code == 422
+    detail = "This must have at most 100 parameters."
+    assert response.json()["errors"] == [{"in": "query", "pointer": "", "detail": detail}]
+
+
 async def test_no_route_takes_a_parameter_it_does_not_know(alice: User):
     task = await alice.create()
     for verb, path in [

@@ -39,6 +39,7 @@ Arguments = dict[str, Any]
 ReceivedBody = bytes | SpooledBody
 BODY_DIGEST = "taskward.body_digest"
 """Where a scope has the digest of a body that is spooled."""
+_MOST_PARAMETERS = 100
 _FORMS = frozenset({b"multipart/form-data", b"application/x-www-form-urlencoded"})
 _MERGE_PATCH = b"application/merge-patch+json"
 _JSON_TYPES = frozenset({b"application/json", _MERGE_PATCH})
@@ -240,8 +241,11 @@ class RequestReader:
 
     def _read_query(self, query: bytes, arguments: list[Arguments], errors: list[FieldError]) -> None:
         given: dict[str, Any] = {}
+        if query.count(b"&") >= _MOST_PARAMETERS:
+            errors.append(FieldError("query", "", f"This must have at most {_MOST_PARAMETERS} parameters."))
+            return
         try:
-            pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+            pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
         except ValueError:
             errors.append(FieldError("query", "", "The query string is not UTF-8 in percent-encoding."))
             return
