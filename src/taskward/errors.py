@@ -13,10 +13,10 @@
     ├── ListNotFound 404           ├── InternalError 500
     ├── TagNotFound 404            └── Unavailable 503
     ├── MethodNotAllowed 405           ├── PoolExhausted
-    ├── NotAcceptable 406              ├── KeysUnavailable
-    ├── BodyTimeout 408                ├── OutcomeUnknown
-    ├── RequestRunning 409             └── ShuttingDown
-    └── AlreadyImported 409
+    ├── NotAcceptable 406              ├── AnswersUntaken
+    ├── BodyTimeout 408                ├── KeysUnavailable
+    ├── RequestRunning 409             ├── OutcomeUnknown
+    └── AlreadyImported 409            └── ShuttingDown
 
 An error is a fact with a status; whoever raises it knows nothing of HTTP answers. `web.problems` renders
 them as `application/problem+json` (RFC 9457). A class's docstring is the page that `/problems/<slug>` shows.
@@ -381,7 +381,11 @@ class InternalError(Problem):
 
 
 class Unavailable(Problem):
-    """The database cannot be reached at the moment. Nothing was written; try again after `Retry-After` seconds."""
+    """The database cannot be reached at the moment, or the request took longer than it may.
+
+    Nothing was written, but by what is done little by little, such as emptying the trash; try again after `Retry-After`
+    seconds.
+    """
 
     status, slug, title = 503, "unavailable", "Temporarily unavailable"
     detail = "Try again in a moment."
