@@ -266,20 +266,27 @@ async def test_what_json_makes_larger_takes_no_room_from_others(serve: Serve, su
         connection.close()
 
 
-@pytest.mark.parametrize("target", ["/api/v1/lists", "/api/v1/tags"])
-async def test_what_is_no_task_is_counted_as_well(cluster: Cluster, template: str, superuser: Superuser, target: str):
-    app = create_app(make_settings(cluster.url(template), send_timeout=60))
-    user = f"silent-{os.urandom(6).hex()}"
+async def user_of_everything(superuser: Superuser) -> tuple[str, list[str]]:
+    """A user with as many lists and tags as one may have, and some large tasks, and the ids of these."""
+    user = await big_user(superuser, 30)
+    found = await superuser.fetch("SELECT id FROM taskward.task WHERE user_id = $1", user)
     names = ["user_id", "id", "name", "version"]
-    rows = [(user, uuid7(), "\N{GRINNING FACE}" * 255, n + 1) for n in range(500)]
-    await superuser.execute("INSERT INTO taskward.account (user_id, clock, lists) VALUES ($1, 600, 500)", user)
+    rows = [(user, uuid7(), "\N{GRINNING FACE}" * 255, n + 100) for n in range(500)]
     await superuser.copy_records_to_table("list", schema_name="taskward", records=rows, columns=names)
     tasks = [
-        (user, uuid7(), "x", " x ", [f"{n} {tag} " + "\N{GRINNING FACE}" * 40 for tag in range(20)], 501 + n)
+        (user, uuid7(), "x", " x ", [f"{n} {tag} " + "\N{GRINNING FACE}" * 40 for tag in range(20)], 601 + n)
         for n in range(99)
     ]
     names = ["user_id", "id", "title", "folded_title", "tags", "version"]
     await superuser.copy_records_to_table("task", schema_name="taskward", records=tasks, columns=names)
+    await superuser.execute("UPDATE taskward.account SET clock = 700, lists = 500 WHERE user_id = $1", user)
+    return user, [str(row["id"]) for row in found]
+
+
+@pytest.mark.parametrize("target", ["/api/v1/lists", "/api/v1/tags"])
+async def test_what_is_no_task_is_counted_as_well(cluster: Cluster, template: str, superuser: Superuser, target: str):
+    app = create_app(make_settings(cluster.url(template), send_timeout=60))
+    user, _ = await user_of_everything(superuser)
     with serving(app) as url:
         port = int(url.rpartition(":")[2])
         # The system takes some of them.
@@ -288,6 +295,42 @@ async def test_what_is_no_task_is_counted_as_well(cluster: Cluster, template: st
         for connection in connections:
             connection.close()
         assert await _becomes(lambda: app.state.unsent.total == 0 and app.state.database.pool._in_use == 0)
+
+
+# Of ten users the whole pool's answers are made at once, beside what everybody's may take.
+@pytest.mark.parametrize(
+    ("target", "users", "most"),
+    [
+        ("/api/v1/lists", 1, 60),
+        ("/api/v1/tags", 1, 60),
+        ("/api/v1/tasks/batch", 1, 60),
+        ("/api/v1/lists", 10, 90),
+        ("/api/v1/tags", 10, 90),
+    ],
+)
+async def test_a_burst_of_requests_costs_little(serve: Serve, superuser: Superuser, target: str, users: int, most: int):
+    service = serve(TASKWARD_SEND_TIMEOUT="60")
+    everyone = [await user_of_everything(superuser) for _ in range(users)]
+    warm(service, f"other-{os.urandom(6).hex()}")
+    requests = []
+    for user, ids in everyone:
+        # Nothing is in the trash, so each is answered as it is.
+        body = json.dumps({"operations": [{"op": "restore", "id": one} for one in ids]})
+        head = f"Host: x\r\nAuthorization: Bearer {make_token(user)}\r\n"
+        if target.endswith("batch"):
+            head = f"POST {target} HTTP/1.1\r\n{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            requests.append(f"{head}\r\n{body}".encode())
+        else:
+            requests.append(f"GET {target} HTTP/1.1\r\n{head}\r\n".encode())
+    connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(200)]
+    _opened.extend(connections)
+    before = resident(service)
+    with watched(service) as seen:
+        for n, connection in enumerate(connections):
+            connection.sendall(requests[n % users])
+        await asyncio.sleep(5)
+    assert max(seen) - before < most
+    assert connections[0].recv(15).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])

@@ -167,3 +167,14 @@ async def test_who_asks_for_much_at_once_is_over_as_soon_as_answers_are_there():
     for room in rooms:
         room.settle(room.most)
     assert unsent.of("alice") == SMALL * 3
+
+
+async def test_where_all_is_full_who_has_more_than_a_small_answer_there_is_over():
+    unsent = account(of_one=SMALL * 10, of_all=SMALL * 20)
+    unsent.add("alice", SMALL + 1)
+    unsent.add("bob", SMALL)
+    assert not unsent.is_over("alice")
+    unsent.add("carol", SMALL * 19)
+    assert [unsent.is_over(name) for name in ("alice", "bob", "dave")] == [True, False, False]
+    unsent.give("carol", SMALL * 19)
+    assert not unsent.is_over("alice")

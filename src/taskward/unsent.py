@@ -47,8 +47,11 @@ class Unsent:
         return self._held.get(user_id, 0)
 
     def is_over(self, user_id: str) -> bool:
-        """Whether nothing more may be read for a user."""
-        return self.of(user_id) >= self._of_one
+        """Whether nothing more may be read for a user: as much of theirs waits as may of one user's, or more than a
+        small answer of theirs is among as much as may of everybody's.
+        """
+        mine = self.of(user_id)
+        return mine >= self._of_one or (mine > SMALL and self.total >= self._of_all)
 
     async def take(self, user_id: str, size: int) -> None:
         """Wait for room, which must be given back with `give`.

@@ -55,17 +55,18 @@ AnswerRoom = Annotated[Room, Depends(answer_room)]
 """How much may be read for this answer."""
 
 
-async def room_unless_over(room: AnswerRoom) -> AsyncIterator[Room]:
-    """Nothing is read, and no session begun, while too many bytes of the caller's answers wait to be sent.
+def room_unless_over(room: AnswerRoom, _session: OwnerSession) -> Room:
+    """Nothing is read while too many bytes of the caller's answers wait to be sent.
 
-    It is a generator so that it is entered in the caller's turn, where waiting for room begins anew.
+    It is looked at when there is a session: of many requests that came at once, all but a few have waited for one, and
+    meanwhile the first answers were made. Whoever must wait for room leaves the session before.
 
     Raises:
         NeedsRoom: Too many do.
     """
     room.check()
-    yield room
+    return room
 
 
 UnlessOver = Annotated[Room, Depends(room_unless_over)]
-"""What a route asks for, before its session, whose answers may be large."""
+"""What a route asks for whose answers may be large."""
