@@ -227,6 +227,13 @@ async def test_one_tag_too_many_is_refused_on_every_write(sam: User):
     assert (await sam.http.patch(path, json={"tags": ["another"]})).status_code == 200
 
 
+async def test_tags_of_a_create_that_a_batch_refused_take_no_room(sam: User):
+    refused = {"title": "x", "tags": [f"t{n}" for n in range(MOST_TAGS)], "completed_at": "2026-01-10T09:30:00Z"}
+    operations = [{"op": "create", "task": refused}, {"op": "create", "task": {"title": "y", "tags": ["new"]}}]
+    answer = await sam.http.post(f"{TASKS}/batch", json={"operations": operations, "atomic": False})
+    assert [result["status"] for result in answer.json()["results"]] == [422, 201]
+
+
 async def test_tags_of_tasks_in_the_trash_count_until_those_are_erased(sam: User):
     task = await sam.create(tags=[f"t{n}" for n in range(MOST_TAGS)])
     await sam.trash(task["id"])

@@ -79,9 +79,9 @@ class UnitOfWork(Loaded):
             self._check_parent(task.parent_id, height=1)
             if "list_id" not in task.model_fields_set:
                 values["list_id"] = self._list_of(task.parent_id)
+        at = completed_at or completion_time(task.completed, task.completed_at, now=self.turn.now)
         self._entries.check_room(1)
         self._use_tags(task.tags)
-        at = completed_at or completion_time(task.completed, task.completed_at, now=self.turn.now)
         self._entries.insert({**values, "completed_at": (at or self.turn.now) if task.completed else None})
 
     def put_back(self, task: Values) -> bool:
