@@ -133,7 +133,7 @@ class TaskFilters(SQLModel):
             Encoded names may be any.
     """
 
-    dear: ClassVar[re.Pattern[bytes]] = re.compile(rb"%|\b(?:q|sort|count)=|\blimit=[1-9]\d\d")
+    dear: ClassVar[re.Pattern[bytes]] = re.compile(rb"%|\b(?:q|sort|count)=|\blimit=0*[1-9]\d\d")
 
     completed: _Boolean = Field(default=None, description="Only those that are done, or only those not.")
     priority: Annotated[
