@@ -106,8 +106,12 @@ def _reopen(user: User, ask: Ask, answer: httpx2.Response, task: Row, *, renewed
     follower = _follower(user, task)
     if follower is not None and _take_back(user, task, follower):
         user.note(ask, "next removed")
-    elif (follower is not None and follower["deleted_at"] is None) or others_open(user, task):
-        leave(user, task, answer.json()["series_id"] if renewed else None)
+        return
+    others = others_open(user, task)
+    goes_on = follower is not None and follower["deleted_at"] is None
+    if goes_on or others:
+        is_last = not goes_on and not any(one["recurrence"] for one in others)
+        leave(user, task, answer.json()["series_id"] if renewed or is_last else None)
         user.note(ask, "next kept")
 
 

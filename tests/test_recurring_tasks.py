@@ -197,6 +197,23 @@ async def test_a_next_that_was_erased_is_made_anew(alice: User):
     assert again["id"] != made["id"]
 
 
+async def test_the_last_that_has_the_rule_keeps_it_when_it_is_reopened(alice: User):
+    first = await alice.create(due_date="2030-01-10", **DAILY)
+    second = await following(alice, await complete(alice, first))
+    third = await following(alice, await complete(alice, second))
+    # It left its series, and is one of its past ones again, but without the rule.
+    await reopen(alice, first)
+    await complete(alice, first)
+    await alice.trash(second["id"])
+    await alice.http.delete(f"{TASKS}/{third['id']}?permanent=true")
+    assert (await reopen(alice, first)).json()["series_id"] == first["series_id"]
+    await alice.http.post(f"{TASKS}/{second['id']}/restore")
+    reopened = (await reopen(alice, second)).json()
+    assert reopened["recurrence"] == second["recurrence"]
+    assert reopened["series_id"] not in {None, first["series_id"]}
+    assert (await following(alice, await complete(alice, second)))["due_date"] == third["due_date"]
+
+
 async def test_count_runs_down_to_the_end(alice: User):
     task = await alice.create(due_date=str(today()), time_zone="UTC", recurrence="FREQ=DAILY;COUNT=3")
     for left in (2, 1):

@@ -127,12 +127,14 @@ class Series:
         follower = self._follower(values)
         if follower is not None and self._take_back(entry, follower):
             self._entries.set(entry, {"next_id": None, "next_version": None, "next_parts": None})
-        elif (follower is not None and follower.is_live) or self._has_other(entry) is not None:
+        elif follower is not None and follower.is_live:
             self._leave(entry, is_renewed=is_renewed)
+        else:
+            self.join(entry, keeps_rule=is_renewed)
 
     def join(self, entry: Entry, *, keeps_rule: bool = False) -> None:
-        """Let a task that has just come out of the trash, or out of an import, leave its series, where that has another
-        open one by now.
+        """Let a task that has just been reopened, or come out of the trash or of an import, leave its series, where
+        that has another open one by now.
 
         Args:
             keeps_rule: Whether it begins a series of its own then. So it does where the other one has no rule, which
