@@ -93,13 +93,14 @@ def update(user: User, ask: Ask, answer: httpx2.Response) -> None:
 def complete(user: User, ask: Ask, answer: httpx2.Response) -> None:
     task = user.find(ask, answer)
     if task is not None:
-        _change(user, ask, answer, task, {"completed": not task["completed"], **understood(ask.body or {})})
+        body = ask.body or {}
+        changes = {"completed": not task["completed"], **understood(body)}
+        _change(user, ask, answer, task, changes, leaving=body.get("subtasks") == "leave")
 
 
-def _change(user: User, ask: Ask, answer: httpx2.Response, task: Row, changes: Row) -> None:
+def _change(user: User, ask: Ask, answer: httpx2.Response, task: Row, changes: Row, *, leaving: bool = False) -> None:
     assert answer.status_code == 200, answer.text
-    done, leaving = changes.pop("completed", None), changes.pop("subtasks", "copy") == "leave"
-    said = changes.pop("completed_at", None)
+    done, said = changes.pop("completed", None), changes.pop("completed_at", None)
     follows = False
     if changes or done is not None:
         renewed = changes.get("recurrence", task["recurrence"]) not in {None, task["recurrence"]}
