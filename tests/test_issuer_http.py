@@ -188,17 +188,15 @@ async def test_a_slow_issuer_holds_up_only_those_whose_key_is_not_known(publishe
         publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"), seconds=1.5)
         async with httpx2.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as client:
 
-            async def ask(bearer: str) -> tuple[int, float]:
-                began = time.monotonic()
-                answer = await client.get(TASKS, headers={"Authorization": f"Bearer {bearer}"})
-                return answer.status_code, time.monotonic() - began
+            async def ask(bearer: str) -> int:
+                return (await client.get(TASKS, headers={"Authorization": f"Bearer {bearer}"})).status_code
 
             waiting = [asyncio.create_task(ask(token(SECOND, publisher, "2"))) for _ in range(20)]
             await asyncio.sleep(0.3)
             known = await asyncio.gather(*(ask(token(FIRST, publisher, "1", jti=str(n))) for n in range(20)))
-            assert {status for status, _ in known} == {200}
+            assert set(known) == {200}
             assert not any(task.done() for task in waiting)
-            assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
+            assert set(await asyncio.gather(*waiting)) == {200}
         assert publisher.count() == 2
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -49,10 +49,11 @@ async def test_of_what_is_erased_there_is_no_representation(alice: User, bob: Us
     assert "preference-applied" not in answer.headers
 
 
+@pytest.mark.costs
 @pytest.mark.parametrize(
     "prefer", ['"' + '\\"' * 30_000, "return=" + " " * 60_000 + "x x", '"a\\' * 15_000, " " * 60_000, ',"' * 30_000]
 )
 def test_a_long_preference_is_read_in_no_time(prefer: str):
-    began = perf_counter()
+    since = process_time()
     assert _wants_representation(prefer) is False
-    assert perf_counter() - began < 1
+    assert process_time() - since < 1

@@ -24,15 +24,13 @@ class Machine:
     """A series of a user, and what must be true of it.
 
     Attributes:
-        erased: The ids of the tasks that the user has erased, or that a reopening has taken back.
-        is_over: Whether the user has ended the series: trashed or erased its open task, or completed the last one.
+        tasks: All of the user's, in any state, by their ids.
     """
 
     def __init__(self, user: User, first: dict[str, Any]) -> None:
         self.user = user
         self.series_id = first["series_id"]
         self.tasks: dict[str, dict[str, Any]] = {first["id"]: first}
-        self.gone: set[str] = set()
 
     async def read(self) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
