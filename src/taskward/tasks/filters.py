@@ -114,15 +114,12 @@ _ONE_SORT = f"-?(?:{'|'.join(SORTS)})"
 QueryBoolean = Annotated[bool, BeforeValidator(_boolean_word)]
 _Boolean = Annotated[QueryBoolean | None, _parameter({"type": "boolean"})]
 _Moment = Annotated[Moment | None, BeforeValidator(_moment), _parameter(_MOMENT_SCHEMA)]
-_Reference = Annotated[
+QueryReference = Annotated[
     UUID | Literal["none"] | None, BeforeValidator(_reference_or_none), _parameter(_REFERENCE_SCHEMA)
 ]
 _Uuid = Annotated[
     UUID | None, BeforeValidator(_reference.validate_python), _parameter({"type": "string", "format": "uuid"})
 ]
-
-
-QueryReference = _Reference
 
 
 class TaskFilters(SQLModel):
@@ -151,8 +148,10 @@ class TaskFilters(SQLModel):
         max_length=MOST_TAGS,
         description="Only those with this tag; given several times, with one of them at least.",
     )
-    list_id: _Reference = Field(default=None, description="Only those in this list; `none`: in no list.")
-    parent_id: _Reference = Field(default=None, description="Only the parts of this task; `none`: of no other task.")
+    list_id: QueryReference = Field(default=None, description="Only those in this list; `none`: in no list.")
+    parent_id: QueryReference = Field(
+        default=None, description="Only the parts of this task; `none`: of no other task."
+    )
     series: _Uuid = Field(default=None, description="Only the occurrences of this series, see `series_id`.")
     due: Annotated[Literal["none"] | None, _parameter({"const": NONE, "type": "string"})] = Field(
         default=None, description="`none`: only those without a due."
@@ -169,7 +168,7 @@ class TaskFilters(SQLModel):
     q: Annotated[
         str | None,
         AfterValidator(lambda text: text and _query(text)),
-        _parameter({"type": "string", "maxLength": 500, "pattern": r"^[^\u0000]*$"}),
+        _parameter(_QUERY_SCHEMA),
     ] = Field(
         default=None,
         max_length=500,

@@ -66,7 +66,14 @@ def task_store(session: OwnerSession, limits: UserLimits) -> TaskStore:
     return TaskStore(session, limits)
 
 
+def own_transactions(request: Request, caller: CurrentCaller) -> trash.Begin:
+    """What begins transactions as the caller: for what takes several, between which others get in."""
+    database: Database = request.app.state.database
+    return partial(database.session, caller.owner)
+
+
 Tasks = Annotated[TaskStore, Depends(task_store)]
+OwnTransactions = Annotated[trash.Begin, Depends(own_transactions)]
 OnlyTrash = Annotated[
     Literal["true"], Query(description="`true`, since the trash is meant and not every task: nothing else is emptied.")
 ]
@@ -165,16 +172,14 @@ async def change_tasks(
     responses=answers(204, "What was in the trash is gone for good."),
 )
 async def empty_trash(
-    request: Request,
-    caller: CurrentCaller,
+    begin: OwnTransactions,
     limits: UserLimits,
     deleted: OnlyTrash,  # noqa: ARG001 - that it is there is all that it says
 ) -> Response:
     """Erase every task that is in the trash, little by little, so that other requests get in between. If it ends before
     all is erased, as by a timeout, repeat it.
     """
-    database: Database = request.app.state.database
-    await trash.empty_trash(partial(database.session, caller.owner), limits)
+    await trash.empty_trash(begin, limits)
     return Response(status_code=204)
 
 
@@ -186,16 +191,14 @@ async def empty_trash(
     responses=answers(204, "What was completed is in the trash."),
 )
 async def clear_completed(
-    request: Request,
-    caller: CurrentCaller,
+    begin: OwnTransactions,
     limits: UserLimits,
     list_id: Annotated[QueryReference, Query(description="Only those in this list; `none`: in no list.")] = None,
 ) -> Response:
     """Move every completed task to the trash with its subtasks, little by little, so that other requests get in
     between. One with an open subtask stays.
     """
-    database: Database = request.app.state.database
-    await trash.clear_completed(partial(database.session, caller.owner), limits, list_id)
+    await trash.clear_completed(begin, limits, list_id)
     return Response(status_code=204)
 
 

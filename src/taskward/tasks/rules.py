@@ -12,39 +12,17 @@ from typing import Any
 
 _LONGEST = 500
 LARGEST_INTERVAL = 1000
-
-
 _FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
-
-
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-
-
 _TIMES = {"BYHOUR", "BYMINUTE", "BYSECOND"}
-
-
 _WHOLE_NUMBER = re.compile("[0-9]+")
-
-
 _WEEKDAY = re.compile(f"([+-]?[0-9]{{1,2}})?({'|'.join(WEEKDAYS)})")
-
-
 _UNTIL = re.compile("[0-9]{8}(?:T(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9](Z?))?")
-
-
 # RFC 5545 permits a plus sign and a second digit, which other readers of rules do not all know.
 _SPELLING = re.compile("(^|,|-)[+]?0*(?=[1-9])")
-
-
 _LAST_WEEK = 53
-
-
 MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-
-
 LEAP_MONTH_LENGTHS = (31, 29, *MONTH_LENGTHS[2:])
-
-
 LEAP_YEAR = sum(LEAP_MONTH_LENGTHS)
 
 
