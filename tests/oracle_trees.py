@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import httpx2
 
+from taskward.ordering import spread
 from tests.oracle_ask import Ask
 from tests.oracle_world import Row, User
 
@@ -108,6 +109,8 @@ def move(user: User, ask: Ask, answer: httpx2.Response) -> None:
     user.change(task)
     put(user, task, changes)
     task["position"] = found = answer.json()["position"]
+    _make_room(user, ask, task, after)
+    assert task["position"] == found
     assert re.fullmatch("[-0-9a-z]{1,48}", found)
     assert all(other["position"] < found for other in before)
     assert all(other["position"] > found for other in beyond)
@@ -116,6 +119,21 @@ def move(user: User, ask: Ask, answer: httpx2.Response) -> None:
     if before and beyond:
         user.note(ask, "between")
     user.entity(answer, task)
+
+
+def _make_room(user: User, ask: Ask, task: Row, after: str | None) -> None:
+    """Space all anew that are beside a task, those in the trash as well, where it comes between two that have the same
+    position, as a done task and the next of its series have.
+    """
+    others = [one for one in user.tasks.values() if beside_each_other(one, task)]
+    others.sort(key=lambda one: (one["position"], one["id"]))
+    place = next((index for index, one in enumerate(others, 1) if one["id"] == after), 0)
+    if 0 < place < len(others) and others[place - 1]["position"] == others[place]["position"]:
+        others.insert(place, task)
+        for one, position in zip(others, spread(len(others)), strict=True):
+            user.touch(one)
+            one["position"] = position
+        user.note(ask, "spaced anew")
 
 
 def delete(user: User, ask: Ask, answer: httpx2.Response) -> None:
