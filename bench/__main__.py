@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench import agreement, cores, crowd, data, endurance, growth, load, plot, report, throughput
-from bench.contenders import CONTENDERS
+from bench.contenders import CONTENDERS, checkout
 from bench.processes import BenchError
 from bench.progress import say
 from bench.stage import Options, Participant, Stage
@@ -53,9 +53,12 @@ def _measure(options: argparse.Namespace, stack: ExitStack) -> report.Results:
     stage = Stage(Options(options.pool, options.database_url, options.postgres_bin), stack)
     dataset = stage.dataset(options.users, options.tasks)
     participants = []
-    for label, name in _labelled(options.contenders).items():
+    contenders = {label: CONTENDERS[name] for label, name in _labelled(options.contenders).items()}
+    if options.before:
+        contenders["before"] = checkout(options.before.resolve())
+    for label, contender in contenders.items():
         say(f"starting {label}")
-        participants.append(stack.enter_context(stage.participant(name, dataset, label=label)))
+        participants.append(stack.enter_context(stage.participant(contender, dataset, label)))
     floor = None
     if options.floor and stage.postgres is not None:
         say("preparing the floor")
@@ -143,6 +146,7 @@ def _options() -> argparse.Namespace:
     add("--requests", type=_positive, default=1_000_000, help="requests after which memory is judged (1,000,000)")
     add("--operations", type=_operations, default=list(data.OPERATIONS), help="comma list (all)")
     add("--contenders", type=_contenders, default=list(CONTENDERS), help="comma list; the first is compared (all)")
+    add("--before", type=Path, metavar="FOLDER", help="a checkout of another version, as one contender more")
     add("--extras", type=_extra_names, help="comma list of further measurements, or none (all)")
     add("--no-floor", dest="floor", action="store_false", help="without PostgreSQL alone")
     add("--quick", action="store_true", help="less data, 2 rounds of 1 second, no extras: does it work")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -202,6 +202,13 @@ def _fastify(name: str, isolation: str) -> Contender:
         node_modules=_FASTIFY / "node_modules",
         conditional=True,
     )
+
+
+def checkout(folder: Path) -> Contender:
+    """Taskward as it is in another checkout, with what is installed in its `.venv`."""
+    program = str(folder / ".venv" / "bin" / "taskward")
+    setup, command = ((program, *argv[1:]) for argv in (TASKWARD.setup[0], TASKWARD.command))
+    return replace(TASKWARD, name="before", setup=(setup,), command=command, packages=())
 
 
 FASTIFY = _fastify("fastify", isolation="none")

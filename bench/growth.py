@@ -9,6 +9,7 @@ from statistics import median
 import httpx2
 
 from bench import data, load
+from bench.contenders import TASKWARD
 from bench.data import Request
 from bench.processes import BenchError, Running
 from bench.progress import say
@@ -59,7 +60,7 @@ def run(stage: Stage, subject: Participant, dataset: data.Dataset, rounds: int) 
 def _own_tasks(stage: Stage, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
     sizes = {f"with-{size}": size for size in _SIZES}
     dataset = stage.dataset_sized(sizes)
-    with stage.participant("taskward", dataset, label="taskward-sizes") as one:
+    with stage.participant(TASKWARD, dataset, "taskward-sizes") as one:
         wanted = {f"tasks {size}": Request("GET", data.BASE, f"with-{size}") for size in _SIZES}
         largest = f"with-{_SIZES[-1]}"
         for page in _PAGES:
@@ -91,7 +92,7 @@ def _page_path(running: Running, token: str, page: int) -> str:
 def _others(stage: Stage, subject: Participant, dataset: data.Dataset, rounds: int) -> dict[str, tuple[float, float]]:
     fewer = stage.dataset(max(2, len(dataset.users) // _FEWER), len(dataset.tasks) // len(dataset.users))
     found: dict[str, tuple[float, float]] = {}
-    with stage.participant("taskward", fewer, label="taskward-few") as few:
+    with stage.participant(TASKWARD, fewer, "taskward-few") as few:
         lotteries = (few, fewer, data.Lottery(fewer)), (subject, dataset, data.Lottery(dataset))
         for operation in ("get", "list", "create"):
             rates: list[list[float]] = [[], []]

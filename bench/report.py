@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import psutil
@@ -64,6 +64,35 @@ def ratio(subject: list[Round], peer: list[Round]) -> Ratio:
         of_medians=rate(subject) / rate(peer),
         pairwise=median(mine.per_second / theirs.per_second for mine, theirs in zip(subject, peer, strict=True)),
     )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How many times a peer's processor time per request the subject takes, PostgreSQL's included."""
+
+    pairwise: float
+    """The median of the ratios of rounds that followed each other."""
+    quartiles: tuple[float, float]
+    """The middle half of these ratios."""
+
+    def __str__(self) -> str:
+        return f"{self.pairwise:.2f} ({self.quartiles[0]:.2f}–{self.quartiles[1]:.2f})"
+
+
+def cost(subject: list[Round], peer: list[Round]) -> Cost | None:
+    """Compare the processor time of two contenders in one operation; None if it was not measured."""
+    pairs = [(_processor(mine), _processor(theirs)) for mine, theirs in zip(subject, peer, strict=True)]
+    compared = [mine / theirs for mine, theirs in pairs if mine and theirs]
+    if len(compared) < 2:
+        return None
+    lower, middle, upper = quantiles(compared, n=4, method="inclusive")
+    return Cost(middle, (lower, upper))
+
+
+def _processor(one: Round) -> float | None:
+    if one.server_cpu_us is None or one.database_cpu_us is None:
+        return None
+    return one.server_cpu_us + one.database_cpu_us
 
 
 def ratios(rounds: Rounds) -> dict[str, dict[str, Ratio]]:
@@ -123,10 +152,11 @@ def text(results: Results) -> str:
 
 def table(rounds: Rounds) -> str:
     """The rounds as text, one line per thing measured and contender."""
-    head = ("", "", "requests/s (min–max)", "p50 ms", "p99 ms", "CPU µs", "db CPU µs", "ratio", "pairwise")
+    head = ("", "", "requests/s (min–max)", "p50 ms", "p99 ms", "CPU µs", "db CPU µs", "ratio", "pairwise", "CPU ratio")
     lines: list[tuple[str, ...]] = [head]
     compared = ratios(rounds)
     for title, by_label in rounds.items():
+        subject = next(iter(by_label))
         for position, (label, seen) in enumerate(by_label.items()):
             rates = [one.per_second for one in seen]
             against = compared[title].get(label)
@@ -140,6 +170,7 @@ def table(rounds: Rounds) -> str:
                     *(_number(medians.get(name), 0) for name in ("server_cpu_us", "database_cpu_us")),
                     f"{against.of_medians:.2f}×" if against else "",
                     f"{against.pairwise:.2f}×" if against else "",
+                    str(cost(by_label[subject], seen) or "-") if against else "",
                 )
             )
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -162,6 +193,14 @@ def write(path: Path, results: Results) -> None:
         "ratios": {
             title: {peer: asdict(compared) for peer, compared in peers.items()}
             for title, peers in ratios(results.rounds).items()
+        },
+        "costs": {
+            title: {
+                peer: compared and asdict(compared)
+                for peer in list(by_label)[1:]
+                for compared in [cost(by_label[next(iter(by_label))], by_label[peer])]
+            }
+            for title, by_label in results.rounds.items()
         },
         "medians": {
             title: {label: _medians(seen) for label, seen in by_label.items()}

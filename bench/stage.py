@@ -15,7 +15,7 @@ import httpx2
 import psutil
 
 from bench import cluster, data, databases, floor, load
-from bench.contenders import CONTENDERS, TASKWARD, Contender, Fill
+from bench.contenders import TASKWARD, Contender, Fill
 from bench.load import Round
 from bench.processes import Running, free_port, prepare, serving
 
@@ -97,10 +97,8 @@ class Stage:
         return data.make_sized(sizes, self.secret)
 
     @contextmanager
-    def participant(self, name: str, dataset: data.Dataset, *, label: str | None = None) -> Iterator[Participant]:
+    def participant(self, contender: Contender, dataset: data.Dataset, label: str) -> Iterator[Participant]:
         """Run a contender on a seeded database of its own."""
-        contender = CONTENDERS[name]
-        label = label or name
         with databases.created(self.postgresql.admin_dsn, contender) as store:
             fill = Fill(store.login, self.secret, self._options.pool, free_port())
             workplace = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.folder))
