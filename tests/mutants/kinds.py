@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.mutants.nearest import KINDS, UNKNOWN, WEAK
+from tests.mutants.nearest import KINDS, UNKNOWN, UNNAMED, WEAK
 from tests.mutants.source import Edit, Mutant
 
 _IDENTITY = "src/taskward/identity/"
@@ -56,6 +56,22 @@ def kinds() -> Iterator[Mutant]:
         (
             "what is missing is fetched again and again", "fetched.py",
             "                self._missing.add(wanted)\n", "", unknown,
+        ),
+        (
+            "a swapped key without a name is not looked for", "keys.py",
+            "return self.published and kid is None and algorithm not in SYMMETRIC", "return False", UNNAMED,
+        ),
+        (
+            "a wrong signature of a named key has keys fetched", "keys.py",
+            "return self.published and kid is None and", "return self.published and", UNNAMED,
+        ),
+        (
+            "tokens without a name keep each other's keys back", "tokens.py",
+            "_digest(token) if kid is None else None", "None", UNNAMED,
+        ),
+        (
+            "the key that failed is taken for another", "fetched.py",
+            " and found != tried:", ":", UNNAMED,
         ),
     ):  # fmt: skip
         yield Mutant(f"kinds: {name}", (Edit(_IDENTITY + file, old, new),), tests)

@@ -17,6 +17,12 @@ UNKNOWN = (
     _UNKNOWN + "a_key_that_a_fetch_did_not_bring_is_refused_without_another_for_a_minute",
     _UNKNOWN + "a_fetch_that_began_before_a_key_was_asked_for_says_nothing_of_it",
 )
+_UNNAMED = "tests/test_unnamed_keys.py::test_"
+UNNAMED = (
+    _UNNAMED + "the_first_token_of_a_key_that_took_anothers_place_is_accepted",
+    _UNNAMED + "a_token_that_a_fetch_brought_no_key_for_is_refused_without_another_for_a_minute",
+    _UNNAMED + "wrong_signatures_that_say_nothing_of_new_keys_ask_nobody",
+)
 _RSA = (WEAK + "an_rsa_key_whose_modulus_is_prime_is_not_used", WEAK + "an_rsa_key_with_a_small_factor_is_not_used")
 _ED25519 = (WEAK + "an_ed25519_key_that_is_no_point_is_not_used",)
 _CONDITIONS = (

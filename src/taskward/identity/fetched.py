@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from taskward.identity.exposure import Published
@@ -32,7 +32,8 @@ _EXPOSED = "A shared secret is among what the issuer publishes, so anybody can s
 class FetchedKeys:
     """Keys that an issuer publishes.
 
-    They are fetched again before they are due, and when a token names one that is not known. There is never more
+    They are fetched again before they are due, and when a token comes that none of them verifies but a newer one may:
+    it names a key that is not known, or names none and is not signed with the one that there is. There is never more
     than one fetch under way, and it keeps only so many requests waiting. Once fetched they stay in use while the
     issuer is out of reach.
 
@@ -97,18 +98,21 @@ class FetchedKeys:
         return wanted.algorithm in self._source.algorithms and len(wanted.kid or "") <= LONGEST_KID
 
     async def _look(self, wanted: KeyName) -> bool:
-        """Wait until the key is known, or a fetch that began after it was asked for has not brought it.
+        """Wait until there is another key for it, or a fetch that began after it was asked for has not brought one.
 
         What an earlier one brings may have been written before the issuer had the key.
         """
-        earlier = self._begun
+        earlier, tried = self._begun, self._find(wanted)
         while await self._fetch_once():
-            if self.current is not None and self.current.find(*wanted):
+            if (found := self._find(wanted)) and found != tried:
                 return True
             if self._begun > earlier:
                 self._missing.add(wanted)
                 return True
         return False
+
+    def _find(self, wanted: KeyName) -> Sequence[VerificationKey]:
+        return [] if self.current is None else self.current.find(wanted.kid, wanted.algorithm)
 
     @asynccontextmanager
     async def maintained(self) -> AsyncIterator[None]:

@@ -41,7 +41,7 @@ class KeyRing(Protocol):
         """What a key may be used with, now or later."""
 
     async def look_again(self, wanted: KeyName) -> bool:
-        """A token names a key that is not known: ask the issuer, unless it has just said that it has none of the name.
+        """No key verifies a token: ask the issuer for others, unless it has just said that it has none for it.
 
         Returns:
             Whether a key that is still not known is none of the issuer's. Else it cannot be told at the moment.

@@ -58,10 +58,15 @@ def canonical(algorithm: str) -> str:
 
 
 class KeyName(NamedTuple):
-    """What a token says of its key: `kid` and, by its one name, `alg`."""
+    """What a token says of its key: `kid` and, by its one name, `alg`.
+
+    Attributes:
+        token: Of a token without `kid`, its digest. What one such token is not verified with says nothing of the next.
+    """
 
     kid: str | None
     algorithm: str
+    token: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,14 @@ class KeySet:
             return fitting
         named = [key for key in fitting if kid is None or key.kid == kid]
         return named if len(named) == 1 else []
+
+    def may_be_replaced(self, kid: str | None, algorithm: str) -> bool:
+        """Whether an issuer may have another key by now for tokens with this header.
+
+        A name is one key's for good, and another key has another name (RFC 7517, section 4.5). Where a token has none,
+        a signature that is wrong may as well be one of a newer key.
+        """
+        return self.published and kid is None and algorithm not in SYMMETRIC
 
 
 def secret_keys(secrets: Iterable[str], allowed: frozenset[str] = ALGORITHMS) -> KeySet:

@@ -31,6 +31,7 @@ _CACHED_TOKENS = 10_000
 _MOST_CACHED_SCOPES = 50  # 8 KiB can hold thousands, which take twenty times that in memory
 _SEGMENTS = 3
 _TOKEN_TYPES = frozenset({"jwt", "at+jwt"})
+_WRONG = "its signature is wrong"
 
 
 class NotCompact(TokenRejected):
@@ -44,9 +45,9 @@ class KeyNotFound(TokenRejected):
         wanted: What the token says of its key.
     """
 
-    def __init__(self, wanted: KeyName) -> None:
+    def __init__(self, wanted: KeyName, reason: str = "none of the keys has its key id and algorithm") -> None:
         self.wanted = wanted
-        super().__init__("none of the keys has its key id and algorithm", wanted.kid)
+        super().__init__(reason, wanted.kid)
 
 
 class KeysNotFetched(Exception):
@@ -94,7 +95,7 @@ class Verifier:
             self._adopt()
         if len(token) > _LONGEST_TOKEN:
             raise TokenRejected("it is longer than 8 KiB")
-        digest = blake2b(token.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+        digest = _digest(token)
         claims = self._verified.get(digest)
         if claims is None:
             claims = self._verify_signed(token, _no_note)
@@ -145,10 +146,11 @@ class Verifier:
         algorithm = canonical(header["alg"])
         if algorithm not in self.keys.algorithms:
             raise TokenRejected("it is signed with an algorithm that no key may be used with", header["alg"])
-        wanted = KeyName(header.get("kid"), algorithm)
+        kid = header.get("kid")
+        wanted = KeyName(kid, algorithm, _digest(token) if kid is None else None)
         if self._key_set is None:
             raise KeysNotFetched(wanted)
-        candidates = self._key_set.find(*wanted)
+        candidates = self._key_set.find(kid, algorithm)
         if not candidates:
             raise KeyNotFound(wanted)
         note("there is a key for it", None)
@@ -162,7 +164,9 @@ class Verifier:
                 return parse_object(payload)
             except Exception:  # noqa: BLE001 - as with the header
                 raise TokenRejected("its payload is not a JSON object without duplicates") from None
-        raise TokenRejected("its signature is wrong")
+        if self._key_set.may_be_replaced(kid, algorithm):
+            raise KeyNotFound(wanted, _WRONG)
+        raise TokenRejected(_WRONG)
 
     def _prepare(self, key: VerificationKey, algorithm: str) -> Key:
         # The keys live as long as their set, so their ids are theirs alone.
@@ -170,6 +174,10 @@ class Verifier:
         if place not in self._prepared:
             self._prepared[place] = jwk.construct(key.material, algorithm)
         return self._prepared[place]
+
+
+def _digest(token: str) -> bytes:
+    return blake2b(token.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
 
 def _no_note(_sentence: str, _found: object) -> None:
