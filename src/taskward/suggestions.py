@@ -1,24 +1,29 @@
-"""Which known name somebody meant who wrote one that is not known: a setting, a parameter or a member."""
+"""Which known name somebody meant who wrote one that is not known: a setting, a parameter, a member or a value."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Collection
 
 # Nobody misspells more than this, and to compare takes longer the longer both are.
 _LONGEST = 32
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# One letter wrong in three, or two that have changed their places in four.
+_CLOSE = 0.65
+_JOINTS = str.maketrans("", "", "_- ")
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """The known name that is most like another one, or None where none is like it."""
+    """The known name that is most like another one, or None where none is like it. Case, `_`, `-` and spaces tell no
+    names apart.
+    """
     if len(name) > _LONGEST:
         return None
-    close = difflib.get_close_matches(name, known, n=1)
-    return close[0] if close else None
+    plain = {_plain(one): one for one in known}
+    meant = _plain(name)
+    if meant not in plain:
+        meant = next(iter(difflib.get_close_matches(meant, plain, n=1, cutoff=_CLOSE)), "")
+    return plain.get(meant)
 
 
-def in_snake_case(name: str) -> str:
-    """A name as this API writes names: `due_date` for `dueDate`, `due-date` and `Due Date`."""
-    return _HUMP.sub("_", name[: _LONGEST + 1]).replace("-", "_").replace(" ", "_").lower()
+def _plain(name: str) -> str:
+    return name.translate(_JOINTS).lower()

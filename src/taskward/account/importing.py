@@ -167,7 +167,7 @@ def _lines(export: bytes) -> Iterator[tuple[int, Any]]:
                 errors.append((number, [_not_read(error)]))
                 room -= 1
             except ValidationError as error:
-                found = error.errors(include_url=False, include_input=False)[:room]
+                found = error.errors(include_url=False)[:room]
                 errors.append((number, found))
                 room -= len(found)
         yield number, line

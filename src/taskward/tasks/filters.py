@@ -26,6 +26,7 @@ from taskward.tasks.members import (
     read_instant,
 )
 from taskward.tasks.search import parse_query
+from taskward.web.suggestions import sort_suggestion, word_suggestion
 
 SORTS = ("id", "created_at", "updated_at", "due", "priority", "title", "position", "completed_at")
 """What a listing may be sorted by."""
@@ -64,7 +65,8 @@ def _moment(value: object) -> object:
 def _priorities(value: object) -> object:
     names = tuple(dict.fromkeys(str(value).split(",")))
     if not set(names) <= set(PRIORITIES):
-        raise ValueError(f"This must be some of {', '.join(PRIORITIES)}, with commas between them.")
+        meant = next(filter(None, (word_suggestion(one, PRIORITIES) for one in names if one not in PRIORITIES)), "")
+        raise ValueError(f"This must be some of {', '.join(PRIORITIES)}, with commas between them.{meant}")
     return names
 
 
@@ -78,7 +80,8 @@ def _order(value: str) -> Order:
     for part in value.split(","):
         name = part.removeprefix("-")
         if name not in SORTS:
-            raise ValueError(f"This must be some of {', '.join(SORTS)}, each with - before it or not.")
+            meant = sort_suggestion(part, SORTS)
+            raise ValueError(f"This must be some of {', '.join(SORTS)}, each with - before it or not.{meant}")
         if name in order:
             raise ValueError("This must not name the same thing twice.")
         order[name] = part.startswith("-")

@@ -90,9 +90,18 @@ def zones() -> frozenset[str]:
     return frozenset(available_timezones()) - _NO_ZONES
 
 
+@cache
+def _zones_in_small_letters() -> dict[str, str]:
+    """By its whole name and by that of its place."""
+    places = {zone.rpartition("/")[2].lower(): zone for zone in sorted(zones(), reverse=True)}
+    return places | {zone.lower(): zone for zone in zones()}
+
+
 def _zone(name: str) -> str:
     if name not in zones():
-        raise ValueError("This must be the name of an IANA time zone, such as Europe/Berlin.")
+        close = _zones_in_small_letters().get(name.replace(" ", "_").lower())
+        meant = "" if close is None else f" Did you mean {close}?"
+        raise ValueError(f"This must be the name of an IANA time zone, such as Europe/Berlin.{meant}")
     return name
 
 

@@ -106,7 +106,7 @@ class _Long:
         try:
             argument = whole.validate_python(known.curtail(members))
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
+            found = error.errors(include_url=False)
             # Without its bad items the array may look too short.
             others = [one for one in found if not errors or one["loc"][0] != self._name]
             raise Invalid([*errors, *field_errors("body", others, known=known)]) from None
@@ -123,5 +123,5 @@ class _Long:
         try:
             items.append(self._adapter.validate_python(self._known.curtail(item.value)))
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
+            found = error.errors(include_url=False)
             errors += field_errors("body", found, f"/{self._name}/{item.index}", self._known)

@@ -234,7 +234,7 @@ class RequestReader:
         except TooMuchJson as error:
             errors.append(FieldError("body", "", str(error)))
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
+            found = error.errors(include_url=False)
             errors += field_errors("body", found, known=self._json.known)
         except Invalid as problem:
             errors += problem.errors
@@ -294,7 +294,7 @@ def _validate(
         try:
             arguments[parameter.step][parameter.name] = parameter.adapter.validate_python(value)
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
+            found = error.errors(include_url=False)
             if parameter.members is None:
                 found = [{**found[0], "loc": (parameter.alias,)}]
             errors += field_errors(location, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Literal
@@ -9,11 +10,17 @@ from typing import Any, Literal
 from taskward.curtailing import MOST_ERRORS, KnownMembers
 from taskward.errors import FieldError
 from taskward.members import UNION_TAG
-from taskward.web.suggestions import suggestion
+from taskward.web.suggestions import suggestion, word_suggestion
 
 Location = Literal["body", "query", "path", "header"]
 
 _LONGEST_NAME = 64
+_WORD = re.compile("'([^']*)'")
+# What tells models apart: by a member, of which these are the values.
+_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "operation": ("op", ("create", "update", "complete", "delete", "restore")),
+    "export_line": ("type", ("list", "task", "end")),
+}
 
 _SENTENCES = {
     "missing": "This is required.",
@@ -80,4 +87,17 @@ def _sentence(error: Mapping[str, Any], known: KnownMembers | None) -> str:
         return _SENTENCES["extra_forbidden"] + suggestion(str(name), known.names_at(path))
     if error["type"] == "value_error":
         return str(context["error"])
-    return _SENTENCES.get(error["type"], "This is not valid.").format(**context)
+    sentence = _SENTENCES.get(error["type"], "This is not valid.").format(**context)
+    return sentence + _meant(error, context)
+
+
+def _meant(error: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    """Which of a few words was meant, where Pydantic says which there are and what it has met."""
+    word: Any = error.get("input")
+    words: tuple[str, ...] = ()
+    if error["type"] in _KINDS:
+        member, words = _KINDS[error["type"]]
+        word = word.get(member) if isinstance(word, dict) else None
+    elif error["type"] == "literal_error":
+        words = tuple(_WORD.findall(str(context["expected"])))
+    return word_suggestion(word, words) if isinstance(word, str) else ""
