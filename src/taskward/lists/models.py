@@ -95,7 +95,7 @@ class ListRead(SQLModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})  # type: ignore[assignment]
 
-    id: UUID = Field(description="A UUIDv7; its order is the order of creation.")
+    id: UUID = Field(description="A UUIDv7, made before it is written: created_at has the order of creation.")
     user_id: str = Field(description="The owner: your token's user claim.")
     name: str
     color: str | None
