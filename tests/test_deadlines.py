@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from taskward.deadlines import Deadlines
+import pytest
+
+from taskward.deadlines import Deadlines, Expired
 
 
 async def test_what_is_not_ended_in_time_is_called():
@@ -60,3 +62,31 @@ async def test_it_goes_on_after_everything_ended():
     deadlines.start(lambda: struck.append(1))
     await asyncio.sleep(0.08)
     assert struck == [1]
+
+
+async def test_a_task_that_takes_too_long_is_told_so_and_not_cancelled():
+    with pytest.raises(Expired), Deadlines(0.01).limit():
+        await asyncio.sleep(10)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_task_that_is_cancelled_within_a_limit_is_cancelled():
+    deadlines = Deadlines(10)
+
+    async def work() -> None:
+        with deadlines.limit():
+            await asyncio.sleep(10)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_limit_that_is_ended_within_strikes_nobody():
+    with Deadlines(0.01).limit() as deadline:
+        deadline.end()
+        await asyncio.sleep(0.05)

@@ -9,10 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self, cast
+
+
+class Expired(Exception):
+    """What was limited took too long."""
 
 
 class Deadline:
-    """One limit that is being kept; `expired` says whether it was not."""
+    """One limit that is being kept; `expired` says whether it was not.
+
+    As a context manager it is a limit of the task that enters it, see `Deadlines.limit`.
+    """
 
     __slots__ = ("_at", "_on_expiry", "expired")
 
@@ -39,6 +48,17 @@ class Deadline:
             self.expired = True
             action()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.end()
+        if self.expired and isinstance(error, asyncio.CancelledError):
+            cast("asyncio.Task[object]", asyncio.current_task()).uncancel()
+            raise Expired from None
+
 
 class Deadlines:
     """Limits of one length, on the event loop that the first of them starts on.
@@ -63,6 +83,14 @@ class Deadlines:
         if self._timer is None:
             self._timer = loop.call_at(deadline.at, self._sweep, loop)
         return deadline
+
+    def limit(self) -> Deadline:
+        """Begin a limit of the current task, a context manager. The task is cancelled when it takes too long.
+
+        Raises:
+            Expired: In place of the cancellation, where the context is left.
+        """
+        return self.start(cast("asyncio.Task[object]", asyncio.current_task()).cancel)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None

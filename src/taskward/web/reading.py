@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Literal, cast, get_origin
+from typing import Any, Literal, get_origin
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -15,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.types import Scope
 
 from taskward.curtailing import MOST_ERRORS
-from taskward.deadlines import Deadlines
+from taskward.deadlines import Deadlines, Expired
 from taskward.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -152,19 +151,13 @@ class RequestReader:
         _check_accept(request.scope["headers"], self._precision)
         if self._body is None:
             return b""
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        deadline = deadlines.start(task.cancel)
         try:
-            if self._is_spooled:
-                return await _spool(request, request.app.state.spools, user_id)
-            return await _receive(request, self._largest)
-        except asyncio.CancelledError:
-            if deadline.expired:
-                task.uncancel()
-                raise BodyTimeout(reason=f"the body did not come within {deadlines.seconds:g} s") from None
-            raise
-        finally:
-            deadline.end()
+            with deadlines.limit():
+                if self._is_spooled:
+                    return await _spool(request, request.app.state.spools, user_id)
+                return await _receive(request, self._largest)
+        except Expired:
+            raise BodyTimeout(reason=f"the body did not come within {deadlines.seconds:g} s") from None
 
     def is_long(self, request: Request, body: ReceivedBody) -> bool:
         """Whether to read a body, or to do what is asked, may take long enough for others to notice."""

@@ -12,7 +12,6 @@ also fixes the order that the API promises:
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
@@ -28,7 +27,7 @@ from starlette._utils import get_route_path
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskward.deadlines import Deadline, Deadlines
+from taskward.deadlines import Deadline, Deadlines, Expired
 from taskward.errors import MethodNotAllowed, Unavailable
 from taskward.fairness import LongWork
 from taskward.identity import Caller
@@ -249,18 +248,11 @@ class _Plan:
         self, request: Request, results: list[Any], body: ReceivedBody, deadlines: Deadlines, user_id: str
     ) -> Response:
         """Answer within the time that there is."""
-        task = cast("asyncio.Task[Response]", asyncio.current_task())
-        deadline = deadlines.start(task.cancel)
         try:
-            response = await self._answer_in_room(request, results, body, deadline, user_id)
-        except asyncio.CancelledError:
-            if deadline.expired:
-                task.uncancel()
-                raise Unavailable(reason=f"it took longer than {deadlines.seconds:g} s") from None
-            raise
-        finally:
-            deadline.end()
-        return response
+            with deadlines.limit() as deadline:
+                return await self._answer_in_room(request, results, body, deadline, user_id)
+        except Expired:
+            raise Unavailable(reason=f"it took longer than {deadlines.seconds:g} s") from None
 
     async def _answer_in_room(
         self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline, user_id: str

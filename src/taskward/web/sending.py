@@ -10,7 +10,7 @@ from typing import cast
 from fastapi.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskward.deadlines import Deadlines
+from taskward.deadlines import Deadlines, Expired
 from taskward.web.middleware import sent_method
 
 ROOM_KEY = "taskward.room"
@@ -97,17 +97,11 @@ class Outlet:
         # `send` does not tell that the client has left.
         if self._leaving.done():
             raise ClientGone
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        deadline = self._patience.start(task.cancel)
         try:
-            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-        except asyncio.CancelledError:
-            if not deadline.expired:
-                raise
-            task.uncancel()
+            with self._patience.limit():
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        except Expired:
             raise ClientGone from None
-        finally:
-            deadline.end()
 
 
 async def _wait_until_gone(receive: Receive) -> None:
