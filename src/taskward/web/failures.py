@@ -11,11 +11,11 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward.errors import KeysUnavailable, Problem
 from taskward.log import Thinner, get_logger, without_data
-from taskward.web.middleware import request_id, sent_method
+from taskward.web.middleware import request_id, sent_method, sent_status
 
 _log = get_logger("taskward.requests")
 _access = get_logger("taskward.access")
@@ -98,18 +98,10 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        status: int | None = None
-
-        async def send_and_see(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_and_see)
+            await self._app(scope, receive, send)
         finally:
-            _access.info("request", **_members(scope), status=status, ms=_milliseconds(began))
+            _access.info("request", **_members(scope), status=sent_status(scope), ms=_milliseconds(began))
 
 
 def _members(scope: Scope) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 BASE_PATH = "/api/v1"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _ID_KEY = "taskward.request_id"
-_BEGUN_KEY = "taskward.answer_has_begun"
+_STATUS_KEY = "taskward.sent_status"
 _HEAD_KEY = "taskward.is_head"
 
 
@@ -24,9 +24,14 @@ def sent_method(scope: Scope) -> str:
     return "HEAD" if _HEAD_KEY in scope else str(scope["method"])
 
 
+def sent_status(scope: Scope) -> int | None:
+    """The status of the answer, or None as long as none was sent. `RequestContext` notes it."""
+    return scope.get(_STATUS_KEY)
+
+
 def has_begun(scope: Scope) -> bool:
-    """Whether the answer's status has been sent, so that another one cannot be. `RequestContext` notes it."""
-    return _BEGUN_KEY in scope
+    """Whether the answer's status has been sent, so that another one cannot be."""
+    return _STATUS_KEY in scope
 
 
 class RequestContext:
@@ -53,7 +58,7 @@ class RequestContext:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                scope[_BEGUN_KEY] = True
+                scope[_STATUS_KEY] = message["status"]
                 headers = message["headers"]
                 headers.extend(common)
                 names = [name for name, _ in headers]
