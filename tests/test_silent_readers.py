@@ -361,6 +361,29 @@ async def test_another_server_lets_go_of_what_nobody_takes(cluster: Cluster, tem
             connection.close()
 
 
+async def test_an_export_that_the_database_holds_up_ends(cluster: Cluster, template: str, superuser: Superuser):
+    app = create_app(make_settings(cluster.url(template), send_timeout=60, request_timeout=2))
+    user = await big_user(superuser)
+    with serving(app) as url:
+        connection = _ask(int(url.rpartition(":")[2]), user, EXPORT)
+        # It waits for the client then, in the middle.
+        assert await _becomes(lambda: app.state.unsent.total > 0 and app.state.database.pool._in_use == 0)
+        await asyncio.sleep(1)
+        async with superuser.transaction():
+            await superuser.execute("LOCK TABLE taskward.task IN ACCESS EXCLUSIVE MODE")
+            body = await asyncio.to_thread(_all_of, connection)
+            assert await _becomes(lambda: app.state.database.pool._in_use == 0)
+    assert body.startswith(b"HTTP/1.1 200")
+    assert b'{"type":"end"' not in body
+
+
+def _all_of(connection: socket.socket) -> bytes:
+    received = bytearray()
+    while chunk := connection.recv(MEBI):
+        received += chunk
+    return bytes(received)
+
+
 async def test_leaving_gives_everything_back(cluster: Cluster, template: str, superuser: Superuser):
     app = create_app(make_settings(cluster.url(template), send_timeout=60, unsent_per_user=4 * MEBI))
     unsent = app.state.unsent

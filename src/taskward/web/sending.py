@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskward.deadlines import Deadlines, Expired
+from taskward.errors import Unavailable
 from taskward.web.middleware import sent_method
 
 ROOM_KEY = "taskward.room"
@@ -110,13 +111,24 @@ async def _wait_until_gone(receive: Receive) -> None:
 
 
 class Pages(StreamingResponse):
-    """An answer that is made page by page, by an async generator, as the client takes it."""
+    """An answer that is made page by page, by an async generator, as the client takes it. Each page may take as long
+    as a request.
+    """
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         pages = cast("AsyncGenerator[bytes]", self.body_iterator)
         async with aclosing(pages):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if sent_method(scope) != "HEAD":
-                async for page in pages:
+                deadlines: Deadlines = scope["app"].state.deadlines
+                while (page := await _next(pages, deadlines)) is not None:
                     await send({"type": "http.response.body", "body": page, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _next(pages: AsyncGenerator[bytes], deadlines: Deadlines) -> bytes | None:
+    try:
+        with deadlines.limit():
+            return await anext(pages, None)
+    except Expired:
+        raise Unavailable(reason=f"a page took longer than {deadlines.seconds:g} s") from None
