@@ -60,6 +60,23 @@ def test_the_example_file_has_every_setting_and_no_other():
     assert sorted(found) == sorted(VARIABLES.values())
 
 
+def test_the_example_file_has_defaults_and_says_what_is_an_example():
+    comment, marked = "", {}
+    for line in page(".env.example").splitlines():
+        if not line.startswith("#") or line.startswith("# "):
+            comment = line
+            continue
+        name, _, value = line[1:].partition("=")
+        marked[name] = (value, comment.endswith(" (example)"))
+    for member, variable in VARIABLES.items():
+        default = Settings.model_fields[member].default
+        value, is_example = marked[variable]
+        if default in {None, "", ()}:
+            assert is_example or not value, variable
+        else:
+            assert (value, is_example) == (str(default).lower() if isinstance(default, bool) else str(default), False)
+
+
 def test_the_example_file_sets_nothing_by_itself():
     assert [line for line in page(".env.example").splitlines() if line and not line.startswith("#")] == []
 

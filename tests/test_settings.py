@@ -312,7 +312,7 @@ def test_a_setting_says_which_keys_count(monkeypatch: pytest.MonkeyPatch):
         "issuer": ((), None, None),
     }
     monkeypatch.setenv("TASKWARD_KEYS_FROM", "secret")
-    assert refusal() == "BETTER_AUTH_SECRET must have at least 32 bytes."
+    assert refusal() == "BETTER_AUTH_SECRET must have at least 32 bytes; make one with: openssl rand -hex 32."
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
     settings = load_settings()
     assert (settings.secrets, settings.used_public_key, settings.used_jwks_url) == ((SECRET,), None, None)

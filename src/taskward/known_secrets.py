@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key has at least the hash's size
+_REMEDY = "make one with: openssl rand -hex 32"
 # Examples that documentation, templates and tutorials publish: whoever copies one shares it with everybody.
 KNOWN_SECRETS = frozenset(
     {
@@ -44,9 +45,9 @@ def check_secret(name: str, secret: str) -> None:
         raise ValueError(f"{name} is a key of another kind; a public key belongs into TASKWARD_PUBLIC_KEY")
     if len(secret.encode()) < _MINIMUM_SECRET_BYTES:
         several = "; a comma separates two secrets" if name == "TASKWARD_JWT_SECRET" else ""
-        raise ValueError(f"{name} must have at least {_MINIMUM_SECRET_BYTES} bytes{several}")
+        raise ValueError(f"{name} must have at least {_MINIMUM_SECRET_BYTES} bytes{several}; {_REMEDY}")
     if secret.strip() in KNOWN_SECRETS or _repeats_itself(secret) or _repeats_itself(secret.strip()):
-        raise ValueError(f"{name} is one that anybody can guess; make one with: openssl rand -hex 32")
+        raise ValueError(f"{name} is one that anybody can guess; {_REMEDY}")
 
 
 def _repeats_itself(secret: str) -> bool:
