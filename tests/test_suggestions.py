@@ -76,7 +76,7 @@ async def test_a_member_of_another_place_is_not_named(alice: User):
     made = await alice.http.post("/api/v1/lists", json={"title": "x"})
     assert made.json()["errors"][-1]["detail"].endswith("Did you mean name?")
     task = await alice.create()
-    for name in ("created_at", "user_id", "version", "position", "deleted_at", "x", "é" * 500):
+    for name in ("created_at", "user_id", "version", "position", "deleted_at", "x", "owner", "é" * 500):
         answer = await alice.http.patch(f"{TASKS}/{task['id']}", content=json.dumps({name: 1}), headers=JSON)
         assert [error["detail"] for error in answer.json()["errors"]] == ["This is not known, or cannot be written."]
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 
 # Nobody misspells more than this, and to compare takes longer the longer both are.
 _LONGEST = 32
-# One letter wrong in three, or two that have changed their places in four.
-_CLOSE = 0.65
+# Two letters of four that have changed their places are as close as this, and no more.
+_CLOSE = 0.72
 _JOINTS = str.maketrans("", "", "_- ")
 
 

@@ -32,6 +32,7 @@ _OTHER_NAMES = {
 }  # fmt: skip
 _OTHER_WORDS = {
     "critical": ("urgent",), "highest": ("urgent",), "important": ("high",), "normal": ("medium",),
+    "med": ("medium",),
     "moderate": ("medium",), "lowest": ("low",),
     "add": ("create",), "insert": ("create",), "edit": ("update",), "patch": ("update",), "change": ("update",),
     "done": ("complete", "completion"), "finish": ("complete",), "remove": ("delete",), "trash": ("delete",),
