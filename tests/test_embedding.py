@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -193,3 +194,22 @@ async def test_errors_of_an_outer_apps_dependency_are_problems_too(cluster: Clus
     problem = response.json()
     assert (problem["type"], problem["status"], problem["title"]) == ("about:blank", 418, "I'm a Teapot")
     assert problem["request_id"] == response.headers["x-request-id"]
+
+
+async def test_what_was_refused_while_it_ended_is_told(
+    cluster: Cluster, template: str, caplog: pytest.LogCaptureFixture
+):
+    app = create_app(make_settings(cluster.url(template)))
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://x", verify=NO_TLS) as http:
+        service = lifespan(app)
+        await service.__aenter__()
+        lease = await app.state.database.pool.acquire()
+        ending = asyncio.create_task(service.__aexit__(None, None, None))
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            assert (await http.get("/api/v1/tasks")).status_code == 401
+        app.state.database.pool.release(lease)
+        await ending
+    told = [record.getMessage() for record in caplog.records if "more requests refused" in record.getMessage()]
+    assert [re.search("count=([0-9]+)", message)[1] for message in told] == ["2"]  # type: ignore[index]

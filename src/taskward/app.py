@@ -150,10 +150,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            app.state.failures.flush()
             _log.info("finishing")
             await app.state.purges.close()
             await database.close()
+            app.state.failures.flush()
             _log.info("finished")
 
 
