@@ -133,6 +133,8 @@ def own(**members: Any) -> dict[str, Any]:
             [],
         ),
         ({"reminder_dates": ["2026-11-26T00:00:00Z"]}, own(reminder_dates=["2026-11-26T00:00:00Z"]), []),
+        ({"reminder_dates": ["2026-11-26T00:00:00Z", 5]}, own(reminder_dates=["2026-11-26T00:00:00Z"]), ["reminder"]),
+        ({"reminder_dates": ["a"] * 101}, own(reminder_dates=["a"] * 100), ["reminder"]),
         ({"percent_done": 0.5}, own(percent_done=0.5), []),
         ({"percent_done": float("nan")}, {}, ["progress"]),
         ({"percent_done": 0}, {}, []),

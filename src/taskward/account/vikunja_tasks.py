@@ -321,9 +321,12 @@ def _keep_people(subject: Subject, extras: Extras, raw: dict[str, Any]) -> None:
     attachments = raw.get("attachments")
     if isinstance(attachments, list) and attachments:
         subject.reading.lose_once("file", "The contents of attachments are not kept.", len(attachments))
-    dates = [one for one in typed(subject, raw, "reminder_dates", list, "reminder") or [] if isinstance(one, str)]
-    if dates:
-        extras.keep("reminder", "reminder_dates", [kept_text(one) for one in dates[:_MOST_KEPT]], len(dates))
+    dates = typed(subject, raw, "reminder_dates", list, "reminder") or []
+    kept = [kept_text(one) for one in dates if isinstance(one, str)][:_MOST_KEPT]
+    if kept:
+        extras.keep("reminder", "reminder_dates", kept, len(kept))
+    if len(dates) > len(kept):
+        subject.lose("reminder", "Some of its “reminder_dates” were left out.", len(dates) - len(kept))
     if author := name_of(raw.get("created_by")):
         extras.keep("author", "created_by", author)
     if raw.get("subscription"):
