@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 from contextlib import suppress
 
+import httpx2
 import pytest
 
 from taskward.identity import FetchError, KeyConfigurationError, load_keys
@@ -265,3 +267,28 @@ async def test_each_document_comes_over_a_connection_of_its_own(publisher: Publi
     await keys.close()
     assert len(publisher.asked) == len(publisher.connections) == 4
     assert publisher.count(DISCOVERY) == 1
+
+
+@pytest.mark.costs
+async def test_reading_the_certificate_authorities_does_not_hold_the_loop(publisher: Publisher):
+    def cost(begun: float) -> float:
+        return time.thread_time() - begun
+
+    begun = time.thread_time()
+    await httpx2.AsyncClient().aclose()
+    alone, longest = cost(begun), 0.0
+
+    async def other() -> None:
+        nonlocal longest
+        while True:
+            begun = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, cost(begun))
+
+    running = asyncio.create_task(other())
+    await asyncio.sleep(0)
+    keys = source(publisher)
+    assert (await keys.fetch()).published.keys.keys
+    running.cancel()
+    await keys.close()
+    assert longest < alone / 2

@@ -131,7 +131,8 @@ IDENTITY = {
     "tokens.py Verifier._check_signature: it is signed with": (
         _RING + "until_keys_were_fetched_no_token_is_good_or_bad_unless_it_is_no_token",
     ),
-    "tokens.py Verifier._check_signature: none of the keys": WITHDRAWN,
+    "tokens.py Verifier._check_signature: KeyNotFound (2)": UNNAMED,
+    "tokens.py Verifier._check_signature: KeyNotFound": WITHDRAWN,
     "tokens.py Verifier._check_signature: its payload": (_DOCTOR + "what_is_no_token_is_told_apart",),
     "tokens.py Verifier._check_signature: its signature": (_TOKENS + "a_signature_of_anything_else_is_refused",),
     "tokens.py _check_header: its header names no": (_DOCTOR + "what_is_no_token_is_told_apart",),

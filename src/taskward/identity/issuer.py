@@ -166,19 +166,21 @@ class KeySource:
         return url if url.scheme == "http" and (_is_local(url) or url.host in self._plain_http_hosts) else None
 
     def _connect(self) -> httpx2.AsyncClient:
-        if self._client is None:
-            try:
-                self._client = httpx2.AsyncClient(
-                    headers=_HEADERS, timeout=_SECONDS, limits=_LIMITS, trust_env=self._trusts_environment
-                )
-                bound(self._client)
-            except (ImportError, OSError, ValueError):
-                # What is wrong with them is not repeated: a proxy's address may hold a password.
-                raise FetchError("the environment's HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE cannot be used") from None
-        return self._client
+        try:
+            client = httpx2.AsyncClient(
+                headers=_HEADERS, timeout=_SECONDS, limits=_LIMITS, trust_env=self._trusts_environment
+            )
+            bound(client)
+        except (ImportError, OSError, ValueError):
+            # What is wrong with them is not repeated: a proxy's address may hold a password.
+            raise FetchError("the environment's HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE cannot be used") from None
+        return client
 
     async def _get(self, address: str) -> tuple[bytes, httpx2.Headers]:
-        client = self._connect()
+        if self._client is None:
+            # It reads every certificate authority of the system, which takes tens of milliseconds.
+            self._client = await asyncio.to_thread(self._connect)
+        client = self._client
         body = bytearray()
         fetching = _fetching.set(True)
         try:

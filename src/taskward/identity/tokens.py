@@ -31,7 +31,6 @@ _CACHED_TOKENS = 10_000
 _MOST_CACHED_SCOPES = 50  # 8 KiB can hold thousands, which take twenty times that in memory
 _SEGMENTS = 3
 _TOKEN_TYPES = frozenset({"jwt", "at+jwt"})
-_WRONG = "its signature is wrong"
 
 
 class NotCompact(TokenRejected):
@@ -165,8 +164,8 @@ class Verifier:
             except Exception:  # noqa: BLE001 - as with the header
                 raise TokenRejected("its payload is not a JSON object without duplicates") from None
         if self._key_set.may_be_replaced(kid, algorithm):
-            raise KeyNotFound(wanted, _WRONG)
-        raise TokenRejected(_WRONG)
+            raise KeyNotFound(wanted, "its signature is wrong")
+        raise TokenRejected("its signature is wrong")
 
     def _prepare(self, key: VerificationKey, algorithm: str) -> Key:
         # The keys live as long as their set, so their ids are theirs alone.
