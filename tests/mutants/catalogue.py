@@ -46,6 +46,7 @@ EQUIVALENT: dict[str, str] = {
         "it says only when the trash is looked at again, of which nobody is told"
     ),
     "lists/store.py _all: _task.user_id == OWNER, dropped, no guard, no row security": _LIMITED_OUTSIDE,
+    "lists/store.py _all: *inside in .where(*inside), dropped, no guard, no row security": _LIMITED_OUTSIDE,
     "tasks/statements.py load_with_subtasks: child.c.user_id == OWNER, dropped, no guard, no row security": _LIMITED_OUTSIDE,
     'tasks/statements.py load_with_subtasks: *_MINE in tree = select(_task.id).where(*_MINE).cte("tree", recursive=True), dropped, no guard, no row security': _LIMITED_OUTSIDE,
     "lists/store.py _all: _list.user_id == OWNER, dropped, no guard, no row security": _JOINED,
