@@ -1,7 +1,8 @@
 """Puts the parts together.
 
-`create_app()` is an ASGI factory for any server, such as `uvicorn taskward.app:create_app --factory`. An app that
-mounts Taskward enters `lifespan` in its own, because a mounted app's lifespan does not run by itself.
+`create_app()` makes the app for `taskward serve` and for apps that mount it. Other servers call that of `asgi.py`,
+which tells them in a sentence what is wrong. An app that mounts Taskward enters `lifespan` in its own, because a
+mounted app's lifespan does not run by itself.
 """
 
 from __future__ import annotations
