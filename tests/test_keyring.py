@@ -50,11 +50,10 @@ async def landed(keys: FetchedKeys) -> None:
 
 
 async def soon(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
+    """Wait for a condition. The time only ends a test that would wait for ever."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - it is not told
+            await asyncio.sleep(0.005)
 
 
 _names = itertools.count()
