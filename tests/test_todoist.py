@@ -53,7 +53,7 @@ def test_a_task_of_todoist_becomes_a_record():
         row("Repot @balcony @spring", DESCRIPTION="Big pot", PRIORITY="2", DATE="2026-11-26"), list_name="Home"
     )
     assert reading.lists == [{"key": "project-0", "name": "Home", "color": None}]
-    assert reading.tasks == [
+    assert list(reading.tasks) == [
         {
             "key": "project-0-2",
             "title": "Repot",

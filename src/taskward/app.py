@@ -15,6 +15,7 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.types import ASGIApp
 
 from taskward import __version__
+from taskward.account.foreign import UNPACKED
 from taskward.account.routes import router as account_router
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
@@ -90,6 +91,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.deadlines = Deadlines(settings.request_timeout)
     app.state.long_work = LongWork()
     app.state.spools = Spools(settings.max_import_bytes)
+    # An archive may have several times as much to be read.
+    app.state.spools_of_records = Spools(settings.max_import_bytes, of_one=2 * UNPACKED)
     app.state.database = Database(address, pool_size=settings.pool_size)
     app.state.limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
     app.state.purges = Purges(app.state.database, app.state.limits, settings.trash_days)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from taskward.account.archives import Member, is_archive, members_of
 from taskward.account.json_text import JsonText
+from taskward.account.record_file import Records, Spool
 from taskward.account.records import Fate, Reading, Subject, Thing, UnreadableExport
 from taskward.account.todoist import read_todoist
 from taskward.account.vikunja import read_vikunja
@@ -80,37 +81,38 @@ class Foreign:
 
     @property
     def has_tags(self) -> bool:
-        return any(record.get("tags") for record in self.reading.tasks)
+        return self.reading.tasks.has_tags
 
     def tasks(self) -> Iterator[tuple[TaskCreate, datetime | None]]:
-        """Each task, those above it first, and when it was completed. They are there once: there may be many."""
+        """Each task, those above it first, and when it was completed."""
         ids: dict[Any, UUID] = {}
-        records = self.reading.tasks
-        records.reverse()
-        while records:
-            record = records.pop()
+        for record in self.reading.tasks:
             members = {name: value for name, value in record.items() if name not in _KEYS}
             members |= {"list_id": self.lists[record["list"]].id, "parent_id": ids.get(record.get("parent"))}
             task = _task(self.reading, members)
-            ids[record["key"]] = task.id
+            if record["key"] in self.reading.tasks.parents:
+                ids[record["key"]] = task.id
             yield task, record.get("completed_at")
 
     def lose(self, task: TaskCreate, what: Thing, detail: str) -> None:
         self.reading.lose(what, detail, item=task.title)
 
 
-async def read_foreign(file: IO[bytes], digest: bytes, origin: Origin, limits: Limits, *, largest: int) -> Foreign:
+async def read_foreign(
+    file: IO[bytes], digest: bytes, origin: Origin, limits: Limits, *, largest: int, spool: Spool | None = None
+) -> Foreign:
     """Read a file, in parts between which others may have their turn.
 
     Args:
         digest: Of its content.
         largest: Bytes that such a file may have.
+        spool: Where what it becomes waits, which is memory else.
 
     Raises:
         Invalid: It is not such an export, or there is nothing in it.
         LimitReached: It has more than one user may have.
     """
-    reading = Reading(limits=limits)
+    reading = Reading(tasks=Records(spool), limits=limits)
     try:
         async for _ in fairly(_read(file, origin, reading, largest * UNPACKED)):
             pass

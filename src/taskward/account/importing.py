@@ -122,6 +122,7 @@ class Importer:
                 work.create(plain, completed_at=completed)
                 found.lose(task, "recurrence", problem.errors[0].detail)
             made.append(task.id)
+            await work.relieve()
         await account.remember_import(found.digest, made)
         await work.flush(())
         reading = found.reading

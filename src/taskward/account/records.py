@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
+from taskward.account.record_file import Records
 from taskward.errors import LimitReached
 from taskward.limits import Limits
 from taskward.members import LONGEST_LINE
@@ -104,13 +105,14 @@ class Reading:
     """What an export holds: records in the API's form, parents before their children, and what became of the rest.
 
     Attributes:
+        tasks: Not in memory, since there may be many.
         losses: The first of them, each named.
         counts: How many things there were, by kind and fate.
         content: What tells it from others, where that is not the file as a whole.
     """
 
     lists: list[dict[str, Any]] = field(default_factory=list)
-    tasks: list[dict[str, Any]] = field(default_factory=list)
+    tasks: Records = field(default_factory=Records)
     losses: list[Loss] = field(default_factory=list)
     losses_left_out: int = 0
     counts: Counter[tuple[Thing, Fate]] = field(default_factory=Counter)
@@ -194,14 +196,16 @@ class Extras:
 
     Args:
         service: That name.
+        before: The record, where some was kept already.
     """
 
-    def __init__(self, subject: Subject, service: str) -> None:
+    def __init__(self, subject: Subject, service: str, before: Mapping[str, Any] | None = None) -> None:
         self._subject = subject
         self._service = service
-        self._members: dict[str, Any] = {}
+        self._members: dict[str, Any] = (before or {}).get("metadata", {}).get(service, {})
         # Braces, the service's name and its colon; then each member with a comma.
         self._size = len(orjson.dumps({service: {}})) + _SPARE
+        self._size += sum(len(orjson.dumps({name: value})) for name, value in self._members.items())
 
     def keep(self, what: Thing, name: str, value: Any, count: int = 1) -> None:
         """Keep a value of JSON that is none of the file's own unbounded ones; one that has no room is lost."""
@@ -234,40 +238,27 @@ def append_comment(subject: Subject, before: str, heading: str, text: str) -> st
 
 
 class Tree:
-    """Where tasks hang, so that none is deeper than the API allows."""
+    """Where tasks hang, so that none is deeper than the API allows. They come with those below them one after another,
+    so that only those above the last one are remembered.
+    """
 
     def __init__(self) -> None:
-        self._parents: dict[str, str | None] = {}
-        self._depths: dict[str, int] = {}
+        # By their keys the one that each hangs on, and its level.
+        self._above: dict[str, tuple[str | None, int]] = {}
 
     def place(self, key: str, parent: str | None, subject: Subject) -> dict[str, str]:
         """The member `parent`, if there is one, of a task whose parent was placed before."""
-        if parent is not None and self._depths[parent] == DEEPEST:
-            parent = self._parents[parent]
-            subject.lose("depth", f"It was deeper than {DEEPEST} levels and hangs on the last that may have subtasks.")
-        self._parents[key] = parent
-        self._depths[key] = 1 if parent is None else self._depths[parent] + 1
+        while self._above and next(reversed(self._above)) != parent:
+            self._above.popitem()
+        level = 0
+        if parent is not None:
+            above, level = self._above[parent]
+            if level == DEEPEST:
+                parent, level = above, level - 1
+                detail = f"It was deeper than {DEEPEST} levels and hangs on the last that may have subtasks."
+                subject.lose("depth", detail)
+        self._above[key] = (parent, level + 1)
         return {} if parent is None else {"parent": parent}
-
-
-def parents_first(parents: Mapping[str, str | None]) -> tuple[list[str], set[str]]:
-    """An order in which parents come before their children, and the keys whose parent would close a cycle."""
-    order: list[str] = []
-    done: set[str] = set()
-    closing: set[str] = set()
-    for start in parents:
-        path: dict[str, None] = {}
-        key: str | None = start
-        while key is not None and key not in done:
-            path[key] = None
-            above = parents[key]
-            if above in path:
-                closing.add(key)
-                break
-            key = above
-        order.extend(reversed(path))
-        done.update(path)
-    return order, closing
 
 
 def one_line(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -131,6 +131,7 @@ async def _after(read: list[bytes], pages: AsyncGenerator[bytes]) -> AsyncGenera
 
 async def import_file(
     request: Request,
+    caller: CurrentCaller,
     *,
     body: Annotated[
         Any,
@@ -149,7 +150,7 @@ async def import_file(
     name: Annotated[
         Line | None, Query(description="What to call the list of a CSV file of Todoist, which does not say.")
     ] = None,
-) -> bytes | Foreign:
+) -> AsyncIterator[bytes | Foreign]:
     """An export of Taskward's as it is, or what another service's becomes. It is read before there is a session, since
     that may take seconds for which no connection shall wait.
     """
@@ -161,10 +162,12 @@ async def import_file(
             raise Invalid([FieldError("query", "/format", "A file of this type needs format=todoist or vikunja.")])
         if spooled.size > LARGEST_IMPORT:
             raise BodyTooLarge(LARGEST_IMPORT)
-        return spooled.file.read()
-    spools: Spools = request.app.state.spools
+        yield spooled.file.read()
+        return
+    spools: Spools = request.app.state.spools_of_records
     origin = Origin(format_, tz, name, datetime.now(UTC))
-    return await read_foreign(spooled.file, spooled.digest, origin, limits, largest=spools.largest)
+    with closing(spools.open(caller.owner.user_id)) as spool:
+        yield await read_foreign(spooled.file, spooled.digest, origin, limits, largest=spools.largest, spool=spool)
 
 
 @router.post(

@@ -79,6 +79,7 @@ def read_todoist(file: IO[bytes], reading: Reading, *, now: datetime, list_name:
     for row in _rows(file, project):
         project.read(row)
         yield
+    project.end()
 
 
 @dataclass(slots=True)
@@ -124,12 +125,19 @@ class _Project:
                 # What is unknown may have been a task.
                 self.reading.counts["task", "lost"] += 1
 
+    def end(self) -> None:
+        """No more notes come for the last task."""
+        if self._noted is not None:
+            self.reading.tasks.append(self._noted.task)
+            self._noted = None
+
     def lose(self, row: _Row, what: Thing, detail: str) -> None:
         """Put a loss down to the list."""
         self.subject.line = row.line
         self.subject.lose(what, detail)
 
     def _task(self, row: _Row) -> None:
+        self.end()
         self.reading.count("tasks")
         content, labels = _without_labels(row["CONTENT"])
         is_uncompletable = content.startswith(_UNCOMPLETABLE)
@@ -151,9 +159,8 @@ class _Project:
         if section != tag:
             extras.keep("section", "section", kept_text(section))
         _keep_rest(extras, row)
-        self.reading.tasks.append(task | extras.members())
         subject.keep("task")
-        self._noted = _Noted(self.reading.tasks[-1], subject)
+        self._noted = _Noted(task | extras.members(), subject)
 
     def _parent(self, subject: Subject, row: _Row, key: str) -> str | None:
         indent = _indent(subject, row["INDENT"])
@@ -167,7 +174,7 @@ class _Project:
 
     def _begin_section(self, row: _Row) -> None:
         self._open.clear()
-        self._noted = None
+        self.end()
         self.subject.line = row.line
         tag = next(iter(tags_of(self.subject, [row["CONTENT"]] if row["CONTENT"] else [])), "")
         self._section = (tag, row["CONTENT"])

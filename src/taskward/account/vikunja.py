@@ -6,16 +6,17 @@ What hangs together by ids is put together when all is read, since anything may 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from array import array
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 from typing import IO, Any
 
-from taskward.account.records import Reading, Subject, Thing, Tree, kept_text, one_line, quoted
+from taskward.account.records import Extras, Reading, Subject, Thing, Tree, kept_text, one_line, quoted
 from taskward.account.vikunja_file import Project, ProjectReader
 from taskward.account.vikunja_tasks import (
     LONGEST_TEXT,
     NEVER,
-    ReadTask,
+    SERVICE,
     is_parental,
     is_whole,
     keep_relations,
@@ -27,6 +28,9 @@ from taskward.account.walks import parents_first
 from taskward.members import LONGEST_LINE
 
 _COLOR = re.compile("#?([0-9a-fA-F]{6})")
+_END = float("inf")
+# Beyond what ids may be.
+_NO_ID = -(2**63)
 _EVERY = 200
 """Tasks after which others may have their turn."""
 _READ = {"id", "title", "hex_color", "parent_project_id", "position", "namespace_id"}
@@ -72,16 +76,34 @@ def read_vikunja(file: IO[bytes], reading: Reading, *, now: datetime, zone: str)
     yield from export.finish()
 
 
+class _Places(Sequence[tuple[int, float]]):
+    """By what tasks are ordered: their projects' numbers, and in each their positions, or the end."""
+
+    def __init__(self) -> None:
+        self.projects = array("q")
+        self.positions = array("d")
+
+    def __len__(self) -> int:
+        return len(self.projects)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.projects[index], self.positions[index] or _END
+
+
 class _Export:
-    """What has been read so far."""
+    """What has been read so far. Of each task, what puts it in its place is in memory, and the rest is not."""
 
     def __init__(self, reading: Reading, zone: str, now: datetime) -> None:
         self.projects = ProjectReader(reading, self._read_task)
         self._reading = reading
         self._zone = zone
         self._now = now
-        self._tasks: list[tuple[Project, ReadTask]] = []
         self._by_id: dict[int, int] = {}
+        self._places = _Places()
+        self._ids = array("q")
+        self._numbers = array("q")
+        # Those that name others, which may not be there yet.
+        self._related = array("q")
 
     def _read_task(self, raw: dict[str, Any], project: Project, is_cut: bool) -> Generator[None, None, None]:  # noqa: FBT001
         deleted = raw.get("deleted_at")
@@ -93,24 +115,23 @@ class _Export:
         if is_cut:
             subject.lose("member", "It has more in it than can be read, and the rest was left out.")
         task = yield from read_task(raw, subject, self._zone, self._now)
+        index = len(self._places)
         if task.identifier is not None:
-            self._by_id.setdefault(task.identifier, len(self._tasks))
-        self._tasks.append((project, task))
+            self._by_id.setdefault(task.identifier, index)
+        self._ids.append(_NO_ID if task.identifier is None else task.identifier)
+        if task.relations:
+            self._related.append(index)
+        self._places.projects.append(project.number)
+        self._places.positions.append(task.position)
+        record = {"key": str(index), **task.record, "list": project.number, **task.extras.members()}
+        self._numbers.append(self._reading.tasks.keep(record, [task.bucket, task.relations]))
 
     def finish(self) -> Iterator[None]:
         """Put together what was read."""
         yield from self._add_lists()
         parents = yield from self._parents()
-        places: list[tuple[int, float]] = []
-        for index, (project, task) in enumerate(self._tasks):
-            place = project.place_of(task.identifier) or task.position
-            if place:
-                task.subject.keep("position")
-            places.append((project.number, place or float("inf")))
-            _keep_bucket(project, task)
-            if index % _EVERY == 0:
-                yield
-        yield from self._add_tasks(parents, places)
+        yield from self._find_places()
+        yield from self._add_tasks(parents)
 
     def _add_lists(self) -> Generator[None, None, None]:
         projects = self.projects.projects
@@ -180,46 +201,68 @@ class _Export:
                     )
 
     def _parents(self) -> Generator[None, None, list[int | None]]:
-        parents: list[int | None] = [None] * len(self._tasks)
-        for index, (_, task) in enumerate(self._tasks):
-            others: list[tuple[str, int]] = []
-            for step, (kind, identifier) in enumerate(task.relations, start=1):
+        parents: list[int | None] = [None] * len(self._places)
+        for index in self._related:
+            record, (_, relations) = self._reading.tasks.kept(self._numbers[index])
+            subject = Subject(self._reading, record["title"])
+            for step, (kind, identifier) in enumerate(relations, start=1):
                 if step % _EVERY == 0:
                     yield
-                other = self._by_id.get(identifier)
-                if not is_parental(kind):
-                    others.append((kind, identifier))
-                    continue
-                if other is None:
-                    task.subject.lose("relation", f"A task that it names as {kind} is not in the file.")
-                    others.append((kind, identifier))
-                    continue
-                child, parent = (other, index) if kind == "subtask" else (index, other)
-                if parents[child] is None:
-                    parents[child] = parent
-                    task.subject.keep("relation")
-                elif parents[child] != parent:
-                    others.append((kind, identifier))
-            task.relations = []
-            keep_relations(task, others)
-            if index % _EVERY == 0:
-                yield
+                pair = self._pair(index, kind, identifier)
+                if pair is not None:
+                    child, parent = pair
+                    if parents[child] is None:
+                        parents[child] = parent
+                        subject.keep("relation")
+                elif is_parental(kind):
+                    subject.lose("relation", f"A task that it names as {kind} is not in the file.")
+            yield
         return parents
 
-    def _add_tasks(self, parents: list[int | None], places: list[tuple[int, float]]) -> Iterator[None]:
-        order, closing = yield from parents_first(parents, places)
+    def _pair(self, index: int, kind: str, identifier: int) -> tuple[int, int] | None:
+        """Which task is a part of which by a relation, if it says so and both are there."""
+        other = self._by_id.get(identifier) if is_parental(kind) else None
+        if other is None:
+            return None
+        return (other, index) if kind == "subtask" else (index, other)
+
+    def _find_places(self) -> Iterator[None]:
+        """Where projects say the places of their tasks, these count."""
+        places = self._places
+        for index, (number, identifier) in enumerate(zip(places.projects, self._ids, strict=True)):
+            places.positions[index] = self.projects.projects[number].place_of(identifier) or places.positions[index]
+            self._reading.counts["position", "kept"] += bool(places.positions[index])
+            if index % _EVERY == 0:
+                yield
+
+    def _add_tasks(self, parents: list[int | None]) -> Iterator[None]:
+        order, closing = yield from parents_first(parents, self._places)
         tree = Tree()
         for step, index in enumerate(order):
-            project, task = self._tasks[index]
+            record, (bucket, relations) = self._reading.tasks.kept(self._numbers[index])
+            subject = Subject(self._reading, record["title"])
             parent = None if index in closing else parents[index]
             if index in closing:
-                task.subject.lose("relation", "It is a subtask of itself; it became a task on the top level.")
-            place = tree.place(str(index), None if parent is None else str(parent), task.subject)
-            record = {"key": str(index), **task.record, "list": project.number, **task.extras.members(), **place}
-            self._reading.tasks.append(record)
-            task.subject.keep("task")
-            if step % _EVERY == 0:
+                subject.lose("relation", "It is a subtask of itself; it became a task on the top level.")
+            project = self.projects.projects[self._places.projects[index]]
+            bucket = project.buckets.get(self._ids[index], bucket)
+            others = [(kind, other) for kind, other in relations if not self._is_carried(parents, index, kind, other)]
+            added: dict[str, Any] = {}
+            if others or bucket is not None:
+                extras = Extras(subject, SERVICE, record)
+                keep_relations(extras, others)
+                _keep_bucket(extras, project, bucket)
+                added = extras.members()
+            added |= tree.place(record["key"], None if parent is None else str(parent), subject)
+            self._reading.tasks.place(self._numbers[index], added)
+            subject.keep("task")
+            if step % _EVERY == 0 or len(relations) > _EVERY:
                 yield
+
+    def _is_carried(self, parents: list[int | None], index: int, kind: str, identifier: int) -> bool:
+        """Whether a relation became one of ours."""
+        pair = self._pair(index, kind, identifier)
+        return pair is not None and parents[pair[0]] == pair[1]
 
 
 def _subject(reading: Reading, raw: dict[str, Any]) -> Subject:
@@ -237,9 +280,7 @@ def _color(subject: Subject, project: Project) -> str | None:
     return f"#{color[1].lower()}" if color else None
 
 
-def _keep_bucket(project: Project, task: ReadTask) -> None:
-    found = None if task.identifier is None else project.buckets.get(task.identifier)
-    bucket = task.bucket if found is None else found
+def _keep_bucket(extras: Extras, project: Project, bucket: int | None) -> None:
     if bucket is not None:
         title = project.title_of(bucket)
-        task.extras.keep("bucket", "bucket", bucket if title is None else kept_text(one_line(title)))
+        extras.keep("bucket", "bucket", bucket if title is None else kept_text(one_line(title)))

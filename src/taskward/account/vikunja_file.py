@@ -6,6 +6,7 @@ of tasks or of their places is kept.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -37,7 +38,7 @@ class Project:
     Attributes:
         outer: The one that it is written in.
         members: What it has besides projects, tasks and their places.
-        positions: Of tasks, by their ids, in each view.
+        positions: Of each view the ids of tasks, and the position of each.
         buckets: The ids of tasks' buckets, by the tasks' ids.
         tasks: How many it has, or None where it has no array for them.
     """
@@ -45,7 +46,7 @@ class Project:
     number: int
     outer: Project | None
     members: dict[str, Any] = field(default_factory=dict)
-    positions: dict[int, dict[int, float]] = field(default_factory=dict)
+    positions: dict[int, tuple[array[int], array[float]]] = field(default_factory=dict)
     buckets: dict[int, int] = field(default_factory=dict)
     tasks: int | None = None
     is_space: bool = False
@@ -63,7 +64,7 @@ class Project:
         is_pseudo = is_whole(identifier) and identifier < 0
         return bool(self.tasks) or (self.is_one and not self.is_space and not is_pseudo)
 
-    def place_of(self, task: int | None) -> float:
+    def place_of(self, task: int) -> float:
         """The position of a task in the view that shows the project as a list; 0 where it has none."""
         if self._order is None:
             raw = self.members.get("views")
@@ -71,8 +72,9 @@ class Project:
             kinds = {one.get("id"): one.get("view_kind") for one in views if is_whole(one.get("id"))}
             ranks = {kind: rank for rank, kind in enumerate(_VIEWS)}
             ids = sorted(self.positions, key=lambda view: (_rank(ranks, kinds.get(view)), view))
-            self._order = self.positions[ids[0]] if ids else {}
-        return self._order.get(task, 0.0) if task is not None else 0.0
+            self._order = dict(zip(*self.positions[ids[0]], strict=True)) if ids else {}
+            self.positions.clear()
+        return self._order.get(task, 0.0)
 
     def title_of(self, bucket: int) -> str | None:
         """How a bucket is called."""
@@ -190,13 +192,15 @@ class ProjectReader:
             self._place(element, array, outer)
         yield
 
-    def _place(self, raw: dict[str, Any], array: str, project: Project) -> None:
+    def _place(self, raw: dict[str, Any], kind: str, project: Project) -> None:
         # Until they were given names of their own, some members had those of Go.
         named = {name.replace("_", "").lower(): value for name, value in raw.items()}
         task, view, bucket = named.get("taskid"), named.get("projectviewid"), named.get("bucketid")
-        if array == "positions" and is_whole(task) and is_whole(view):
-            project.positions.setdefault(view, {})[task] = number_of(named.get("position"))
-        elif array == "task_buckets" and is_whole(task) and is_whole(bucket):
+        if kind == "positions" and is_whole(task) and is_whole(view):
+            tasks, positions = project.positions.setdefault(view, (array("q"), array("d")))
+            tasks.append(task)
+            positions.append(number_of(named.get("position")))
+        elif kind == "task_buckets" and is_whole(task) and is_whole(bucket):
             project.buckets[task] = bucket
         else:
-            self._reading.lose_once(_STREAMED[array], f"Elements of the array {quoted(array)} name no task.")
+            self._reading.lose_once(_STREAMED[kind], f"Elements of the array {quoted(kind)} name no task.")

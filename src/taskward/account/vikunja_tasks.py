@@ -293,13 +293,13 @@ def _relations(subject: Subject, raw: dict[str, Any]) -> Iterator[tuple[str, int
                 subject.lose("relation", f"A task that it names as {quoted(kind)} has no id.")
 
 
-def keep_relations(task: ReadTask, others: list[tuple[str, int]]) -> None:
+def keep_relations(extras: Extras, others: list[tuple[str, int]]) -> None:
     """Keep the relations in metadata that make no task a part of another."""
     by_kind: dict[str, list[int]] = {}
     for kind, identifier in others:
         by_kind.setdefault(kept_text(one_line(kind)), []).append(identifier)
     if by_kind:
-        task.extras.keep("relation", "relations", by_kind, len(others))
+        extras.keep("relation", "relations", by_kind, len(others))
 
 
 def is_parental(kind: str) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Generator, Iterable, Sequence
 from heapq import merge
-from itertools import islice
 from typing import Any
 
 _AT_ONCE = 500
@@ -22,7 +22,7 @@ def parents_first(
     """
     closing = yield from _closing(parents)
     children: dict[int | None, list[int]] = {}
-    numbers = yield from _sorted([(place, number) for number, place in enumerate(places)])
+    numbers = yield from _sorted(places)
     for step, number in enumerate(numbers):
         children.setdefault(None if number in closing else parents[number], []).append(number)
         if step % _AT_ONCE == 0:
@@ -39,13 +39,13 @@ def parents_first(
 
 
 def _closing(parents: Sequence[int | None]) -> Generator[None, None, set[int]]:
-    done: set[int] = set()
+    done = bytearray(len(parents))
     closing: set[int] = set()
     for start in range(len(parents)):
         path: set[int] = set()
         number: int | None = start
-        while number is not None and number not in done:
-            done.add(number)
+        while number is not None and not done[number]:
+            done[number] = True
             path.add(number)
             above = parents[number]
             if above in path:
@@ -56,10 +56,11 @@ def _closing(parents: Sequence[int | None]) -> Generator[None, None, set[int]]:
     return closing
 
 
-def _sorted(pairs: Iterable[tuple[Any, int]]) -> Generator[None, None, Iterable[int]]:
-    rest = iter(pairs)
-    parts: list[list[tuple[Any, int]]] = []
-    while part := sorted(islice(rest, _AT_ONCE)):
-        parts.append(part)
+def _sorted(places: Sequence[Any]) -> Generator[None, None, Iterable[int]]:
+    """The numbers by their places, of which only those are looked at that are compared."""
+    parts: list[array[int]] = []
+    for start in range(0, len(places), _AT_ONCE):
+        some = range(start, min(start + _AT_ONCE, len(places)))
+        parts.append(array("q", sorted(some, key=places.__getitem__)))
         yield
-    return (number for _, number in merge(*parts))
+    return merge(*parts, key=places.__getitem__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -104,6 +105,12 @@ class Entries(dict[UUID, Entry]):
             entry.is_erased = True
             self.tree.remove(entry.id)
             self.turn.tasks -= 1
+
+    def let_go(self, entries: Iterable[Entry]) -> None:
+        """Forget tasks that are written, but for where they hang. None of their series has others here."""
+        for entry in entries:
+            del self[entry.id]
+            self._of_series.pop(entry.values["series_id"], None)
 
     def with_parts(self, task_id: UUID) -> list[Entry]:
         """A task and every one below it, in any state."""

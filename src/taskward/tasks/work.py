@@ -17,6 +17,7 @@ import orjson
 
 from taskward.database.answers import AnswerStore
 from taskward.database.session import Session
+from taskward.database.statements import Statement
 from taskward.database.turns import Turn
 from taskward.errors import (
     FieldError,
@@ -51,6 +52,9 @@ class UnitOfWork(Loaded):
     def __init__(self, session: Session, turn: Turn, limits: Limits) -> None:
         super().__init__(session, turn, limits)
         self._series = Series(self._entries)
+        # What `create` has made and `relieve` has not written.
+        self._new: list[Entry] = []
+        self._new_text = 0
 
     @classmethod
     async def begin(cls, session: Session, limits: Limits) -> UnitOfWork:
@@ -82,7 +86,9 @@ class UnitOfWork(Loaded):
         at = completed_at or completion_time(task.completed, task.completed_at, now=self.turn.now)
         self._entries.check_room(1)
         self._use_tags(task.tags)
-        self._entries.insert({**values, "completed_at": (at or self.turn.now) if task.completed else None})
+        entry = self._entries.insert({**values, "completed_at": (at or self.turn.now) if task.completed else None})
+        self._new.append(entry)
+        self._new_text += len(task.description or "")
 
     def put_back(self, task: Values) -> bool:
         """Make a task as it was exported, unless the owner has one with its id.
@@ -238,6 +244,18 @@ class UnitOfWork(Loaded):
         for sibling, position in positions.items():
             self._entries.set(self._entries[sibling], {"position": position})
 
+    async def relieve(self) -> None:
+        """Once new tasks are as many as one statement writes, write them and let go of them: others may be made below
+        them, and no other change can name them. For a unit of work that makes more than memory should hold, in the
+        order of their ids, and does nothing else.
+        """
+        if len(self._new) == _AT_ONCE or self._new_text > _MOST_TEXT:
+            await self._stamp(self._new)
+            await self._write(statements.insert_rows(), self._new, ())
+            self._entries.let_go(self._new)
+            self._new.clear()
+            self._new_text = 0
+
     async def flush(self, wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
         """Write all changes, whose versions and times are in the order of ids.
 
@@ -245,7 +263,22 @@ class UnitOfWork(Loaded):
             Those of the `wanted` tasks that are there, as `query.read_from` reads them.
         """
         written = [entry for entry in self._entries.values() if entry.is_changed and not entry.is_erased]
-        async for entry in fairly(sorted(written, key=_id)):
+        await self._stamp(written)
+        self._series.note_versions()
+        new = [entry for entry in written if entry.version is None]
+        old = [entry for entry in written if entry.version is not None]
+        found: dict[UUID, asyncpg.Record] = {}
+        for statement, entries in ((statements.insert_rows(), new), (statements.update_rows(), old)):
+            found |= await self._write(statement, entries, wanted)
+        await self._bury()
+        if unchanged := [task_id for task_id in wanted if task_id not in found]:
+            found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
+        await self.turn.end()
+        return found
+
+    async def _stamp(self, entries: Iterable[Entry]) -> None:
+        """Give changed tasks their versions and times."""
+        async for entry in fairly(sorted(entries, key=_id)):
             entry.values["version"] = self.turn.next_version()
             # What happened in this turn, and in no earlier one, happened when the row changed.
             for name in ("completed_at", "deleted_at"):
@@ -254,19 +287,16 @@ class UnitOfWork(Loaded):
             entry.values["updated_at"] = self.turn.time
             if entry.values["deleted_at"] is not None:
                 self.turn.note_trash(entry.values["deleted_at"])
-        self._series.note_versions()
-        new = [entry for entry in written if entry.version is None]
-        old = [entry for entry in written if entry.version is not None]
+
+    async def _write(
+        self, statement: Statement, entries: Iterable[Entry], wanted: Collection[UUID]
+    ) -> dict[UUID, asyncpg.Record]:
+        """Write tasks that have their versions; returns those of the `wanted`."""
         found: dict[UUID, asyncpg.Record] = {}
-        for statement, entries in ((statements.insert_rows(), new), (statements.update_rows(), old)):
-            # An import may have so many that others would wait.
-            async for some in fairly(_pieces(entries)):
-                rows = await self._session.fetch(statement, rows=_as_json(some))
-                found |= {row["id"]: row for row in rows if row["id"] in wanted}
-        await self._bury()
-        if unchanged := [task_id for task_id in wanted if task_id not in found]:
-            found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
-        await self.turn.end()
+        # An import may have so many that others would wait.
+        async for some in fairly(_pieces(entries)):
+            rows = await self._session.fetch(statement, rows=_as_json(some))
+            found |= {row["id"]: row for row in rows if row["id"] in wanted}
         return found
 
     async def _bury(self) -> None:

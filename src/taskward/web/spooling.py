@@ -1,4 +1,4 @@
-"""Bodies that are too large to be kept in memory while they come: they go to a temporary file.
+"""What is too large to be kept in memory, such as bodies while they come: it goes to a temporary file.
 
 However many come at once, they take a bounded room on the disk, of which one user has a part only.
 """
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
+from io import SEEK_END
 from tempfile import SpooledTemporaryFile
 from typing import IO, cast
 
@@ -19,19 +20,21 @@ _FULL = "There is no room for a body as large as this at the moment"
 
 
 class Spools:
-    """Where such bodies go.
+    """Where such things go.
 
     Args:
-        largest: Bytes that one may have.
+        largest: Bytes that a body may have.
+        of_one: How many times as many one user may have there.
+        of_all: How many times as many there may be.
 
     Attributes:
         used: Bytes that each user has there.
     """
 
-    def __init__(self, largest: int) -> None:
+    def __init__(self, largest: int, *, of_one: int = 4, of_all: int = 32) -> None:
         self.largest = largest
-        self._most = 32 * largest
-        self._most_of_one = 4 * largest
+        self._most = of_all * largest
+        self._most_of_one = of_one * largest
         self.used: Counter[str] = Counter()
 
     def open(self, user_id: str) -> SpooledBody:
@@ -54,7 +57,7 @@ class Spools:
 
 
 class SpooledBody:
-    """A body in a file, which is gone when it is closed.
+    """A body, or what is made of one, in a file, which is gone when it is closed.
 
     Attributes:
         size: Bytes that have come.
@@ -95,7 +98,18 @@ class SpooledBody:
         self.size += len(chunk)
         self._digest.update(chunk)
         with _written():
+            self._file.seek(0, SEEK_END)
             self._file.write(chunk)
+
+    def read(self, start: int, size: int) -> bytes:
+        """As many bytes as there are from some place on.
+
+        Raises:
+            Unavailable: Some of what was there before could not be written.
+        """
+        with _written():
+            self._file.seek(start)
+            return self._file.read(size)
 
     def close(self) -> None:
         self._spools.give_back(self._user_id, self.size)
