@@ -16,7 +16,7 @@ from taskward.account.exporting import PAGE_BYTES, export
 from taskward.database.database import Database
 from taskward.identity import Owner
 from taskward.tasks.statements import export_changed
-from taskward.unsent import NeedsRoom
+from taskward.unsent import TIGHT, NeedsRoom
 from tests.conftest import NewUser, Superuser, User
 from tests.sizes import sized
 from tests.test_task_members import CHANGED, WHOLE
@@ -381,7 +381,7 @@ async def test_an_export_asks_for_room_for_a_page_and_the_ids_of_all_tasks(
     await alice.create()
     begin = partial(database.session, Owner(alice.id), read_only=True)
     await superuser.execute("UPDATE taskward.account SET tasks = 50000 WHERE user_id = $1", alice.id)
-    needed = PAGE_BYTES + 50_000 * 16
+    needed = PAGE_BYTES + 50_000 * 16 - TIGHT
     with pytest.raises(NeedsRoom) as refused:
         await anext(export(begin, needed - 1))
     assert refused.value.size == needed

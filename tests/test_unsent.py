@@ -178,3 +178,29 @@ async def test_where_all_is_full_who_has_more_than_a_small_answer_there_is_over(
     assert [unsent.is_over(name) for name in ("alice", "bob", "dave")] == [True, False, False]
     unsent.give("carol", SMALL * 19)
     assert not unsent.is_over("alice")
+
+
+async def test_what_can_be_read_again_is_let_go_where_there_is_no_room():
+    unsent = account(of_one=SMALL * 4, of_all=SMALL * 6)
+    unsent.add("alice", SMALL)
+    room = Room(unsent, "alice")
+    # Small ones never wait, nor does what was changed, and cannot be asked for once more.
+    room.settle(SMALL, may_wait=True)
+    room.settle(SMALL * 9)
+    room.give_back()
+    with pytest.raises(NeedsRoom) as more_than_she_may_have:
+        room.settle(SMALL * 3 + 1, may_wait=True)
+    assert (more_than_she_may_have.value.size, unsent.total) == (SMALL * 3 + 1, SMALL)
+    with pytest.raises(NeedsRoom):
+        Room(unsent, "bob").settle(SMALL * 5 + 1, may_wait=True)
+    unsent.give("alice", SMALL)
+    # One that is larger than all may be goes alone.
+    Room(unsent, "bob").settle(SMALL * 9, may_wait=True)
+    with pytest.raises(NeedsRoom):
+        room.settle(SMALL + 1, may_wait=True)
+    unsent.give("bob", SMALL * 9)
+    # Whoever has waited for room has it, and a little more.
+    await room.ask(SMALL * 2)
+    unsent.add("bob", SMALL * 4)
+    room.settle(SMALL * 2 + SMALL // 2, may_wait=True)
+    assert unsent.of("alice") == SMALL * 2 + SMALL // 2

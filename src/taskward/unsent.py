@@ -47,11 +47,16 @@ class Unsent:
         return self._held.get(user_id, 0)
 
     def is_over(self, user_id: str) -> bool:
-        """Whether nothing more may be read for a user: as much of theirs waits as may of one user's, or more than a
-        small answer of theirs is among as much as may of everybody's.
+        """Whether nothing more may be read for a user: theirs leave no room for a small answer, or have more than one
+        where as much waits as may of everybody's.
         """
         mine = self.of(user_id)
-        return mine >= self._of_one or (mine > SMALL and self.total >= self._of_all)
+        return mine + SMALL > self._of_one or (mine > SMALL and self.total >= self._of_all)
+
+    def has_room(self, user_id: str, size: int) -> bool:
+        """Whether a user may have so many bytes more, as far as it depends on what is there already."""
+        mine = self.of(user_id)
+        return not (mine and mine + size > self._of_one) and not (self.total and self.total + size > self._of_all)
 
     async def take(self, user_id: str, size: int) -> None:
         """Wait for room, which must be given back with `give`.
@@ -160,9 +165,18 @@ class Room:
         if self._asked is None and self._unsent.is_over(self._user_id):
             raise NeedsRoom(SMALL)
 
-    def settle(self, size: int) -> None:
-        """The answer is there and has so many bytes."""
+    def settle(self, size: int, *, may_wait: bool = False) -> None:
+        """The answer is there and has so many bytes.
+
+        Args:
+            may_wait: Whether it can be thrown away and read once more when there is room.
+
+        Raises:
+            NeedsRoom: It has to be.
+        """
         self.give_back()
+        if may_wait and size > self.most and not self._unsent.has_room(self._user_id, size):
+            raise NeedsRoom(size)
         if size > TIGHT:
             self._unsent.add(self._user_id, size)
             self._held = size

@@ -18,7 +18,7 @@ from taskward.tasks import statements
 from taskward.tasks.plan import rule_for_others
 from taskward.tasks.store import TaskStore
 from taskward.tasks.tree import DEEPEST
-from taskward.unsent import NeedsRoom
+from taskward.unsent import TIGHT, NeedsRoom
 
 PAGE_BYTES = 256 * 1024
 """Bytes at which a page ends."""
@@ -42,12 +42,12 @@ async def export(begin: Callable[[], Transaction], most: int) -> AsyncGenerator[
         most: Bytes that there is room for.
 
     Raises:
-        NeedsRoom: A page, and the ids of all tasks, have more. Nothing was read.
+        NeedsRoom: A page, and what the ids of all tasks have beyond what is never counted, have more. Nothing was read.
     """
     async with begin() as session:
         account = await TaskStore(session).account()
         since, tasks = (0, 0) if account is None else (account["clock"], account["tasks"])
-        if (size := PAGE_BYTES + _ID.size * tasks) > most:
+        if (size := PAGE_BYTES + max(0, _ID.size * tasks - TIGHT)) > most:
             raise NeedsRoom(size)
     lists: set[UUID] = set()
     lines = b""

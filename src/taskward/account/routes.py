@@ -24,7 +24,7 @@ from taskward.lists.models import EXAMPLE as A_LIST
 from taskward.members import Line
 from taskward.tasks.members import EXAMPLE_ID, TimeZone
 from taskward.web.answers import json_answer
-from taskward.web.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UserLimits
+from taskward.web.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
 from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import answers, operation_id
@@ -181,7 +181,9 @@ async def import_file(
 )
 @idempotent
 async def import_me(
-    file: Annotated[bytes | Foreign, Depends(import_file)], imports: Annotated[Importer, Depends(importer)]
+    _room: UnlessOver,
+    file: Annotated[bytes | Foreign, Depends(import_file)],
+    imports: Annotated[Importer, Depends(importer)],
 ) -> Response:
     """Put an export back: what is there already stays as it is, so to do it twice changes nothing. Or carry over what
     Todoist (CSV) or Vikunja (JSON) has exported; the answer says what became of it, and what could not come along.

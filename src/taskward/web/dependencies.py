@@ -12,7 +12,7 @@ from taskward.database.session import Session
 from taskward.identity import Caller, identity
 from taskward.limits import Limits
 from taskward.unsent import Room
-from taskward.web.sending import ROOM_KEY
+from taskward.web.sending import room_of
 
 CurrentCaller = Annotated[Caller, Depends(identity)]
 """Who sent the request; 401 where the token does not say."""
@@ -45,10 +45,8 @@ UserLimits = Annotated[Limits, Depends(user_limits)]
 
 
 def answer_room(request: Request, caller: CurrentCaller) -> Room:
-    """The room of the answer, which is given back when it was sent."""
-    room = Room(request.app.state.unsent, caller.owner.user_id)
-    request.scope[ROOM_KEY] = room
-    return room
+    """The room of the answer."""
+    return room_of(request, caller.owner.user_id)
 
 
 AnswerRoom = Annotated[Room, Depends(answer_room)]

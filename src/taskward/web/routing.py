@@ -31,9 +31,9 @@ from taskward.deadlines import Deadline, Deadlines, Expired
 from taskward.errors import MethodNotAllowed, Unavailable
 from taskward.fairness import LongWork
 from taskward.identity import Caller
-from taskward.unsent import NeedsRoom, Room
+from taskward.unsent import TIGHT, NeedsRoom
 from taskward.web.reading import ReceivedBody, RequestReader
-from taskward.web.sending import ROOM_KEY
+from taskward.web.sending import ROOM_KEY, room_of
 from taskward.web.spooling import SpooledBody
 
 Arguments = dict[str, Any]
@@ -260,15 +260,11 @@ class _Plan:
         is_long = self._reader.is_long(request, body)
         while True:
             try:
-                response = await self._answer_in_turn(request, results, body, deadline, user_id if is_long else None)
-                break
+                return await self._answer_in_turn(request, results, body, deadline, user_id if is_long else None)
             except NeedsRoom as needs:
                 size = needs.size
             # What was entered has been left, so nobody waits with a connection or the user's turn in his hands.
-            await cast("Room", request.scope[ROOM_KEY]).ask(size)
-        if ROOM_KEY in request.scope and (content := getattr(response, "body", None)) is not None:
-            request.scope[ROOM_KEY].settle(len(content))
-        return response
+            await room_of(request, user_id).ask(size)
 
     async def _answer_in_turn(
         self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline, turn_of: str | None
@@ -300,6 +296,7 @@ class _Plan:
                 else:
                     results[step.index] = await value if step.is_coroutine else value
             response = await self._endpoint.start(request, results, read[-1])
+            _count(request, response, results)
             # A limit that struck during COMMIT could not tell whether the change was written.
             deadline.end()
         except BaseException as error:  # noqa: BLE001 - raised again when what was entered has been left
@@ -339,6 +336,18 @@ async def _leave(generator: _Generator, failure: BaseException | None) -> BaseEx
     finally:
         # It knows this frame by its traceback, too.
         failure = None
+
+
+def _count(request: Request, response: Response, results: Iterable[Any]) -> None:
+    """Count the bytes of an answer that will wait to be sent, whatever has made it.
+
+    Raises:
+        NeedsRoom: There is none, and what was read can be read again.
+    """
+    # One that is sent page by page has asked for what it takes.
+    content = getattr(response, "body", None)
+    if content is not None and (len(content) > TIGHT or ROOM_KEY in request.scope):
+        room_of(request, _user_id(results)).settle(len(content), may_wait=request.method == "GET")
 
 
 def _user_id(results: Iterable[Any]) -> str:

@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import cast
 
+from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskward.deadlines import Deadlines, Expired
 from taskward.errors import Unavailable
+from taskward.unsent import Room
 from taskward.web.middleware import sent_method
 
 ROOM_KEY = "taskward.room"
@@ -22,6 +24,18 @@ _PIECE = 16 * 1024
 # Granian's `send` returns at once while fewer than four messages wait for the connection. When so many empty ones have
 # got past, what came before them has reached the connection's own buffer.
 _BEHIND = 5
+
+
+def room_of(request: Request, user_id: str) -> Room:
+    """The room of the answer to a request, which is given back when that was sent.
+
+    Args:
+        user_id: Who asks.
+    """
+    room: Room | None = request.scope.get(ROOM_KEY)
+    if room is None:
+        room = request.scope[ROOM_KEY] = Room(request.app.state.unsent, user_id)
+    return room
 
 
 class ClientGone(Exception):
