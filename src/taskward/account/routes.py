@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import WithJsonSchema
 
-from taskward.account.exporting import export
+from taskward.account.exporting import PAGE_BYTES, export
 from taskward.account.foreign import Foreign, Origin, read_foreign
 from taskward.account.importing import Format, Imported, Importer, Unreadable
 from taskward.account.models import ImportReport, Me
@@ -115,6 +115,8 @@ async def delete_me(
 async def export_me(request: Request, caller: CurrentCaller, room: AnswerRoom) -> Response:
     """Everything of yours, the trash included, as lines of JSON that an import puts back."""
     database: Database = request.app.state.database
+    if room.most < PAGE_BYTES:
+        await room.ask(PAGE_BYTES)
     pages = export(partial(database.session, caller.owner, read_only=True), room.most)
     # What is wrong at the start has a status of its own; later there is none to be had.
     read = [await anext(pages)]
