@@ -330,7 +330,8 @@ async def test_a_burst_of_requests_costs_little(serve: Serve, superuser: Superus
             connection.sendall(requests[n % users])
         await asyncio.sleep(5)
     assert max(seen) - before < most
-    assert connections[0].recv(15).startswith(b"HTTP/1.1 200")
+    # Which of them came first is not known.
+    assert any(connection.recv(15).startswith(b"HTTP/1.1 200") for connection in connections)
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
