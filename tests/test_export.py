@@ -16,6 +16,7 @@ from taskward.account.exporting import PAGE_BYTES, export
 from taskward.database.database import Database
 from taskward.identity import Owner
 from taskward.tasks.statements import export_changed
+from taskward.tasks.tree import DEEPEST
 from taskward.unsent import TIGHT, NeedsRoom
 from tests.conftest import NewUser, Superuser, User
 from tests.sizes import sized
@@ -184,6 +185,17 @@ def task_line(**members: Any) -> dict[str, Any]:
 
 def as_lines(*records: Any) -> bytes:
     return b"\n".join(json.dumps(record).encode() for record in records)
+
+
+async def test_trees_of_somebody_of_whom_the_planner_knows_nothing_are_exported(alice: User):
+    lines = [task_line() for _ in range(700)]
+    above = lines[0]["id"]
+    for _ in range(DEEPEST - 1):
+        parts = [task_line(parent_id=above) for _ in range(80)]
+        lines += parts
+        above = parts[-1]["id"]
+    assert (await put_back(alice, as_lines(*lines))).json()["tasks"] == len(lines)
+    assert json.loads((await exported(alice)).splitlines()[-1]) == {"type": "end", "lists": 0, "tasks": len(lines)}
 
 
 A, B = "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c", "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8d"
