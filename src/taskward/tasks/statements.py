@@ -207,7 +207,8 @@ def export_page(level: int) -> Statement:
         source = source.outerjoin(above, above.c.id == parent_id)
         where.append(func.coalesce(above.c.known, Constant(0)) == Constant(1))
         parent_id = above.c.parent_id
-    return compile_statement(_export(source, [*where, parent_id.is_(None)], "id"))
+    where.append(parent_id.is_(None))
+    return compile_statement(_export(source, where, "id"))
 
 
 @cache
