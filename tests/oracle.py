@@ -16,6 +16,7 @@ from tests.oracle_ask import LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, Route
 from tests.oracle_listing import FILTERS, SORTS, listing
 from tests.oracle_next import learn, to_learn
 from tests.oracle_tasks import DEFAULTS, WRITABLE
+from tests.oracle_trees import UNTOLD
 from tests.oracle_world import Seen, Shelf, User, World, markers
 
 __all__ = [
@@ -100,8 +101,10 @@ def in_every_way(user: User) -> Iterator[Ask]:
     tasks = user.tasks.values()
     inside = [{name: value} for name in ("list_id", "parent_id") for value in {task[name] or "none" for task in tasks}]
     since = sorted(user.moments.values())[len(user.moments) // 2 :][:1]
-    changed = [{name: moment} for name in ("created_since", "updated_since", "completed_since") for moment in since]
+    times = ("created_since", "updated_since", "completed_since", "completed_before")
+    changed = [{name: moment} for name in times for moment in since]
+    series = [{"series": value} for value in sorted({task["series_id"] for task in tasks} - {None, UNTOLD})]
     others = [{"completed": "true"}, {"priority": "none,high"}, {"overdue": "true"}, {"q": "of idea"}, {"tag": "home"}]
     others += [{"due": "none"}, {"tag": "none"}, {"tag_any": "home"}]
-    for params in (*sorts, *dues, *inside, *changed, *others):
+    for params in (*sorts, *dues, *inside, *changed, *series, *others):
         yield Ask("GET", TASKS, params={**params, "limit": "200"})

@@ -194,8 +194,9 @@ async def test_a_crowd_at_once_each_is_answered_from_what_is_theirs(new_database
             for user in crowd:
                 for ask in oracle.everything(user):
                     oracle.check(user, ask, await client.request(**ask.sending(user)))
-            for ask in oracle.in_every_way(crowd[0]):
-                oracle.check(crowd[0], ask, await client.request(**ask.sending(crowd[0])))
+            for user in crowd[:5]:
+                for ask in oracle.in_every_way(user):
+                    oracle.check(user, ask, await client.request(**ask.sending(user)))
     if sized(0, 1):
         assert missed(world.seen, 401, 422) == []
 
