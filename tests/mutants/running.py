@@ -14,9 +14,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self
@@ -62,6 +63,8 @@ class Job:
     name: str
     texts: dict[str, str]
     tests: tuple[str, ...]
+    first: tuple[str, ...] = ()
+    """Those of the tests that noticed other mutants of the same files, and are likely to notice this one."""
 
 
 def run_all(root: Path, jobs: Iterable[Job], *, processes: int = 2) -> Iterator[tuple[Job, Report]]:
@@ -69,6 +72,7 @@ def run_all(root: Path, jobs: Iterable[Job], *, processes: int = 2) -> Iterator[
     for library in _LIBRARIES:
         importlib.import_module(library)
     waiting = iter(jobs)
+    noticed: defaultdict[frozenset[str], dict[str, None]] = defaultdict(dict)
     running: dict[Connection, Job] = {}
     workers = []
     for _ in range(processes):
@@ -78,18 +82,20 @@ def run_all(root: Path, jobs: Iterable[Job], *, processes: int = 2) -> Iterator[
         its.close()
         workers.append((worker, mine))
     try:
-        for _, channel in workers:
-            if (job := next(waiting, None)) is not None:
-                channel.send(job)
-                running[channel] = job
+        # The workers come first: of the jobs, `zip` would drop the one after the last that is sent.
+        for (_, channel), job in zip(workers, waiting, strict=False):
+            channel.send(job)
+            running[channel] = job
         while running:
             for ready in wait(list(running)):
                 channel = next(channel for channel in running if channel is ready)
                 report: Report = channel.recv()
                 ended = running.pop(channel)
-                if (job := next(waiting, None)) is not None:
-                    channel.send(job)
-                    running[channel] = job
+                if report.failed is not None:
+                    noticed[frozenset(ended.texts)][report.failed] = None
+                if (following := next(waiting, None)) is not None:
+                    running[channel] = replace(following, first=tuple(noticed[frozenset(following.texts)]))
+                    channel.send(running[channel])
                 yield ended, report
     finally:
         for _, channel in workers:
@@ -114,7 +120,7 @@ def _work(root: Path, channel: Connection, others_end: Connection) -> None:
             while True:
                 job: Job = channel.recv()
                 with _changed(copy, job.texts):
-                    channel.send(_run(copy, job.tests, place / "output", servers))
+                    channel.send(_run(copy, job, place / "output", servers))
 
 
 @contextmanager
@@ -136,10 +142,10 @@ def _write(file: Path, content: bytes) -> None:
         compiled.unlink()
 
 
-def _run(copy: Path, tests: tuple[str, ...], output: Path, servers: _Servers) -> Report:
+def _run(copy: Path, job: Job, output: Path, servers: _Servers) -> Report:
     began = time.monotonic()
     mine, its = _fork.Pipe()
-    child = _fork.Process(target=_test, args=(copy, tests, output, its))
+    child = _fork.Process(target=_test, args=(copy, job, output, its))
     child.start()
     its.close()
     report = Report(error="the process ended without a word")
@@ -209,7 +215,7 @@ def _import_from(place: Path) -> None:
     sys.path[:0] = [str(place / "src"), str(place)]
 
 
-def _test(copy: Path, tests: tuple[str, ...], output: Path, channel: Connection) -> None:
+def _test(copy: Path, job: Job, output: Path, channel: Connection) -> None:
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -218,7 +224,7 @@ def _test(copy: Path, tests: tuple[str, ...], output: Path, channel: Connection)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import pytest  # noqa: PLC0415 - it is not needed to list mutants
 
-    watch = _Watch(channel)
+    watch = _Watch(channel, frozenset(job.first))
     options = [
         "-q",
         "-p",
@@ -230,7 +236,7 @@ def _test(copy: Path, tests: tuple[str, ...], output: Path, channel: Connection)
         "addopts=",
         "--tb=short",
     ]
-    code = pytest.main([*options, f"--rootdir={copy}", "-c", str(copy / "pyproject.toml"), *tests], [watch])
+    code = pytest.main([*options, f"--rootdir={copy}", "-c", str(copy / "pyproject.toml"), *job.tests], [watch])
     report = watch.report(code)
     for package in ("taskward", "tests.conftest"):
         module = sys.modules.get(package)
@@ -245,8 +251,9 @@ def _test(copy: Path, tests: tuple[str, ...], output: Path, channel: Connection)
 class _Watch:
     """A plugin of pytest that gives tests the worker's server, ends the run with the first failure, and notes it."""
 
-    def __init__(self, channel: Connection) -> None:
+    def __init__(self, channel: Connection, first: frozenset[str]) -> None:
         self._channel = channel
+        self._first = first
         self._session: Any = None
         self._failed: str | None = None
         self._passed = 0
@@ -278,7 +285,7 @@ class _Watch:
             if not hasattr(item, "callspec") or item.callspec.params.get("either_cluster") != "15"
         ]
         # What tries thousands of values takes its time to find what a plain test sees at once.
-        items.sort(key=lambda item: hasattr(item.obj, "is_hypothesis_test"))
+        items.sort(key=lambda item: (item.nodeid not in self._first, hasattr(item.obj, "is_hypothesis_test")))
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
