@@ -12,7 +12,7 @@ import pytest
 
 from tests.mutants.catalogue import EQUIVALENT, catalogue
 from tests.mutants.running import Report
-from tests.mutants.source import Edit, Module, Mutant, MutantError, Source, Span
+from tests.mutants.source import Edit, Module, Mutant, MutantError, Source, Span, together
 from tests.mutants.verdicts import judge
 
 ROOT = Path(__file__).parents[1]
@@ -129,6 +129,21 @@ def test_changes_that_overlap_or_leave_no_python_are_errors():
     ):
         with pytest.raises((MutantError, FileNotFoundError), match=message):
             SOURCE.mutated(Mutant("m", edits, ()))
+
+
+def test_mutants_are_put_together_as_far_as_they_can_be_made_at_once_for_the_same_tests():
+    always = Edit("m.py", "return False\n    try", "pass\n    try")
+    first = Mutant("first", (always, Edit("m.py", "value > 1", "1")), ("t",))
+    beside = Mutant("beside", (always, Edit("m.py", "class Reader", "class Writer")), ("t",))
+    in_the_way = Mutant("in the way", (Edit("m.py", "return value > 1", "pass"),), ("t",))
+    of_others = Mutant("of others", (Edit("m.py", "class Reader", "class Other"),), ("u",))
+    groups = together(SOURCE, (first, beside, in_the_way, of_others))
+    assert [members for _, members in groups] == [[first, beside], [in_the_way], [of_others]]
+    assert all(group.stays_green for group, _ in groups)
+    assert len({group.name for group, _ in groups}) == 3
+    (changed,) = SOURCE.mutated(groups[0][0]).values()
+    assert "class Writer" in changed
+    assert "return 1" in changed
 
 
 def test_only_a_failed_test_kills_and_only_what_is_listed_may_survive():

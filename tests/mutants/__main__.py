@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.mutants.catalogue import EQUIVALENT, catalogue
 from tests.mutants.running import job_of, run_all
-from tests.mutants.source import Mutant, MutantError, Source
+from tests.mutants.source import Mutant, MutantError, Source, together
 from tests.mutants.verdicts import Verdict, judge, table
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,16 @@ def _try(source: Source, mutants: list[Mutant]) -> Iterator[Verdict]:
             red.append(verdict.name)
     if red:
         raise MutantError(f"tests that fail without a mutant say nothing about one; {'; '.join(red)}")
-    yield from _run(source, mutants)
+    # No test fails because of them, so that each takes as long as all its tests: most are tried at once.
+    groups = together(source, [mutant for mutant in mutants if mutant.name in EQUIVALENT])
+    members = {group.name: group_of for group, group_of in groups}
+    alone = [mutant for mutant in mutants if mutant.name not in EQUIVALENT]
+    for verdict in _run(source, [group for group, _ in groups]):
+        if verdict.good:
+            yield verdict
+        else:
+            alone += members[verdict.name]
+    yield from _run(source, alone)
 
 
 def _run(source: Source, mutants: list[Mutant]) -> Iterator[Verdict]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,28 @@ class Source:
             raise MutantError(f"{edit.file} has this {count} times, not once: {edit.old!r}")
         start = len(text[: text.index(edit.old)].encode())
         return Span(edit.file, start, start + len(edit.old.encode()), edit.new)
+
+
+def together(source: Source, mutants: Iterable[Mutant]) -> list[tuple[Mutant, list[Mutant]]]:
+    """Mutants that must stay green, each of as many of these as can be made at once, and which these are."""
+    groups: list[tuple[Mutant, list[Mutant]]] = []
+    for mutant in mutants:
+        for number, (group, members) in enumerate(groups):
+            # A change that several make is made once.
+            edits = tuple(dict.fromkeys((*group.edits, *mutant.edits)))
+            try:
+                source.mutated(wider := replace(group, edits=edits))
+            except MutantError:
+                continue
+            if group.tests == mutant.tests:
+                groups[number] = (wider, [*members, mutant])
+                break
+        else:
+            groups.append((replace(mutant, stays_green=True), [mutant]))
+    return [
+        (replace(group, name=f"{len(members)} at once ({number}), beginning with {members[0].name}"), members)
+        for number, (group, members) in enumerate(groups, 1)
+    ]
 
 
 Found = tuple[str, Span]
