@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from math import inf
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from taskward.tasks.search import SearchError, matches, parse_query, searchable
 from tests.conftest import Superuser, User
-from tests.costs import processor_seconds, servers_of
+from tests.costs import allowed, processor_seconds, servers_of
 from tests.sizes import sized
 from tests.test_search_words import HOSTILE, TABLES
 from tests.test_task_members import pointers
@@ -213,7 +214,7 @@ async def test_a_search_among_as_many_tasks_as_one_may_have_takes_a_quarter_of_a
             ({"q": "needle"}, 1), ({"q": "nowhere"}, 0), ({"q": '"no such phrase" or -milk needle'}, 1),
             ({"q": "needl", "sort": "-due,title"}, 1), ({"q": "needle", "count": "true"}, 1),
         ]:  # fmt: skip
-            best = SECONDS * 9
+            best = inf
             for _ in range(7):
                 servers = await servers_of(superuser)
                 began = processor_seconds(servers)
@@ -221,6 +222,6 @@ async def test_a_search_among_as_many_tasks_as_one_may_have_takes_a_quarter_of_a
                 best = min(best, processor_seconds(servers) - began)
                 assert (response.status_code, len(response.json())) == (200, number)
                 await asyncio.sleep(0)
-            assert best < SECONDS, params
+            assert best < allowed(SECONDS), params
     finally:
         await superuser.execute("DELETE FROM taskward.task WHERE user_id = $1", alice.id)
