@@ -298,46 +298,68 @@ def _custom(name: str, sentence: str) -> dict[str, Any]:
 
 
 async def _receive(request: Request, largest: int) -> bytes:
-    chunks = [chunk async for chunk in _chunks(request, largest)]
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    body = _body_at_hand(request, largest)
+    if body is None:
+        # Nearly every body comes in one piece.
+        body, more = await _piece(request, largest, 0)
+        if more:
+            pieces = [body, *[piece async for piece in _pieces(request, largest, len(body))]]
+            body = b"".join(pieces)
+    return body
 
 
 async def _spool(request: Request, spools: Spools, user_id: str) -> SpooledBody:
     body = spools.open(user_id)
     try:
-        async for chunk in _chunks(request, spools.largest):
-            body.write(chunk)
+        at_hand = _body_at_hand(request, spools.largest)
+        if at_hand is not None:
+            body.write(at_hand)
+        else:
+            async for piece in _pieces(request, spools.largest):
+                body.write(piece)
     except BaseException:
         body.close()
         raise
     return body
 
 
-async def _chunks(request: Request, largest: int) -> AsyncIterator[bytes]:
+def _body_at_hand(request: Request, largest: int) -> bytes | None:
+    """A body for which nothing is to be received; None where there is one to come."""
     if not _may_have_body(request.scope):
-        return
-    if hasattr(request, "_body"):
-        # A dependency has read it.
-        body = await request.body()
+        return b""
+    body: bytes | None = getattr(request, "_body", None)  # a dependency has read it
+    if body is not None:
         if len(body) > largest:
             raise BodyTooLarge(largest)
-        yield body
-        return
+        return body
     length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
     if length.isdigit() and int(length) > largest:
         raise BodyTooLarge(largest)
-    size = 0
+    return None
+
+
+async def _pieces(request: Request, largest: int, size: int = 0) -> AsyncIterator[bytes]:
+    """The pieces of a body that are still to come.
+
+    Args:
+        size: How much has come before.
+    """
     more = True
     while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise BodyTimeout(reason="the client went away before its body had come")
-        chunk = message.get("body", b"")
-        more = message.get("more_body", False)
-        size += len(chunk)
-        if size > largest:
-            raise BodyTooLarge(largest)
-        yield chunk
+        piece, more = await _piece(request, largest, size)
+        size += len(piece)
+        yield piece
+
+
+async def _piece(request: Request, largest: int, size: int) -> tuple[bytes, bool]:
+    """The next piece of a body, and whether there are more."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise BodyTimeout(reason="the client went away before its body had come")
+    piece: bytes = message.get("body", b"")
+    if size + len(piece) > largest:
+        raise BodyTooLarge(largest)
+    return piece, message.get("more_body", False)
 
 
 def _may_have_body(scope: Scope) -> bool:

@@ -239,46 +239,36 @@ class _Plan:
         user_id = _user_id(results)
         body = await self._reader.receive(request, deadlines, user_id)
         try:
-            return await self._within(request, results, body, deadlines, user_id)
+            with deadlines.limit() as deadline:
+                return await self._answer_in_turn(request, results, body, deadline, user_id)
+        except Expired:
+            raise Unavailable(reason=f"it took longer than {deadlines.seconds:g} s") from None
         finally:
             if isinstance(body, SpooledBody):
                 body.close()
 
-    async def _within(
-        self, request: Request, results: list[Any], body: ReceivedBody, deadlines: Deadlines, user_id: str
-    ) -> Response:
-        """Answer within the time that there is."""
-        try:
-            with deadlines.limit() as deadline:
-                return await self._answer_in_room(request, results, body, deadline, user_id)
-        except Expired:
-            raise Unavailable(reason=f"it took longer than {deadlines.seconds:g} s") from None
-
-    async def _answer_in_room(
+    async def _answer_in_turn(
         self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline, user_id: str
     ) -> Response:
+        """Answer when no other long work of the user is under way, or at once if this is not long. Where there was no
+        room for the answer, answer again when there is.
+        """
+        work: LongWork = request.app.state.long_work
         is_long = self._reader.is_long(request, body)
         while True:
             try:
-                return await self._answer_in_turn(request, results, body, deadline, user_id if is_long else None)
+                if is_long:
+                    async with work.of(user_id):
+                        return await self._answer(request, results, body, deadline)
+                work.short += 1
+                try:
+                    return await self._answer(request, results, body, deadline)
+                finally:
+                    work.ended()
             except NeedsRoom as needs:
                 size = needs.size
             # What was entered has been left, so nobody waits with a connection or the user's turn in his hands.
             await room_of(request, user_id).ask(size)
-
-    async def _answer_in_turn(
-        self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline, turn_of: str | None
-    ) -> Response:
-        """Answer when no other long work of the user is under way; at once if this is not long."""
-        work: LongWork = request.app.state.long_work
-        if turn_of is not None:
-            async with work.of(turn_of):
-                return await self._answer(request, results, body, deadline)
-        work.short += 1
-        try:
-            return await self._answer(request, results, body, deadline)
-        finally:
-            work.ended()
 
     async def _answer(self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline) -> Response:
         read = await self._reader.read(request, body)
