@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import threading
 import time
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
-from taskward.fairness import LongWork, fairly, give_way
+from taskward.fairness import LongWork, fairly, give_way, in_thread
 from taskward.tasks.search import fold, searchable
 from tests.conftest import User
 from tests.costs import allowed
@@ -154,3 +156,20 @@ async def test_a_request_that_has_ended_in_whatever_way_is_waited_for_no_more(ap
     await alice.http.get(TASKS, params={"sort": "title", "count": "true", "q": "x"})
     assert app.state.long_work.short == 0
     assert app.state.long_work._waiting == {}
+
+
+async def test_threads_give_way_sooner_while_there_are_any_and_no_longer():
+    usual = sys.getswitchinterval()
+    may_end = threading.Event()
+
+    def fail() -> None:
+        assert may_end.wait(10)
+        raise LookupError(sys.getswitchinterval())
+
+    running = [asyncio.create_task(in_thread(fail)) for _ in range(2)]
+    assert await in_thread(sys.getswitchinterval) < usual / 5
+    may_end.set()
+    for task in running:
+        with pytest.raises(LookupError):
+            await task
+    assert sys.getswitchinterval() == usual

@@ -1,18 +1,19 @@
 """Long work in between which other requests are served.
 
-A thread would not do: the libraries that parse and validate hold the interpreter's lock for a whole call, and Python
-itself for milliseconds.
+For bodies a thread would not do: the libraries that parse and validate hold the interpreter's lock for a whole call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 _SLICE = 0.001
@@ -22,7 +23,36 @@ _PATIENCE = 5.0
 """How many times as long as its last slice long work waits for short requests to end, so that it takes a sixth of a
 worker's time from them at most, also where the worker itself is kept waiting."""
 
+_SECONDS_TO_SWITCH = 0.0005
+"""For how long a thread that works keeps the event loop waiting, each time that something has come."""
+
 _work: ContextVar[LongWork | None] = ContextVar("long_work", default=None)
+_lock = threading.Lock()
+_usual, _threads = sys.getswitchinterval(), 0
+
+
+async def in_thread(function: Callable[..., _T], *arguments: Any) -> _T:
+    """Call what takes milliseconds in one piece, and yet runs as Python, where others go on.
+
+    Meanwhile the interpreter changes threads sooner. Always so, it would cost every write a tenth: the server's own
+    threads wait for the interpreter as well.
+    """
+    return await asyncio.to_thread(_giving_way, function, *arguments)
+
+
+def _giving_way(function: Callable[..., _T], *arguments: Any) -> _T:
+    _count_threads(1)
+    try:
+        return function(*arguments)
+    finally:
+        _count_threads(-1)
+
+
+def _count_threads(change: int) -> None:
+    global _threads  # noqa: PLW0603 - the interval is the process's
+    with _lock:
+        _threads += change
+        sys.setswitchinterval(_SECONDS_TO_SWITCH if _threads else _usual)
 
 
 async def fairly(items: Iterable[_T]) -> AsyncIterator[_T]:

@@ -44,7 +44,6 @@ _M_MMAP_THRESHOLD = -3
 _LARGE_BLOCK = 128 * 1024
 _KEPT = 1024 * 1024
 _OBJECTS_BEFORE_COLLECTION = 20_000
-_SECONDS_TO_SWITCH = 0.0005
 _CONNECTION_BUFFER = 64 * 1024
 """Bytes that a connection keeps: the head of a request, and what waits of an answer. Granian's own is 408 KiB."""
 
@@ -205,8 +204,6 @@ def _load_app(settings: Settings, parent: int) -> FastAPI:
 
     app = create_app(settings)
     _collect_seldom()
-    # A thread that works keeps the event loop waiting for so long, each time that something has come.
-    sys.setswitchinterval(_SECONDS_TO_SWITCH)
     return app
 
 

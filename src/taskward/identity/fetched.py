@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from taskward.fairness import in_thread
 from taskward.identity.exposure import Published
 from taskward.identity.issuer import Fetched, FetchError, KeySource
 from taskward.identity.keys import LONGEST_KID, KeyConfigurationError, KeyName, KeySet, PublicKey, VerificationKey
@@ -177,7 +178,7 @@ class FetchedKeys:
         self._next = self._clock() + self._pace
         try:
             fetched = await self._source.fetch()
-            keys, exposed = await asyncio.to_thread(self._with_secrets, fetched)
+            keys, exposed = await in_thread(self._with_secrets, fetched)
         except FetchError as error:
             self._failed(str(error))
             return

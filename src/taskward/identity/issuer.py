@@ -20,6 +20,7 @@ from ipaddress import ip_address
 import httpx2
 
 from taskward import __version__
+from taskward.fairness import in_thread
 from taskward.identity.encoding import parse_object
 from taskward.identity.jwks import MalformedKeySetError, PublishedKeys, read_key_set
 from taskward.identity.keys import ASYMMETRIC, KeyConfigurationError
@@ -120,7 +121,7 @@ class KeySource:
     async def _understand(self, body: bytes) -> PublishedKeys:
         """Read a key set, in a thread: to look for weaknesses takes its time."""
         if self._read is None or self._read[0] != body:
-            self._read = body, await asyncio.to_thread(read_key_set, body, self.algorithms)
+            self._read = body, await in_thread(read_key_set, body, self.algorithms)
         return self._read[1]
 
     async def close(self) -> None:
@@ -179,7 +180,7 @@ class KeySource:
     async def _get(self, address: str) -> tuple[bytes, httpx2.Headers]:
         if self._client is None:
             # It reads every certificate authority of the system, which takes tens of milliseconds.
-            self._client = await asyncio.to_thread(self._connect)
+            self._client = await in_thread(self._connect)
         client = self._client
         body = bytearray()
         fetching = _fetching.set(True)

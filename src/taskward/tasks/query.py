@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +29,7 @@ from taskward.database.documents import Member, Plain, Usual, json_object
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import Account, columns, position_of, table_of
 from taskward.errors import FieldError, Invalid
+from taskward.fairness import in_thread
 from taskward.tasks.conditions import Conditions, understand, where
 from taskward.tasks.cursors import read_cursor, write_cursor
 from taskward.tasks.filters import Order, TaskFilters
@@ -179,7 +179,7 @@ async def prepared(filters: TaskFilters) -> Listing:
     understood = _understood(filters, None)
     known = understood.shape in _written
     if not known:
-        await asyncio.to_thread(understood.listing)
+        await in_thread(understood.listing)
     # In the order of their use, as the statements themselves are kept.
     _written.pop(understood.shape, None)
     _written[understood.shape] = None
