@@ -165,7 +165,7 @@ async def test_listings_go_by_their_index_to_the_callers_rows(session: Session, 
             first = listing(TaskFilters.model_validate(values))
             values["cursor"] = first.next_cursor({"id": data.ids[MINE // 2]})
         wanted = listing(TaskFilters.model_validate(values))
-        parameters = {**wanted.parameters, "most": 2**62}
+        parameters = {**wanted.parameters, "most_each": 2**62}
         plan = await explain(session, wanted.statement, data.user_id, parameters, mode=mode)
         try:
             assert_only(plan, index, most)

@@ -190,7 +190,7 @@ async def test_who_takes_nothing_is_cut_off(serve: Serve, superuser: Superuser, 
 
 @pytest.mark.parametrize("target", [EXPORT, LISTING])
 async def test_who_reads_slowly_is_not(serve: Serve, superuser: Superuser, target: str):
-    service = serve(TASKWARD_SEND_TIMEOUT="2")
+    service = serve(TASKWARD_SEND_TIMEOUT="4")
     user = await big_user(superuser)
     connection = ask(service, user, target.replace("?", "?count=false&"))
     received = bytearray()

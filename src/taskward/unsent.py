@@ -148,6 +148,12 @@ class Room:
             return self._asked
         return TIGHT if self._unsent.is_over(self._user_id) else SMALL
 
+    def most_each(self, count: int) -> int:
+        """Bytes that each of as many rows may have and is read, before anybody knows what all have: as few are large,
+        several times their part.
+        """
+        return self._asked or _PARTS * self.most // count
+
     async def ask(self, size: int) -> None:
         """Wait for what it takes to read and keep `size` bytes; raises as `Unsent.take`."""
         self.give_back()
@@ -192,6 +198,7 @@ SMALL = 128 * 1024
 """Bytes of an answer that is read without asking, unless its user is over."""
 TIGHT = 64 * 1024
 """Bytes of an answer that is always read, and not counted."""
+_PARTS = 8
 # Rows are text first, and bytes beside it then.
 _WHILE_READ = 2
 

@@ -107,7 +107,7 @@ async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature
         current = collection_tag(user_id, known, wanted.fingerprint)
         if if_none_match.matches(current):
             return collection_answer((), current, if_none_match=if_none_match)
-    rows = await tasks.list(wanted, room.most)
+    rows = await tasks.list(wanted, room.most, room.most_each(wanted.limit))
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
     found = rows if rows and rows[0]["id"] is not None else []
     if filters.cursor is not None and not found:

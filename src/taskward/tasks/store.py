@@ -155,22 +155,23 @@ class TaskStore:
             await self._miss(task_id)
         return row
 
-    async def list(self, listing: Listing, most: int = _ALL) -> Rows:
+    async def list(self, listing: Listing, most: int = _ALL, most_each: int = _ALL) -> Rows:
         """Run a listing; see `Listing.statement` for its rows.
 
         Args:
             most: Bytes that they may have.
+            most_each: Bytes that one may have and is read.
 
         Raises:
-            NeedsRoom: They have more. Mostly they were not read; JSON may write a character in six, which is seen only
-                then.
+            NeedsRoom: They have more.
             Invalid: The database does not know the zone.
         """
         try:
-            rows = await self._session.fetch(listing.statement, **listing.parameters, most=most)
+            rows = await self._session.fetch(listing.statement, **listing.parameters, most_each=most_each)
         except asyncpg.InvalidParameterValueError:
             raise Invalid([FieldError("query", "/tz", "The database does not know this zone.")]) from None
-        if rows and (size := max(rows[0]["size"] or 0, _written_bytes(rows))) > most:
+        size, is_whole = _bytes_of(rows)
+        if size > most or not is_whole:
             raise NeedsRoom(size)
         return rows
 
@@ -294,10 +295,19 @@ def _given(reference: UUID | None) -> tuple[UUID, ...]:
     return () if reference is None else (reference,)
 
 
-def _written_bytes(rows: Rows) -> int:
-    """How many bytes the JSON of rows has, as far as it was read."""
-    texts = [row["task"] or "" for row in rows]
-    return sum([len(text) if text.isascii() else len(text.encode()) for text in texts])
+def _bytes_of(rows: Rows) -> tuple[int, bool]:
+    """How many bytes the JSON of rows has, and whether all of it was read."""
+    size, is_whole = 0, True
+    for row in rows:
+        text = row["task"]
+        if text is None:
+            continue
+        if text[0] != "{":
+            size += int(text)
+            is_whole = False
+        else:
+            size += len(text) if text.isascii() else len(text.encode())
+    return size, is_whole
 
 
 def _folded(text: str | None) -> str | None:
