@@ -53,7 +53,7 @@ async def list_lists(
         account = await lists.account()
         current = collection_tag(user_id, None if account is None else (account["epoch"], account["clock"]), "lists")
         if if_none_match.matches(current):
-            return collection_answer((), current, if_none_match=if_none_match)
+            return collection_answer([], current, if_none_match=if_none_match)
     rows = await lists.list()
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
     tag = collection_tag(user_id, known, "lists")

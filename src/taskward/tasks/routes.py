@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -26,7 +26,7 @@ from taskward.tasks.models import (
     no_completion,
 )
 from taskward.tasks.query import Listing, prepared
-from taskward.tasks.store import Rows, TaskStore, Written
+from taskward.tasks.store import TaskStore, Written
 from taskward.web import problems
 from taskward.web.answers import (
     IfMatch,
@@ -106,7 +106,7 @@ async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature
         known = None if account is None else (account["epoch"], account["clock"])
         current = collection_tag(user_id, known, wanted.fingerprint)
         if if_none_match.matches(current):
-            return collection_answer((), current, if_none_match=if_none_match)
+            return collection_answer([], current, if_none_match=if_none_match)
     rows = await tasks.list(wanted, room.most, room.most_each(wanted.limit))
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
     found = rows if rows and rows[0]["id"] is not None else []
@@ -119,14 +119,11 @@ async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature
     if wanted.counting is not None:
         headers["X-Total-Count"] = str(await tasks.count(wanted))
     tag = None if wanted.depends_on_time else collection_tag(user_id, known, wanted.fingerprint)
-    return collection_answer(_documents(found), tag, headers=headers)
-
-
-def _documents(rows: Rows) -> Iterator[str]:
-    """The JSON of rows, which are let go one by one: a page may be large."""
-    rows.reverse()
-    while rows:
-        yield rows.pop()["task"]
+    documents = [row["task"] for row in found]
+    # What else holds them.
+    rows.clear()
+    found.clear()
+    return collection_answer(documents, tag, headers=headers)
 
 
 @router.post(

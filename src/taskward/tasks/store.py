@@ -297,17 +297,11 @@ def _given(reference: UUID | None) -> tuple[UUID, ...]:
 
 def _bytes_of(rows: Rows) -> tuple[int, bool]:
     """How many bytes the JSON of rows has, and whether all of it was read."""
-    size, is_whole = 0, True
-    for row in rows:
-        text = row["task"]
-        if text is None:
-            continue
-        if text[0] != "{":
-            size += int(text)
-            is_whole = False
-        else:
-            size += len(text) if text.isascii() else len(text.encode())
-    return size, is_whole
+    texts = [row["task"] or "" for row in rows]
+    numbers = [text for text in texts if text[:1] not in {"{", ""}]
+    is_ascii = all(map(str.isascii, texts))
+    size = sum(map(len, texts)) if is_ascii else sum([len(text.encode()) for text in texts])
+    return size + sum(map(int, numbers)), not numbers
 
 
 def _folded(text: str | None) -> str | None:
