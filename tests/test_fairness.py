@@ -158,7 +158,7 @@ async def test_a_request_that_has_ended_in_whatever_way_is_waited_for_no_more(ap
     assert app.state.long_work._waiting == {}
 
 
-async def test_threads_give_way_sooner_while_there_are_any_and_no_longer():
+async def test_threads_change_sooner_while_there_is_long_work_and_no_longer():
     usual = sys.getswitchinterval()
     may_end = threading.Event()
 
@@ -172,4 +172,7 @@ async def test_threads_give_way_sooner_while_there_are_any_and_no_longer():
     for task in running:
         with pytest.raises(LookupError):
             await task
+    assert sys.getswitchinterval() == usual
+    async with LongWork().of("alice"):
+        assert sys.getswitchinterval() < usual / 5
     assert sys.getswitchinterval() == usual

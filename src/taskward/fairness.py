@@ -24,35 +24,34 @@ _PATIENCE = 5.0
 worker's time from them at most, also where the worker itself is kept waiting."""
 
 _SECONDS_TO_SWITCH = 0.0005
-"""For how long a thread that works keeps the event loop waiting, each time that something has come."""
+"""For how long whoever works in the interpreter keeps other threads waiting while there is long work: the event loop
+when a thread works, and the server's threads, which bring requests, when the loop does. Always so, it would cost every
+write a tenth."""
 
 _work: ContextVar[LongWork | None] = ContextVar("long_work", default=None)
 _lock = threading.Lock()
-_usual, _threads = sys.getswitchinterval(), 0
+_usual, _under_way = sys.getswitchinterval(), 0
 
 
 async def in_thread(function: Callable[..., _T], *arguments: Any) -> _T:
-    """Call what takes milliseconds in one piece, and yet runs as Python, where others go on.
-
-    Meanwhile the interpreter changes threads sooner. Always so, it would cost every write a tenth: the server's own
-    threads wait for the interpreter as well.
-    """
+    """Call what takes milliseconds in one piece, and yet runs as Python, where others go on."""
     return await asyncio.to_thread(_giving_way, function, *arguments)
 
 
 def _giving_way(function: Callable[..., _T], *arguments: Any) -> _T:
-    _count_threads(1)
+    _count(1)
     try:
         return function(*arguments)
     finally:
-        _count_threads(-1)
+        _count(-1)
 
 
-def _count_threads(change: int) -> None:
-    global _threads  # noqa: PLW0603 - the interval is the process's
+def _count(change: int) -> None:
+    """Count what long work is under way."""
+    global _under_way  # noqa: PLW0603 - the interval is the process's
     with _lock:
-        _threads += change
-        sys.setswitchinterval(_SECONDS_TO_SWITCH if _threads else _usual)
+        _under_way += change
+        sys.setswitchinterval(_SECONDS_TO_SWITCH if _under_way else _usual)
 
 
 async def fairly(items: Iterable[_T]) -> AsyncIterator[_T]:
@@ -128,10 +127,12 @@ class LongWork:
         else:
             self._waiting[user_id] = deque()
         token = _work.set(self)
+        _count(1)
         try:
             await self.give_way()
             yield
         finally:
+            _count(-1)
             _work.reset(token)
             self._leave(user_id)
 
