@@ -233,8 +233,8 @@ async def test_reading_never_scans_the_table_with_a_generic_plan(cluster: Cluste
     # By one id, by one owner, and what goes from task to task, which has more than one scan.
     found: dict[str, tuple[Any, dict[str, Any]]] = {
         "get": (store._get(), one),
-        "list": (first.statement, {**first.parameters, "most": 2**62}),
-        "next page": (second.statement, {**second.parameters, "most": 2**62}),
+        "list": (first.statement, {**first.parameters, "most_each": 2**62}),
+        "next page": (second.statement, {**second.parameters, "most_each": 2**62}),
         "with subtasks": (statements.load_with_subtasks(), many),
         "ancestors": (statements.load_ancestors(), many),
         "siblings": (statements.load_siblings(None, True), {**many, "parent_id": uuid4()}),
