@@ -122,12 +122,11 @@ def _judge(results: report.Results, check: float | None) -> int:
     print("\n" + report.text(results))
     if check is None:
         return 0
-    # Pair by pair, so that a slow phase of the machine decides nothing.
     short = [
-        f"{title} against {_COMPARED} is {compared.pairwise:.2f}×"
+        f"{title} against {_COMPARED} is {compared.lower:.2f}×"
         for title, peers in report.ratios(results.rounds).items()
         for peer, compared in peers.items()
-        if peer == _COMPARED and compared.pairwise < check
+        if peer == _COMPARED and compared.lower < check
     ]
     if short:
         print(f"\nbench: below {check}×: {', '.join(short)}", file=sys.stderr)

@@ -52,6 +52,11 @@ class Ratio:
     pairwise: float
     """The median of the ratios of rounds that followed each other; a slow phase of the machine cancels out."""
 
+    @property
+    def lower(self) -> float:
+        """The less flattering one."""
+        return min(self.of_medians, self.pairwise)
+
 
 def ratio(subject: list[Round], peer: list[Round]) -> Ratio:
     """Compare two contenders in one operation."""

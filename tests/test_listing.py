@@ -245,3 +245,16 @@ async def test_a_cursor_of_a_listing_with_other_filters_is_refused(alice: User, 
     response = await alice.http.get(f"{link}&{other}")
     assert response.status_code == 422
     assert "other filters" in response.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("character", ["x", '"', "\x7f", "é", "\ufdfa"])
+async def test_a_page_with_a_large_task_among_small_ones_is_whole(alice: User, character: str):
+    small = [{"op": "create", "task": {"title": f"{n}"}} for n in range(30)]
+    large = {"op": "create", "task": {"title": "large", "description": character * 10_000}}
+    operations = [*small[:15], large, *small[15:]]
+    assert (await alice.http.post(f"{TASKS}/batch", json={"operations": operations})).status_code == 200
+    for limit in (200, 31, 16):
+        tasks = (await alice.http.get(TASKS, params={"limit": limit})).json()
+        assert len(tasks) == min(limit, 31)
+        assert tasks[15]["description"] == character * 10_000
+        assert {task["title"] for task in tasks} <= {*(f"{n}" for n in range(30)), "large"}

@@ -249,7 +249,7 @@ def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...
     account = columns(Account)
     task_id, version, task = read_from(found.c)
     read: list[Any] = [cast(account.epoch, Text).label("epoch"), account.clock, task_id, version]
-    # Of each by itself: a sum over the page would keep every row once more, which takes a sixth of a listing's time.
+    # Of each by itself: a sum over the page would keep every row once more, which takes a seventh of the time for it.
     size = size_of(found.c)
     is_small = size <= bindparam("most_each", type_=BigInteger())
     read.append(case((is_small, task), else_=cast(size, Text)).label("task"))

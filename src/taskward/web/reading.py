@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_origin
 from urllib.parse import parse_qsl
 
@@ -11,13 +11,11 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.params import Body, Form
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from starlette.types import Scope
 
 from taskward.curtailing import MOST_ERRORS
 from taskward.deadlines import Deadlines, Expired
 from taskward.errors import (
     BodyTimeout,
-    BodyTooLarge,
     FieldError,
     Invalid,
     MalformedBody,
@@ -27,7 +25,8 @@ from taskward.errors import (
 from taskward.json_bounds import TooMuchJson
 from taskward.json_mistakes import EMPTY, NotJson
 from taskward.web.bodies import JsonBody
-from taskward.web.spooling import SpooledBody, Spools
+from taskward.web.receiving import receive, spool
+from taskward.web.spooling import SpooledBody
 from taskward.web.suggestions import suggestion
 from taskward.web.validation import field_errors
 
@@ -42,7 +41,6 @@ _MOST_PARAMETERS = 100
 _FORMS = frozenset({b"multipart/form-data", b"application/x-www-form-urlencoded"})
 _MERGE_PATCH = b"application/merge-patch+json"
 _JSON_TYPES = frozenset({b"application/json", _MERGE_PATCH})
-_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
 
@@ -154,8 +152,8 @@ class RequestReader:
         try:
             with deadlines.limit():
                 if self._is_spooled:
-                    return await _spool(request, request.app.state.spools, user_id)
-                return await _receive(request, self._largest)
+                    return await spool(request, request.app.state.spools, user_id)
+                return await receive(request, self._largest)
         except Expired:
             raise BodyTimeout(reason=f"the body did not come within {deadlines.seconds:g} s") from None
 
@@ -295,79 +293,6 @@ def _validate(
 
 def _custom(name: str, sentence: str) -> dict[str, Any]:
     return {"type": "value_error", "loc": (name,), "ctx": {"error": sentence}}
-
-
-async def _receive(request: Request, largest: int) -> bytes:
-    body = _body_at_hand(request, largest)
-    if body is None:
-        # Nearly every body comes in one piece.
-        body, more = await _piece(request, largest, 0)
-        if more:
-            pieces = [body, *[piece async for piece in _pieces(request, largest, len(body))]]
-            body = b"".join(pieces)
-    return body
-
-
-async def _spool(request: Request, spools: Spools, user_id: str) -> SpooledBody:
-    body = spools.open(user_id)
-    try:
-        at_hand = _body_at_hand(request, spools.largest)
-        if at_hand is not None:
-            body.write(at_hand)
-        else:
-            async for piece in _pieces(request, spools.largest):
-                body.write(piece)
-    except BaseException:
-        body.close()
-        raise
-    return body
-
-
-def _body_at_hand(request: Request, largest: int) -> bytes | None:
-    """A body for which nothing is to be received; None where there is one to come."""
-    if not _may_have_body(request.scope):
-        return b""
-    body: bytes | None = getattr(request, "_body", None)  # a dependency has read it
-    if body is not None:
-        if len(body) > largest:
-            raise BodyTooLarge(largest)
-        return body
-    length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
-    if length.isdigit() and int(length) > largest:
-        raise BodyTooLarge(largest)
-    return None
-
-
-async def _pieces(request: Request, largest: int, size: int = 0) -> AsyncIterator[bytes]:
-    """The pieces of a body that are still to come.
-
-    Args:
-        size: How much has come before.
-    """
-    more = True
-    while more:
-        piece, more = await _piece(request, largest, size)
-        size += len(piece)
-        yield piece
-
-
-async def _piece(request: Request, largest: int, size: int) -> tuple[bytes, bool]:
-    """The next piece of a body, and whether there are more."""
-    message = await request.receive()
-    if message["type"] == "http.disconnect":
-        raise BodyTimeout(reason="the client went away before its body had come")
-    piece: bytes = message.get("body", b"")
-    if size + len(piece) > largest:
-        raise BodyTooLarge(largest)
-    return piece, message.get("more_body", False)
-
-
-def _may_have_body(scope: Scope) -> bool:
-    # In HTTP/1 a body is announced (RFC 9112, section 6.3). To ask the server for one takes it longer than to see that.
-    # What stands between, such as a gateway that makes events of requests, may drop the length and keep the type.
-    if not scope.get("http_version", "").startswith("1"):
-        return True
-    return any(name in _BODY_HEADERS for name, _ in scope["headers"])
 
 
 def _check_media_type(request: Request, allowed: frozenset[bytes]) -> None:
