@@ -34,12 +34,14 @@ from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.database.embedded import running
 from taskward.database.migrate import migrate
+from taskward.database.wire import Wire
 from taskward.identity import Owner
 from taskward.identity.tokens import sign
 from taskward.settings import Settings
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.store import TaskStore
 from tests import sizes
+from tests.messages import kinds
 
 if TYPE_CHECKING:
     Superuser = asyncpg.Connection[asyncpg.Record]
@@ -373,6 +375,20 @@ async def write_task(database: Database, user_id: str, title: str = "Buy milk") 
     async with database.session(Owner(user_id)) as session:
         await TaskStore(session).add(task)
     return task.id
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is written to databases from now on: for each write, the first letters of its messages."""
+    seen: list[str] = []
+    write = Wire.write
+
+    def record(self: Wire, data: bytes | memoryview) -> None:
+        seen.append(kinds(self.opening + bytes(data)))
+        write(self, data)
+
+    monkeypatch.setattr(Wire, "write", record)
+    return seen
 
 
 @pytest.fixture

@@ -211,7 +211,7 @@ async def test_times_go_on_where_the_clock_was_set_back(database: Database, supe
 async def test_a_time_is_the_databases_whatever_zone_it_is_in(database: Database, superuser: Superuser, owner: Owner):
     for zone in ("America/St_Johns", "Pacific/Auckland"):
         async with database.session(owner) as session:
-            await session._connection.execute(f"SET LOCAL TIME ZONE '{zone}'")
+            await (await session._begun()).execute(f"SET LOCAL TIME ZONE '{zone}'")
             await TaskStore(session).add(TaskCreate(title="x"))
             await TaskStore(session).add(TaskCreate(title="x", tags=["a"]))
             await ListStore(session).add(ListCreate(name="x"))

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from taskward.database import connections
 from taskward.database import database as database_module
 from taskward.database.connections import connect
 from taskward.database.database import Database
@@ -41,27 +40,26 @@ async def test_an_idle_connection_that_the_server_ended_is_replaced_at_every_mom
     cluster: Cluster, template: str, database: Database, turns: int, read_only: bool
 ):
     async with database.session(Owner("erin"), read_only=read_only) as session:
-        pid = await session._connection.fetchval("SELECT pg_backend_pid()")
+        pid = await (await session._begun()).fetchval("SELECT pg_backend_pid()")
     end_from_outside(cluster.url(template, superuser=True), pid)
     for _ in range(turns):
         await asyncio.sleep(0)
     async with database.session(Owner("erin")) as session:
         assert await TaskStore(session).list(listing(TaskFilters())) == []
-        assert await session._connection.fetchval("SELECT pg_backend_pid()") != pid
+        assert await (await session._begun()).fetchval("SELECT pg_backend_pid()") != pid
 
 
-async def test_a_server_that_has_gone_without_a_word_keeps_no_place_in_the_pool(
-    cluster: Cluster, template: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(connections, "ENDING_TIMEOUT", 0.5)
+async def test_a_server_that_has_gone_without_a_word_keeps_no_place_in_the_pool(cluster: Cluster, template: str):
     async with opened(cluster.url(template), pool_size=1) as database:
         async with database.session(Owner("erin"), read_only=True) as session:
-            pid = await session._connection.fetchval("SELECT pg_backend_pid()")
+            pid = await (await session._begun()).fetchval("SELECT pg_backend_pid()")
         os.kill(pid, signal.SIGSTOP)
         try:
-            await asyncio.sleep(2 * connections.LINGER)  # the transaction that nobody came to end is being ended
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5), database.session(Owner("erin"), read_only=True) as session:
+                    await TaskStore(session).account()
             async with database.session(Owner("erin"), read_only=True) as session:
-                assert await session._connection.fetchval("SELECT pg_backend_pid()") != pid
+                assert await (await session._begun()).fetchval("SELECT pg_backend_pid()") != pid
         finally:
             os.kill(pid, signal.SIGCONT)
 

@@ -97,8 +97,7 @@ async def test_an_erasure_and_a_write_at_once_come_one_after_the_other(
             await AccountStore(session).erase()
         for _ in range(before):
             await create(database, nobody)
-        async with database.session(nobody) as session:
-            interrupted = Interrupted(session._connection, nobody)
+        async with Interrupted(database.pool, nobody) as interrupted:
             interrupted.begin(statements, write)
             await AccountStore(interrupted).erase()
         writing = interrupted.writing

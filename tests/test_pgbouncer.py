@@ -108,7 +108,7 @@ async def rounds(database: Database, user_id: str) -> None:
             assert {json.loads(row["task"])["user_id"] for row in rows} == {user_id}
             assert len(rows) == number + 1
             # Without its condition on the owner, the policies' alone.
-            seen = await session._connection.fetch("SELECT DISTINCT user_id FROM taskward.task")
+            seen = await (await session._begun()).fetch("SELECT DISTINCT user_id FROM taskward.task")
             assert [row["user_id"] for row in seen] == [user_id]
             await store.toggle(task_id, None)
 

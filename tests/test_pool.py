@@ -33,7 +33,7 @@ async def hold(database: Database, seconds: float, *, read_only: bool = False) -
     # Each somebody else, since one owner may not have all.
     somebody = Owner(f"user-{next(NUMBERS)}")
     async with database.session(somebody, read_only=read_only) as session:
-        await session._connection.execute(f"SELECT pg_sleep({seconds})")
+        await (await session._begun()).execute(f"SELECT pg_sleep({seconds})")
 
 
 async def test_never_more_connections_than_its_size(full: Database, new_database: str):
@@ -100,7 +100,7 @@ async def test_a_storm_of_cancellations_loses_no_connection(full: Database, new_
         assert result is None or isinstance(result, asyncio.CancelledError)
     pool = full.pool
     assert pool._in_use == 0
-    assert pool._open == len(pool._idle) + len(pool._tidying) <= SIZE
+    assert pool._open == len(pool._idle) <= SIZE
     assert all(not lease.connection.is_closed() for lease in pool._idle)
     assert all(waiter.done() for waiter in pool._waiting)
     async with asyncio.timeout(10):
@@ -134,7 +134,7 @@ async def test_a_waiter_that_is_cancelled_as_it_is_served_hands_on(full: Databas
 
 
 async def test_a_database_that_cannot_be_reached_leaves_no_place_taken():
-    pool = Pool(parse_address(f"postgresql://u:p@127.0.0.1:{dead_port()}/db"), 1)
+    pool = Pool(parse_address(f"postgresql://u:p@127.0.0.1:{dead_port()}/db"), 1, None)
     for _ in range(3):
         with pytest.raises(Unavailable) as caught:
             await pool.acquire()

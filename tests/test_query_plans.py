@@ -95,7 +95,7 @@ async def explain(
     session: Session, statement: Statement, user_id: str, parameters: dict[str, Any], *, mode: str
 ) -> dict[str, Any]:
     """The plan of a statement that was prepared, as asyncpg prepares all of them, and its actual rows."""
-    connection = session._connection
+    connection = await session._begun()
     await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
     await connection.execute(f"PREPARE explained AS {statement.sql}")
     arguments = ", ".join(literal(value) for value in statement.arguments(user_id, parameters))
@@ -209,7 +209,7 @@ async def test_trees_and_siblings_are_read_without_a_look_at_others(session: Ses
 
 
 async def test_the_plans_are_those_of_the_requests_role(session: Session, data: Data):
-    row = await session._connection.fetchrow(
+    row = await (await session._begun()).fetchrow(
         "SELECT current_user, current_setting('taskward.user_id') AS owner, count(*) FROM taskward.task"
     )
     assert row is not None

@@ -35,10 +35,10 @@ async def serves(url: str) -> str | None:
         mine = await write_task(database, "alice")
         async with database.session(Owner("bob")) as session:
             assert await TaskStore(session).list(listing(TaskFilters())) == []
-            assert await session._connection.fetchval("SELECT count(*) FROM taskward.task") == 0
+            assert await (await session._begun()).fetchval("SELECT count(*) FROM taskward.task") == 0
         async with database.session(Owner("alice")) as session:
             assert [row["id"] for row in await TaskStore(session).list(listing(TaskFilters()))] == [mine]
-        return database._role
+        return database.pool.role
 
 
 @pytest.mark.parametrize(

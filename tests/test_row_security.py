@@ -331,7 +331,7 @@ async def test_of_every_table_only_the_owners_rows_are_seen_changed_and_deleted(
     before, mine = await superuser.fetch(theirs, dave), await superuser.fetch(theirs, carol)
     assert len(before) == len(mine) > 0
     async with database.session(Owner(carol)) as session:
-        connection = session._connection
+        connection = await session._begun()
         seen = await connection.fetch(f"SELECT user_id FROM taskward.{table}")
         assert {row["user_id"] for row in seen} == {carol}
         assert len(seen) == len(mine)
@@ -355,7 +355,7 @@ async def test_what_must_not_change_cannot_be_changed(
         change = {"stored_answer": "key = 'x'", "imported_file": "digest = ''"}.get(table, "epoch = gen_random_uuid()")
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for table"):
         async with database.session(Owner(rows_of_two[0])) as session:
-            await session._connection.execute(f"UPDATE taskward.{table} SET {change}")
+            await (await session._begun()).execute(f"UPDATE taskward.{table} SET {change}")
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -384,7 +384,7 @@ async def test_nobodys_row_can_be_made_anothers_and_no_table_can_be_emptied(supe
 async def test_the_requests_role_may_not(database: Database, statement: str):
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with database.session(Owner("erin")) as session:
-            await session._connection.execute(statement)
+            await (await session._begun()).execute(statement)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -392,7 +392,7 @@ async def test_no_row_of_another_can_be_inserted(database: Database, two_users: 
     carol, dave = two_users
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
         async with database.session(Owner(carol)) as session:
-            await insert(session._connection, table, dave)
+            await insert(await session._begun(), table, dave)
 
 
 async def test_a_task_can_be_in_no_list_and_under_no_task_of_another(
@@ -404,7 +404,7 @@ async def test_a_task_can_be_in_no_list_and_under_no_task_of_another(
         for reference in (stranger, uuid4()):
             with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
                 async with database.session(Owner(carol)) as session:
-                    await session._connection.execute(f"UPDATE taskward.task SET {column} = $1", reference)
+                    await (await session._begun()).execute(f"UPDATE taskward.task SET {column} = $1", reference)
             assert refused.value.constraint_name == f"task_{column.removesuffix('_id')}"
 
 
@@ -441,7 +441,7 @@ async def test_the_probes_tell_of_one_id_whether_it_is_in_use_and_nothing_else(
     ]
     async with database.session(Owner(carol), read_only=True) as session:
         told = [
-            await session._connection.fetchval(f"SELECT taskward.{table}_exists($1)", one)
+            await (await session._begun()).fetchval(f"SELECT taskward.{table}_exists($1)", one)
             for one in (of_table, of_other, uuid4(), None)
         ]
     assert told == [True, False, False, False]

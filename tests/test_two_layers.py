@@ -15,7 +15,7 @@ from taskward.database.database import Database, UnsafeRoleError
 from taskward.database.dsn import parse_address
 from taskward.database.quoting import quote_identifier
 from taskward.database.roles import _OWNER_ONLY, RoleNames
-from taskward.database.session import Session, Transaction
+from taskward.database.session import Session
 from taskward.database.tables import OwnedTable
 from taskward.errors import Invalid, ListForbidden, ListNotFound, TagNotFound, TaskForbidden, TaskNotFound
 from taskward.identity import Owner
@@ -43,10 +43,10 @@ async def test_policies_alone_keep_a_statement_that_forgot_its_owner_apart(datab
     carol, _ = two_users
     async with database.session(Owner(carol)) as session:
         for table in ("account", "task"):
-            rows = await session._connection.fetch(f"SELECT user_id FROM taskward.{table}")
+            rows = await (await session._begun()).fetch(f"SELECT user_id FROM taskward.{table}")
             assert [row["user_id"] for row in rows] == [carol]
-        assert await session._connection.execute("UPDATE taskward.task SET title = 'mine'") == "UPDATE 1"
-        assert await session._connection.execute("DELETE FROM taskward.task") == "DELETE 1"
+        assert await (await session._begun()).execute("UPDATE taskward.task SET title = 'mine'") == "UPDATE 1"
+        assert await (await session._begun()).execute("DELETE FROM taskward.task") == "DELETE 1"
 
 
 Attempt = tuple[Callable[[Session], Any], str, tuple[Any, ...]]
@@ -111,9 +111,9 @@ async def test_statements_alone_keep_users_apart_without_policies(
     async with database.session(carol) as session:
         my_list = (await ListStore(session).add(ListCreate(name="mine")))["id"]
     before = await rows_of(superuser, dave.user_id)
-    pool = Pool(parse_address(cluster.url(template, superuser=True)), 1)
-    async with Transaction(pool, carol, None) as session:
-        assert await session._connection.fetchval("SELECT count(*) FROM taskward.task") >= 2
+    pool = Pool(parse_address(cluster.url(template, superuser=True)), 1, None)
+    async with Session(pool, carol) as session:
+        assert await (await session._begun()).fetchval("SELECT count(*) FROM taskward.task") >= 2
         for _ in range(2):
             assert [row["id"] for row in await TaskStore(session).list(listing(TaskFilters()))] == [mine]
             counted = listing(TaskFilters.model_validate({"count": "true", "sort": "due"}))
@@ -126,9 +126,9 @@ async def test_statements_alone_keep_users_apart_without_policies(
                         await tried(session, attempt)
     for attempt in references(mine, my_list, theirs, their_list):
         with pytest.raises(Invalid):
-            async with Transaction(pool, carol, None) as session:
+            async with Session(pool, carol) as session:
                 await tried(session, attempt)
-    async with Transaction(pool, carol, None) as session:
+    async with Session(pool, carol) as session:
         # What works, works on one's own alone, although ids and tags are the same.
         await TaskStore(session).add(TaskCreate(title="mine", id=theirs, tags=["secret"]))
         await ListStore(session).add(ListCreate(name="mine", id=their_list))
@@ -161,12 +161,12 @@ async def test_what_becomes_ones_own_while_it_is_looked_for_is_not_a_strangers(d
                         await ListStore(other).add(new_list)
             return rows
 
-    async with database.session(carol) as session:
-        late = LateSession(session._connection, carol)
+    async with LateSession(database.pool, carol) as late:
         with pytest.raises(TaskNotFound):
             await TaskStore(late).get(new_task.id)
         with pytest.raises(ListNotFound):
             await ListStore(late).get(new_list.id)
+    async with database.session(carol) as session:
         assert (await TaskStore(session).get(new_task.id))["version"] == 1
         assert (await ListStore(session).get(new_list.id))["version"] == 2
 
@@ -248,7 +248,7 @@ async def test_reading_never_scans_the_table_with_a_generic_plan(cluster: Cluste
     async with opened(new_database) as database:
         for number, (name, (statement, parameters)) in enumerate(found.items()):
             async with database.session(Owner("u1")) as session:
-                connection = session._connection
+                connection = await session._begun()
                 await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
                 await connection.execute(f"PREPARE p{number} AS {statement.sql}")
                 arguments = ", ".join(map(_literal, statement.arguments("u1", parameters)))

@@ -52,7 +52,7 @@ EQUIVALENT: dict[str, str] = {
     "lists/store.py _all: _list.user_id == OWNER, dropped, no guard, no row security": _JOINED,
     "tags/store.py _all: _task.user_id == OWNER, dropped, no guard, no row security": _JOINED,
     "start checks not the policy's name": "a policy of another name is one of those that may not be there",
-    "session: a closed connection is handed out": "the opening message fails on it then, and another one is made",
+    "session: a closed connection is handed out": "what is tried first on it fails then, and is tried on another one",
 }
 """Mutants that no test can notice by themselves, and why. A mutant that is noticed after all may not be here."""
 
@@ -60,6 +60,8 @@ _ROLES = "src/taskward/database/roles.py"
 _SESSION = "src/taskward/database/session.py"
 _QUOTING = "src/taskward/database/quoting.py"
 _POOL = "src/taskward/database/connections.py"
+_OPENING = "src/taskward/database/opening.py"
+_WIRE = "src/taskward/database/wire.py"
 _MIGRATE = "src/taskward/database/migrate.py"
 _STATEMENTS = "src/taskward/database/statements.py"
 _CORE = "src/taskward/database/migrations/versions/0001_core.py"
@@ -336,7 +338,7 @@ def _rights() -> Iterator[Mutant]:
 
 
 def _sessions() -> Iterator[Mutant]:
-    """A transaction's opening message, its end, and the connection that is handed on."""
+    """How a transaction opens, how it ends, and the connection that is handed on."""
     sessions = "tests/test_sessions.py::test_"
     left = (sessions + "nothing_is_left_for_the_next_user_of_a_connection",)
     ids = (sessions + "any_user_id_is_itself_and_nobody_else",)
@@ -344,37 +346,63 @@ def _sessions() -> Iterator[Mutant]:
     ended = (
         sessions + "a_session_is_rolled_back_on_any_error",
         sessions + "a_swallowed_error_is_not_taken_for_a_commit",
-        sessions + "a_connection_whose_transaction_could_not_begin_is_not_used_again",
         sessions + "a_connection_that_is_cancelled_while_it_commits_is_not_used_again",
         "tests/test_pool.py::test_who_waits_may_make_one_in_place_of_a_discarded_one",
     )
     cut = (sessions + "idle_connections_that_were_cut_are_replaced_unnoticed",)
     unopened = (sessions + "nothing_runs_before_the_role_was_checked",)
-    linger = ("tests/test_lingering.py",)
-    take_role = 'take_role = f"SET LOCAL ROLE {role};" if role else ""'
+    opening = "tests/test_opening.py::test_"
+    read = (opening + "nothing_is_left_of_a_read", *left)
+    refused = (
+        opening + "what_is_in_nobodys_transaction_is_not_sent",
+        opening + "an_opening_is_refused_in_a_transaction_that_has_begun",
+    )
+    all_kinds = (opening + "all_kinds_of_opening_see_the_owners_rows_only",)
+    proven = (opening + "a_connection_on_which_openings_do_not_hold_is_not_used",)
+    cannot = (opening + "a_reading_session_cannot_write",)
+    settings = 'settings.insert(0, _set("role", quote_literal(self._role)))'
+    take_role = '"" if role is None else f"SET LOCAL ROLE {quote_identifier(role)};"'
     for name, file, old, new, tests in (
-        ("no role", _SESSION, take_role, 'take_role = ""', left),
-        ("the role stays", _SESSION, take_role, take_role.replace("SET LOCAL", "SET"), left),
-        ("no owner", _SESSION, "{quote_literal(owner.user_id)}", "''", left),
-        ("the owner is somebody else", _SESSION, "{quote_literal(owner.user_id)}", "'mallory'", left),
-        ("the owner stays", _SESSION, ",{quote_literal(owner.user_id)},true)", ",{quote_literal(owner.user_id)},false)", left),
-        ("a read may write", _SESSION, 'access = " READ ONLY" if read_only else ""', 'access = ""', linger),
+        ("no role", _OPENING, settings, "pass", left),
+        ("the role stays", _OPENING, settings, settings + '; settings[0] = settings[0].replace("true", "false")', proven + left),
+        ("no owner", _OPENING, 'settings = [_set("taskward.user_id", "$1")]', 'settings = ["$1 IS NULL"]', left),
+        ("the owner is somebody else", _OPENING, '_set("taskward.user_id", "$1")', '_set("taskward.user_id", "$1||\'x\'")', ids),
+        ("what is set stays", _OPENING, "{value},true) IS NULL", "{value},false) IS NULL", proven + left),
+        ("nothing is proven of what is set", _OPENING, "if [tuple(row) for row in seen] != ", "if False and [] != ", proven),
+        ("nothing is proven of what stays", _OPENING, 'if (after["owner"] or "", after["role"]) != ', "if False and () != ", proven),
+        ("reads have the opening of writes", _OPENING, 'wire.bound("tw_read", user_id) if read_only else', 'wire.bound("tw_write", user_id) if read_only else', cannot),
+        ("a read that begins may write", _OPENING, '"tw_read" if read_only else "tw_write", user_id)\n        await', '"tw_write", user_id)\n        await', cannot),
+        ("nothing is guarded", _OPENING, "wire.guard(self.connection)", "pass", refused),
+        ("in text, no role", _OPENING, take_role, '""', all_kinds),
+        ("in text, the role stays", _OPENING, take_role, take_role.replace("SET LOCAL", "SET"), all_kinds),
+        ("in text, the owner is somebody else", _OPENING, "{quote_literal(user_id)}", "'mallory'", all_kinds),
+        ("in text, a read may write", _OPENING, 'access = " READ ONLY" if read_only else ""', 'access = ""', all_kinds),
+        ("what is not begun is sent without an opening", _WIRE, "else not (begun or kind in _IDLE)", "else False", refused),
+        ("Parse needs no opening", _WIRE, '_IDLE = frozenset(b"CSX")', '_IDLE = frozenset(b"CSXP")', refused),
+        ("text needs no opening", _WIRE, '_IDLE = frozenset(b"CSX")', '_IDLE = frozenset(b"CSXQ")', refused),
+        ("a Bind needs no opening", _WIRE, '_IDLE = frozenset(b"CSX")', '_IDLE = frozenset(b"CSXB")', refused),
+        ("an opening goes before anything", _WIRE, "(begun or kind != _BIND)", "begun", refused),
+        ("an opening goes into what has begun", _WIRE, "(begun or kind != _BIND)", "kind != _BIND", refused),
+        ("many go without an opening", _WIRE, "        if self._is_in_transaction is not None:\n            self._refuse()\n", "", refused),
+        ("what is refused leaves its connection open", _WIRE, "        self.inner.abort()\n", "", refused),
+        ("an opening goes twice", _WIRE, 'opening, self.opening = self.opening, b""', "opening = self.opening", read),
+        ("an opening outlives what was not sent", _WIRE, '    finally:\n        wire.opening = b""\n', "    finally:\n        pass\n", (opening + "an_opening_does_not_outlive_arguments_that_cannot_be_sent",)),
+        ("an opening is dropped", _WIRE, "    wire.opening = opening\n", "", read),
+        ("asyncpg may write past the guard", _WIRE, "if not isinstance(connection._transport, Wire):", "if False:", (opening + "a_connection_that_asyncpg_writes_past_us_is_not_used",)),
+        ("over TLS nothing is guarded", _WIRE, "return None if transport is None else Wire(transport)", "return transport", ("tests/test_database_tls.py",)),
         ("quotes end the owner's name", _QUOTING, 'text.replace("\'", "\'\'")', "text", ids),
         ("backslashes mean something", _QUOTING, 'return f"\'{quoted}\'" if', 'return f"\'{quoted}\'" if True or', ids),
         ("statements run as somebody else", _SESSION, "self._user_id = owner.user_id", 'self._user_id = "mallory"', behaves),
-        ("what lingers is not ended", _SESSION, 'f"COMMIT;{opening}" if lease.lingering else opening', "opening", linger),
-        ("nobody is told of what lingers", _SESSION, "self._pool.release(self._lease, lingering=True)", "self._pool.release(self._lease)", linger),
+        ("what has begun is tried again", _SESSION, "            if has_begun:\n                raise\n", "            pass\n", (sessions + "what_has_begun_is_not_begun_again",)),
         ("a failure is not rolled back", _SESSION, 'await lease.connection.execute("ROLLBACK", timeout=ENDING_TIMEOUT)', "pass", ended),
         ("a failure is committed", _SESSION, 'await lease.connection.execute("ROLLBACK"', 'await lease.connection.execute("COMMIT"', ended),
-        ("a cancelled one's connection is used again", _SESSION, "self._pool.discard(self._lease)", "self._pool.release(self._lease)", ended),
+        ("a cancelled one's connection is used again", _SESSION, "            self._pool.discard(lease)\n        elif", "            self._pool.release(lease)\n        elif", ended),
         ("nobody asks how it ended", _SESSION, 'if tag != "COMMIT":', "if False:", ended),
         ("a failed commit's connection is used again", _SESSION, "    except BaseException as error:\n        pool.discard(lease)\n        if isinstance(error, LOST):\n            raise Outcome", "    except BaseException as error:\n        pool.release(lease)\n        if isinstance(error, LOST):\n            raise Outcome", ended),
-        ("a connection whose opening failed is used again", _SESSION, "        except BaseException:\n            pool.discard(lease)\n", "        except BaseException:\n            pool.release(lease)\n", ended),
+        ("a connection that proved wrong stays open", _POOL, "            connection.terminate()\n            raise\n", "            raise\n", (opening + "a_connection_that_proved_wrong_is_closed",)),
         ("a closed connection is handed out", _POOL, "            if not lease.connection.is_closed():\n                return lease\n", "            return lease\n", cut),
         ("a discarded connection is used again", _POOL, "        lease.connection.terminate()\n        self._pass_on(None)\n", "        self._pass_on(lease)\n", ended),
-        ("what lingers is forgotten", _POOL, "lease.lingering = lingering", "lease.lingering = False", linger),
-        ("nobody ends what lingers", _POOL, 'await lease.connection.execute("COMMIT", timeout=ENDING_TIMEOUT)', "pass", linger),
-        ("it serves before it has looked", "src/taskward/database/database.py", "if not self._opened:", "if False:", unopened),
+        ("it serves before it has looked", "src/taskward/database/database.py", "if self._pool is None:\n            why", "if False:\n            why", unopened),
     ):  # fmt: skip
         yield Mutant(f"session: {name}", (Edit(file, old, new),), tests)
 

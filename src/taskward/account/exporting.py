@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from taskward.database.session import Session, Transaction
+from taskward.database.session import Session
 from taskward.database.statements import Statement
 from taskward.lists.store import export_lists
 from taskward.tasks import statements
@@ -30,7 +30,7 @@ _ID = Struct("16s")
 _RULE = re.compile('"recurrence":"[^"]*"')
 
 
-async def export(begin: Callable[[], Transaction], most: int) -> AsyncGenerator[bytes]:
+async def export(begin: Callable[[], Session], most: int) -> AsyncGenerator[bytes]:
     """Lines of JSON: lists, then tasks, each after the one that it is a part of, then how many there were.
 
     A page ends at 200 tasks or `PAGE_BYTES`, and is a transaction of its own, so nobody who reads slowly holds a
@@ -103,7 +103,7 @@ async def _read_page(
     return _Page(_text(exported.add(rows)), last["id"], last["version"], _is_last(rows))
 
 
-async def _lists(begin: Callable[[], Transaction], known: set[UUID]) -> AsyncGenerator[bytes]:
+async def _lists(begin: Callable[[], Session], known: set[UUID]) -> AsyncGenerator[bytes]:
     """Pages of the lists that are not known yet, which then are."""
     after, is_last = _BEFORE_ALL, False
     while not is_last:

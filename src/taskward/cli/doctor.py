@@ -225,4 +225,4 @@ async def _role(address: Address) -> str:
             role = await choose_requests_role(connection)
     finally:
         await connection.close()
-    return "requests run as the login's own role." if role is None else f"each transaction switches to {role}."
+    return "requests run as the login's own role." if role is None else f'each transaction switches to "{role}".'

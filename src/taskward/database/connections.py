@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
 
 import asyncpg
 
+from taskward.database import wire
 from taskward.database.dsn import Address
+from taskward.database.opening import Begun, Lease, OneMessage
 from taskward.database.shares import Shares
-from taskward.deadlines import Deadline, Deadlines
+from taskward.deadlines import Deadlines
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
 from taskward.log import get_logger
 
-if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record]
-else:
-    Connection = asyncpg.Connection
+Connection = wire.Connection
 
 _log = get_logger(__name__)
 
@@ -32,22 +30,25 @@ ACQUIRE_TIMEOUT = 5.0
 """Seconds that a request waits for a connection."""
 ENDING_TIMEOUT = 10.0
 """Seconds that COMMIT or ROLLBACK may take."""
-LINGER = 0.05
-"""Seconds after which a transaction that only read is ended, if no other has ended it on its way in."""
 
-# What says that a connection, or its server, is gone or of no use; another one may well work.
-LOST = (
+# What says that a connection is gone, or knows of tables as they were; another one may well work.
+GONE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the server has said that it ends the connection, which is not closed yet
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
+    asyncpg.InvalidCachedStatementError,
+    OSError,
+)
+# What says the same of the server.
+LOST = (
+    *GONE,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
     asyncpg.TransactionRollbackError,
-    OSError,
     TimeoutError,
 )
 
@@ -82,9 +83,9 @@ async def _connect_one(dsn: str, address: Address, timeout: float) -> Connection
     several = len(address.dsns) > 1
     if address.pooled:
         # A pooler hands each transaction to another server connection: nothing may be kept on one.
-        connection = await asyncpg.connect(dsn, timeout=timeout, statement_cache_size=0)
+        connection: Connection = await asyncpg.connect(dsn, timeout=timeout, statement_cache_size=0)
     else:
-        connection = await asyncpg.connect(
+        connection = await wire.connect(
             dsn,
             timeout=timeout,
             max_cached_statement_lifetime=0,
@@ -96,42 +97,25 @@ async def _connect_one(dsn: str, address: Address, timeout: float) -> Connection
     return connection
 
 
-class Lease:
-    """A pooled connection.
-
-    Attributes:
-        connection: The connection itself.
-        lingering: Whether a reading transaction is still open on it. The next one's opening message ends it, which
-            saves a round trip; where none comes, the pool ends it after `LINGER`.
-    """
-
-    __slots__ = ("connection", "limit", "lingering")
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.lingering = False
-        self.limit: Deadline | None = None
-
-
 class Pool:
     """A bounded stack of connections.
 
     Args:
         address: Where the database is.
         size: The most connections that are open at once.
+        role: The role that transactions take, or None where the connection's own is already a safe one.
     """
 
-    def __init__(self, address: Address, size: int) -> None:
+    def __init__(self, address: Address, size: int, role: str | None) -> None:
         self._address = address
         self._size = size
+        self.role = role
         self.shares = Shares((size + 1) // 2, ACQUIRE_TIMEOUT)
         """How many connections each owner may use at once."""
         self._open = 0
         self._idle: list[Lease] = []
         self._waiting: deque[asyncio.Future[Lease | None]] = deque()
         self._patience = Deadlines(ACQUIRE_TIMEOUT)
-        self._lingering = Deadlines(LINGER)
-        self._tidying: set[asyncio.Task[None]] = set()
         self._closing = False
         self._all_returned = asyncio.Event()
         self._all_returned.set()
@@ -161,8 +145,6 @@ class Pool:
     async def _take(self) -> Lease:
         while self._idle:
             lease = self._idle.pop()
-            if lease.limit is not None:
-                lease.limit.end()
             if not lease.connection.is_closed():
                 return lease
             self._open -= 1
@@ -186,21 +168,26 @@ class Pool:
         if not counted:
             self._open += 1
         try:
-            return Lease(await connect(self._address))
+            return await self._lease(await connect(self._address))
         except BaseException as error:
             self._pass_on(None)
             if isinstance(error, Exception):
                 raise Unavailable(reason=f"cannot connect to the database: {_reason(error)}") from error
             raise
 
-    def release(self, lease: Lease, *, lingering: bool = False) -> None:
-        """Give a connection back.
+    async def _lease(self, connection: Connection) -> Lease:
+        lease = (Begun if self._address.pooled else OneMessage)(connection, self.role)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await lease.prove()
+        except BaseException:
+            connection.terminate()
+            raise
+        return lease
 
-        Args:
-            lingering: Whether a transaction that only read is still open on it.
-        """
+    def release(self, lease: Lease) -> None:
+        """Give a connection back."""
         self._returned()
-        lease.lingering = lingering
         self._pass_on(None if lease.connection.is_closed() else lease)
 
     def discard(self, lease: Lease) -> None:
@@ -214,14 +201,6 @@ class Pool:
         while self._idle:
             self._idle.pop().connection.terminate()
             self._open -= 1
-
-    @property
-    def may_linger(self) -> bool:
-        """Whether a reading transaction may be left for the next one to end.
-
-        Not behind a transaction pooler, which ties a server connection up for as long as a transaction is open.
-        """
-        return not self._address.pooled and not self._closing
 
     def _returned(self) -> None:
         self._in_use -= 1
@@ -241,26 +220,7 @@ class Pool:
             self._open -= 1
             lease.connection.terminate()
             return
-        if lease.lingering:
-            lease.limit = self._lingering.start(partial(self._tidy, lease))
         self._idle.append(lease)
-
-    def _tidy(self, lease: Lease) -> None:
-        """End a transaction that nobody came to end."""
-        if lease in self._idle:
-            self._idle.remove(lease)
-            task = asyncio.get_running_loop().create_task(self._end_lingering(lease))
-            self._tidying.add(task)
-            task.add_done_callback(self._tidying.discard)
-
-    async def _end_lingering(self, lease: Lease) -> None:
-        try:
-            # A server that has gone without a word would keep this place in the pool for a quarter of an hour.
-            await lease.connection.execute("COMMIT", timeout=ENDING_TIMEOUT)
-            lease.lingering = False
-        except Exception:  # noqa: BLE001 - whatever it is, this connection is of no more use
-            lease.connection.terminate()
-        self._pass_on(None if lease.connection.is_closed() else lease)
 
     async def close(self, *, timeout: float = 10) -> None:  # noqa: ASYNC109 - what is open then is cut
         """Wait for connections in use, then close all.
@@ -272,8 +232,6 @@ class Pool:
         try:
             async with asyncio.timeout(timeout):
                 await self._all_returned.wait()
-                if self._tidying:
-                    await asyncio.wait(self._tidying)
         except TimeoutError:
             _log.warning("requests were still running at shutdown", count=self._in_use)
         while self._idle:

@@ -11,8 +11,9 @@ from taskward.database import migrate
 from taskward.database.connections import LOST, Connection, Pool, connect
 from taskward.database.dsn import Address
 from taskward.database.pooler import refuse_hidden_pooler
+from taskward.database.quoting import quote_identifier
 from taskward.database.roles import SCHEMA, UnsafeRoleError, choose_requests_role, foreign_encoding
-from taskward.database.session import Transaction
+from taskward.database.session import Session
 from taskward.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -37,9 +38,8 @@ class Database:
 
     def __init__(self, address: Address, *, pool_size: int) -> None:
         self._address = address
-        self.pool = Pool(address, pool_size)
-        self._role: str | None = None
-        self._opened = False
+        self._pool_size = pool_size
+        self._pool: Pool | None = None
         self._check: asyncio.Task[str | None] | None = None
 
     async def open(self) -> None:
@@ -57,25 +57,34 @@ class Database:
             # One transaction: behind a pooler, only that keeps several statements on one server connection.
             async with connection.transaction():
                 await _check_there(connection)
-                self._role = await choose_requests_role(connection)
-                await check_schema(connection, self._role)
+                role = await choose_requests_role(connection)
+                await check_schema(connection, role)
         finally:
             await connection.close()
-        self._opened = True
+        self._pool = Pool(self._address, self._pool_size, role)
 
-    def session(self, owner: Owner, *, read_only: bool = False) -> Transaction:
-        """A transaction as `owner`: committed at the end, rolled back on any error.
+    @property
+    def pool(self) -> Pool:
+        """The connections, whose transactions take the role that was found safe.
+
+        Raises:
+            Unavailable: `open` has not looked for one yet, so nothing may run.
+        """
+        if self._pool is None:
+            why = "the service has not been started: the app's lifespan was not entered"
+            raise Unavailable(f"{why[0].upper()}{why[1:]}.", reason=why)
+        return self._pool
+
+    def session(self, owner: Owner, *, read_only: bool = False) -> Session:
+        """A session as `owner`: committed at the end, rolled back on any error.
 
         Args:
             read_only: Whether PostgreSQL shall refuse to write.
 
         Raises:
-            Unavailable: `open` has not checked the role yet, so nothing may run.
+            Unavailable: As `pool`.
         """
-        if not self._opened:
-            why = "the service has not been started: the app's lifespan was not entered"
-            raise Unavailable(f"{why[0].upper()}{why[1:]}.", reason=why)
-        return Transaction(self.pool, owner, self._role, read_only=read_only)
+        return Session(self.pool, owner, read_only=read_only)
 
     async def problem(self) -> str | None:
         """What keeps the database from serving requests now, in a few words for an operator, or None.
@@ -96,7 +105,7 @@ class Database:
                 connection = await connect(self._address)
                 try:
                     await connection.execute("BEGIN")
-                    await check_schema(connection, self._role)
+                    await check_schema(connection, self.pool.role)
                     await connection.execute("COMMIT")
                     await connection.close()
                 finally:
@@ -111,7 +120,8 @@ class Database:
 
     async def close(self) -> None:
         """Wait for running requests, then close every connection."""
-        await self.pool.close()
+        if self._pool is not None:
+            await self._pool.close()
 
 
 async def _check_there(connection: Connection) -> None:
@@ -125,13 +135,13 @@ async def check_schema(connection: Connection, role: str | None) -> None:
     """Check that the schema is at this code's version, within a transaction of the caller's.
 
     Args:
-        role: The role that reads it, as a quoted identifier, or None for the connection's own.
+        role: The role that reads it, or None for the connection's own.
 
     Raises:
         SchemaBehindError: It is not.
     """
     if role is not None:
-        await connection.execute(f"SET LOCAL ROLE {role}")
+        await connection.execute(f"SET LOCAL ROLE {quote_identifier(role)}")
     found, needed = await migrate.current(connection), migrate.head()
     if found != needed:
         state = f"at version {found}, and {needed} is needed" if found else "not there"

@@ -304,7 +304,7 @@ async def choose_requests_role(connection: Connection) -> str | None:
     """Decide how requests become a role that row-level security binds.
 
     Returns:
-        The quoted role that each transaction switches to, or None where the connection's own role is safe.
+        The role that each transaction switches to, or None where the connection's own role is safe.
 
     Raises:
         UnsafeRoleError: There is no safe role to run as, a table is not protected, or the encoding is not UTF-8.
@@ -330,4 +330,4 @@ async def choose_requests_role(connection: Connection) -> str | None:
         )
     if reason := await why_unsafe(connection, names.requests, names):
         raise UnsafeRoleError(f"Requests cannot run safely: {reason}; take that from it.")
-    return quote_identifier(names.requests)
+    return names.requests

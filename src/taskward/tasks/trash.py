@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 
 from taskward.database.database import Database
-from taskward.database.session import Transaction
+from taskward.database.session import Session
 from taskward.identity import Owner
 from taskward.limits import Limits
 from taskward.log import get_logger
@@ -39,7 +39,7 @@ _LONGEST = 60.0
 
 _log = get_logger("taskward.tasks")
 
-Begin = Callable[[], Transaction]
+Begin = Callable[[], Session]
 
 
 async def empty_trash(begin: Begin, limits: Limits) -> None:

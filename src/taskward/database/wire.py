@@ -1,0 +1,164 @@
+"""What is not of asyncpg's interface: a message in which a statement follows what opens its transaction.
+
+asyncpg sends a prepared statement as Bind, Execute and Sync, by one write. PostgreSQL takes all up to the Sync for one
+transaction, so that a Bind and an Execute before them can name its owner. asyncpg has no call for that. Its transport
+is wrapped when it connects, and refuses whatever would be sent otherwise than meant.
+
+Source: PostgreSQL's documentation, *Frontend/Backend Protocol*, on pipelining.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+_int32, _int16 = Struct("!i").pack, Struct("!h").pack
+_BIND = ord("B")
+# Close of a statement, Sync and Terminate run nothing.
+_IDLE = frozenset(b"CSX")
+# The unnamed portal, all rows.
+_EXECUTE = b"E" + _int32(9) + b"\0" + _int32(0)
+
+
+class WireError(Exception):
+    """Something was about to run in no owner's transaction. Its connection is closed then."""
+
+
+class Wire:
+    """A transport that joins an opening to the Bind that follows it.
+
+    Attributes:
+        inner: The transport itself.
+        opening: What goes before the next message, which must be a Bind that begins a transaction; empty for nothing.
+    """
+
+    __slots__ = ("_is_in_transaction", "_write", "inner", "opening")
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.opening = b""
+        self._write = inner.write
+        self._is_in_transaction: Callable[[], bool] | None = None
+
+    def guard(self, protocol: Any) -> None:
+        """Refuse from now on what is in no owner's transaction."""
+        self._is_in_transaction = protocol.is_in_transaction
+
+    def write(self, data: bytes | memoryview) -> None:
+        opening, self.opening = self.opening, b""
+        if self._is_in_transaction is not None:
+            begun, kind = self._is_in_transaction(), data[0]
+            if (begun or kind != _BIND) if opening else not (begun or kind in _IDLE):
+                self._refuse()
+        self._write(b"".join((opening, data)) if opening else data)
+
+    def writelines(self, parts: Sequence[bytes | memoryview]) -> None:
+        if self._is_in_transaction is not None:
+            self._refuse()
+        self.inner.writelines(parts)
+
+    def _refuse(self) -> None:
+        self.inner.abort()
+        raise WireError("a statement was not in its owner's transaction")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class _WiringLoop:
+    """The running event loop, whose connections have wrapped transports: over TCP, TLS and a socket's file."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def create_connection(self, factory: Callable[[], Any], *arguments: Any, **options: Any) -> tuple[Wire, Any]:
+        transport, _ = await self._loop.create_connection(asyncio.Protocol, *arguments, **options)
+        return _join(transport, factory())
+
+    async def create_unix_connection(self, factory: Callable[[], Any], *arguments: Any) -> tuple[Wire, Any]:
+        transport, _ = await self._loop.create_unix_connection(asyncio.Protocol, *arguments)
+        return _join(transport, factory())
+
+    async def start_tls(self, wire: Wire, protocol: Any, *arguments: Any, **options: Any) -> Wire | None:
+        transport = await self._loop.start_tls(wire.inner, protocol, *arguments, **options)
+        return None if transport is None else Wire(transport)
+
+
+def _join(transport: Any, protocol: Any) -> tuple[Wire, Any]:
+    # A server says nothing before it is spoken to.
+    wire = Wire(transport)
+    transport.set_protocol(protocol)
+    protocol.connection_made(wire)
+    return wire, protocol
+
+
+async def connect(dsn: str, **options: Any) -> Any:
+    """`asyncpg.connect`, through a wrapped transport.
+
+    Raises:
+        WireError: asyncpg writes past it.
+    """
+    loop: Any = _WiringLoop()
+    connection: Any = await asyncpg.connect(dsn, loop=loop, **options)
+    if not isinstance(connection._transport, Wire):
+        connection.terminate()
+        raise WireError("asyncpg does not write through the transport that it was given")
+    # By its loop it asks for the current task, of which only the real one knows.
+    connection._loop = asyncio.get_running_loop()
+    return connection
+
+
+def guard(connection: Any) -> None:
+    """Refuse from now on what is in no owner's transaction."""
+    connection._transport.guard(connection._protocol)
+
+
+async def prepare(connection: Any, sql: str, name: str) -> Any:
+    """Prepare a statement under a name, for as long as the connection lasts."""
+    return await connection._get_statement(sql, None, named=name, use_cache=False)
+
+
+def prepared(connection: Any, sql: str) -> Any:
+    """What asyncpg has prepared of a statement on this connection, or None."""
+    return connection._stmt_cache.get((sql, connection._protocol.get_record_class(), False))
+
+
+def bound(name: str, *values: str) -> bytes:
+    """The Bind of a prepared statement without rows to its parameters, texts, and its Execute.
+
+    Raises:
+        ValueError: One has a NUL, which PostgreSQL cannot store.
+    """
+    encoded = [value.encode() for value in values]
+    if any(b"\0" in value for value in encoded):
+        raise ValueError("a string for PostgreSQL cannot have a NUL")
+    parameters = b"".join([_int32(len(value)) + value for value in encoded])
+    body = b"\0" + name.encode() + b"\0" + _int16(0) + _int16(len(encoded)) + parameters + _int16(0)
+    return b"B" + _int32(len(body) + 4) + body + _EXECUTE
+
+
+async def run(connection: Any, opening: bytes, statement: Any, arguments: Sequence[Any]) -> list[asyncpg.Record]:
+    """Run a prepared statement behind an opening, in one message.
+
+    Raises:
+        asyncpg.DataError: An argument is not of its type; nothing was sent.
+    """
+    wire = connection._transport
+    wire.opening = opening
+    try:
+        rows: list[asyncpg.Record] = await connection._protocol.bind_execute(statement, arguments, "", 0, False, None)
+    finally:
+        wire.opening = b""
+    return rows
