@@ -117,7 +117,10 @@ async def test_all_kinds_of_opening_see_the_owners_rows_only(cluster: Cluster, n
                     assert seen is not None
                     assert tuple(seen)[1:] == (owner.user_id, "on" if read_only else "off")
                     assert name is None or seen["current_user"] == name
-        assert isinstance(pool._idle[0], kind)
+        lease = pool._idle[0]
+        assert isinstance(lease, kind)
+        connection: Any = lease.connection if pooled == "on" else unguarded(lease.connection)
+        assert (await connection.fetchrow(STATE))[:2] == ("postgres" if name is None else "taskward", "")
         await pool.close()
 
 
@@ -179,6 +182,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "text": lambda connection: connection.execute("SELECT 1"),
     "a statement that is not prepared": lambda connection: connection.fetch("SELECT user_id FROM taskward.task"),
     "one that is": bind,
+    "to prepare one": lambda connection: connection.prepare("SELECT 3"),
     "many at once": many,
     "an opening before text": text_behind_an_opening,
     "an opening before Parse": parse_behind_an_opening,

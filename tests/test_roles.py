@@ -11,7 +11,6 @@ import pytest
 from taskward.database.database import UnsafeRoleError
 from taskward.database.dsn import parse_address
 from taskward.database.migrate import MigrationError, migrate
-from taskward.database.quoting import quote_identifier
 from taskward.database.roles import MissingPrivilegeError, RoleNames
 from taskward.identity import Owner
 from taskward.tasks.filters import TaskFilters
@@ -111,14 +110,14 @@ async def test_a_requests_role_that_became_powerful_does_not_serve(place: Place)
 async def test_an_owner_who_may_make_roles_switches(place: Place):
     owner = await place.database()
     await migrate(parse_address(owner))
-    assert await serves(owner) == quote_identifier(RoleNames.of(name_of(owner)).requests)
+    assert await serves(owner) == RoleNames.of(name_of(owner)).requests
 
 
 async def test_a_superuser_switches_too(place: Place):
     owner = await place.database()
     superuser = place.url(name_of(owner), "", superuser=True)
     await migrate(parse_address(superuser))
-    assert await serves(superuser) == quote_identifier(RoleNames.of(name_of(owner)).requests)
+    assert await serves(superuser) == RoleNames.of(name_of(owner)).requests
 
 
 async def test_a_safe_role_of_its_own_serves_as_itself(place: Place):
@@ -135,7 +134,7 @@ async def test_an_unsafe_role_of_its_own_gets_one_to_switch_to(place: Place):
     owner = await place.database()
     url = place.url(name_of(owner), await place.role("BYPASSRLS"))
     await migrate(parse_address(owner), parse_address(url))
-    assert await serves(url) == quote_identifier(RoleNames.of(name_of(owner)).requests)
+    assert await serves(url) == RoleNames.of(name_of(owner)).requests
 
 
 @pytest.mark.parametrize("dedicated", [False, True])

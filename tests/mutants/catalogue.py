@@ -371,7 +371,7 @@ def _sessions() -> Iterator[Mutant]:
         ("nothing is proven of what is set", _OPENING, "if [tuple(row) for row in seen] != ", "if False and [] != ", proven),
         ("nothing is proven of what stays", _OPENING, 'if (after["owner"] or "", after["role"]) != ', "if False and () != ", proven),
         ("reads have the opening of writes", _OPENING, 'wire.bound("tw_read", user_id) if read_only else', 'wire.bound("tw_write", user_id) if read_only else', cannot),
-        ("a read that begins may write", _OPENING, '"tw_read" if read_only else "tw_write", user_id)\n        await', '"tw_write", user_id)\n        await', cannot),
+        ("a read that begins may write", _OPENING, '"tw_read" if read_only else "tw_write", user_id)\n        await', '"tw_write", user_id)\n        await', all_kinds),
         ("nothing is guarded", _OPENING, "wire.guard(self.connection)", "pass", refused),
         ("in text, no role", _OPENING, take_role, '""', all_kinds),
         ("in text, the role stays", _OPENING, take_role, take_role.replace("SET LOCAL", "SET"), all_kinds),
@@ -385,7 +385,6 @@ def _sessions() -> Iterator[Mutant]:
         ("an opening goes into what has begun", _WIRE, "(begun or kind != _BIND)", "kind != _BIND", refused),
         ("many go without an opening", _WIRE, "        if self._is_in_transaction is not None:\n            self._refuse()\n", "", refused),
         ("what is refused leaves its connection open", _WIRE, "        self.inner.abort()\n", "", refused),
-        ("an opening goes twice", _WIRE, 'opening, self.opening = self.opening, b""', "opening = self.opening", read),
         ("an opening outlives what was not sent", _WIRE, '    finally:\n        wire.opening = b""\n', "    finally:\n        pass\n", (opening + "an_opening_does_not_outlive_arguments_that_cannot_be_sent",)),
         ("an opening is dropped", _WIRE, "    wire.opening = opening\n", "", read),
         ("asyncpg may write past the guard", _WIRE, "if not isinstance(connection._transport, Wire):", "if False:", (opening + "a_connection_that_asyncpg_writes_past_us_is_not_used",)),
@@ -405,6 +404,9 @@ def _sessions() -> Iterator[Mutant]:
         ("it serves before it has looked", "src/taskward/database/database.py", "if self._pool is None:\n            why", "if False:\n            why", unopened),
     ):  # fmt: skip
         yield Mutant(f"session: {name}", (Edit(file, old, new),), tests)
+    twice = Edit(_WIRE, 'opening, self.opening = self.opening, b""', "opening = self.opening")
+    kept = Edit(_WIRE, '    finally:\n        wire.opening = b""\n', "    finally:\n        pass\n")
+    yield Mutant("session: an opening goes twice", (twice, kept), read)
 
 
 def _answers() -> Iterator[Mutant]:
