@@ -18,8 +18,8 @@ PROOFS = (
     "test_*token*", "test_*claim*", "test_*key*", "test_*issuer*", "test_*auth*", "test_*bearer*", "test_*scope*",
     "test_*verif*", "test_*isolat*", "test_*layer*", "test_*secur*", "test_*role*", "test_*owner*", "test_*statement*",
     "test_*session*", "test_*opening*", "test_*tls*", "test_*bouncer*", "test_*pool*", "test_*canary*", "test_*secret*",
-    "test_*leak*", "test_*fuzz*", "test_*schemathesis*", "test_*mutant*", "test_*cors*", "test_*problem*", "test_*error*",
-    "test_*settings*", "test_*precondition*", "test_*attack*", "test_*redirect*", "test_*limit*",
+    "test_*leak*", "test_*fuzz*", "test_*schemathesis*", "test_*mutant*", "test_*cors*", "test_*problem*",
+    "test_*error*", "test_*settings*", "test_*precondition*", "test_*attack*", "test_*redirect*", "test_*limit*",
 )  # fmt: skip
 ITEM = re.compile(r"^(\d+)\. (.+)\n +- By (.+)\n +- Held by (.+)$", re.MULTILINE)
 NUMBER = r"(?:0|[1-9]\d?)"
