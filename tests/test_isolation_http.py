@@ -174,12 +174,12 @@ def test_a_token_for_another_audience_or_of_another_issuer_is_401(strict: tuple[
 async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluster: Cluster, new_database: str):
     size = 3
     app = create_app(make_settings(new_database, pool_size=size))
-    pool = app.state.database.pool
-    # Longer than the burst takes on any machine.
-    pool._patience = Deadlines(60)
     # Each somebody else's, since one user may not have all connections.
     good = [{"Authorization": f"Bearer {make_token(f'user-{number}')}"} for number in range(size + 1)]
     with serving(app) as url:
+        pool = app.state.database.pool
+        # Longer than the burst takes on any machine.
+        pool._patience = Deadlines(60)
         async with (
             connected(cluster.url(name_of(new_database), superuser=True)) as superuser,
             httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client,

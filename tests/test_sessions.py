@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from asyncpg import connect_utils
 
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
@@ -181,6 +182,79 @@ async def test_idle_connections_that_were_cut_are_replaced_unnoticed(new_databas
         assert not any(lease.connection.is_closed() for lease in database.pool._idle)
         assert await titles(database) == []
         assert database.pool._open == 1
+
+
+class Slow:
+    """A statement that no store has; it takes its time."""
+
+    sql = "SELECT user_id FROM taskward.task, pg_sleep(0.3)"
+
+    def arguments(self, _user_id: str, _parameters: Any) -> list[Any]:
+        return []
+
+
+# Nothing here waits for less than a session: whoever did so would leave its statement to the next one's transaction.
+@pytest.mark.parametrize("swallowed", [False, True])
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("pause", [0, 0.6])
+async def test_a_connection_that_is_in_the_middle_of_a_statement_is_not_used_again(
+    new_database: str, monkeypatch: pytest.MonkeyPatch, *, swallowed: bool, read_only: bool, pause: float
+):
+    async def lost(**_: Any) -> None:
+        """In place of a request to cancel, which may not arrive."""
+
+    async with opened(new_database, pool_size=1) as database:
+        await write_task(database, "alice")
+        for _ in range(2):
+            async with database.session(ALICE, read_only=read_only) as session:
+                assert len(await session.fetch(Slow())) == 1  # type: ignore[arg-type]
+        monkeypatch.setattr(connect_utils, "_cancel", lost)
+        with pytest.raises(RuntimeError if swallowed else TimeoutError):
+            async with database.session(ALICE, read_only=read_only) as session:
+                try:
+                    async with asyncio.timeout(0.1):
+                        await session.fetch(Slow())  # type: ignore[arg-type]
+                except TimeoutError:
+                    if not swallowed:
+                        raise
+        await asyncio.sleep(pause)
+        for reading in (True, False):
+            async with database.session(Owner("bob"), read_only=reading) as session:
+                assert await session.fetch(Slow()) == []  # type: ignore[arg-type]
+
+
+async def test_a_role_that_has_gone_is_not_taken_for_a_mistake_of_the_callers(cluster: Cluster, new_database: str):
+    async with opened(new_database, pool_size=1) as database:
+        for _ in range(2):
+            assert await titles(database) == []
+        role = database.pool.role
+        await execute(cluster.superuser, f'ALTER ROLE "{role}" RENAME TO "{role}_gone"')
+        try:
+            with pytest.raises(asyncpg.InvalidParameterValueError):
+                await titles(database)
+        finally:
+            await execute(cluster.superuser, f'ALTER ROLE "{role}_gone" RENAME TO "{role}"')
+        assert await titles(database) == []
+
+
+async def test_a_read_whose_connection_is_lost_at_its_end_is_unavailable_at_most(new_database: str):
+    async with opened(new_database, pool_size=1) as database:
+        await write_task(database, "alice")
+        async with database.session(ALICE, read_only=True) as session:
+            # Never prepared on this connection, so it has begun.
+            assert await TaskStore(session).account()
+            await terminate(new_database, await backend(session))
+        assert database.pool._open == 0
+
+
+async def test_a_setting_of_the_owner_that_the_login_has_is_never_a_transactions(cluster: Cluster, new_database: str):
+    name = name_of(new_database)
+    await execute(cluster.url(name, superuser=True), f"ALTER DATABASE {name} SET taskward.user_id = 'mallory'")
+    async with opened(new_database, pool_size=1) as database:
+        await write_task(database, "mallory")
+        for _ in range(3):
+            assert await titles(database) == []
+            assert await titles(database, Owner("mallory")) == ["Buy milk"]
 
 
 async def test_what_has_begun_is_not_begun_again(new_database: str):

@@ -23,9 +23,9 @@ TASKS = "/api/v1/tasks"
 
 async def test_writes_of_one_that_wait_for_their_turn_keep_no_connection_from_another(new_database: str):
     app = create_app(make_settings(new_database, pool_size=4))
-    # Longer than the others take on any machine.
-    app.state.database.pool.shares._patience = Deadlines(60)
     with serving(app) as url:
+        # Longer than the others take on any machine.
+        app.state.database.pool.shares._patience = Deadlines(60)
         async with httpx2.AsyncClient(base_url=url, timeout=30) as client, connected(new_database) as holder:
             # Behind row-level security, for which there is no alice until somebody says so.
             assert (await client.post(TASKS, json={"title": "x"}, headers=BEARERS["alice"])).status_code == 201

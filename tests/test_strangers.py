@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
+from taskward.database import wire
 from tests.conftest import Superuser, User, rows_of
 from tests.services import eventually
 from tests.sizes import sized
@@ -64,40 +65,51 @@ async def test_a_strangers_id_and_an_unknown_one_are_told_apart_by_the_contracts
         assert of_hers[0][2:] == of_unknown[2:]
 
 
+BOUNDS = {"BEGIN", "COMMIT", "ROLLBACK"}
+
+
 @asynccontextmanager
-async def asking(app: FastAPI) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+async def asking(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
     """What the database is asked: yields a function that tells what was asked since it was last called."""
     asked: list[str] = []
+    pool, run = app.state.database.pool, wire.run
 
-    def note(query: Any) -> None:
-        # Whether a reading transaction was left for this one to end depends on the request before.
-        asked.append(query.query.removeprefix("COMMIT;"))
+    async def noted(connection: Any, opening: bytes, statement: Any, arguments: Any) -> Any:
+        if opening.startswith(wire.bound("tw_begin")):
+            asked.append("BEGIN")
+        asked.append(statement.query)
+        return await run(connection, opening, statement, arguments)
 
     async def told() -> list[str]:
         # The last is noted a moment after the answer was sent.
-        assert await asyncio.to_thread(eventually, lambda: asked[-1:] == ["ROLLBACK"])
-        found = list(asked)
+        ended = lambda: asked.count("BEGIN") == asked.count("COMMIT") + asked.count("ROLLBACK")  # noqa: E731
+        assert await asyncio.to_thread(eventually, lambda: asked and ended() and not pool._in_use)
+        # Whether a transaction begins by itself depends on what the connection has prepared.
+        found = [query for query in asked if query not in BOUNDS and "transaction_isolation" not in query]
         asked.clear()
         return found
 
-    connections = [lease.connection for lease in app.state.database.pool._idle]
+    connections = [lease.connection for lease in pool._idle]
+    monkeypatch.setattr(wire, "run", noted)
+    note = lambda query: asked.append(query.query)  # noqa: E731
     for connection in connections:
         connection.add_query_logger(note)
     try:
         yield told
     finally:
+        monkeypatch.undo()
         for connection in connections:
             connection.remove_query_logger(note)
 
 
 @pytest.mark.parametrize(("method", "path"), OF_AN_ID)
 async def test_a_strangers_id_asks_the_database_the_same_as_an_unknown_one(
-    app: FastAPI, alice: User, bob: User, method: str, path: str
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, alice: User, bob: User, method: str, path: str
 ):
     hers = await furnish(alice)
     forbidden, not_found = problems_of(path)
     probe = f"{forbidden.slug.partition('-')[0]}_exists" if "list" in forbidden.slug else "task_exists"
-    async with asking(app) as told:
+    async with asking(app, monkeypatch) as told:
         for query in queries_of(method, path):
             everything = []
             for one in (*hers.ids_of(path).values(), str(uuid7())):
@@ -112,12 +124,12 @@ async def test_a_strangers_id_asks_the_database_the_same_as_an_unknown_one(
 
 @pytest.mark.parametrize(("route", "name"), REFERRING, ids=str)
 async def test_a_reference_to_a_strangers_row_asks_the_database_the_same_as_one_to_nothing(
-    app: FastAPI, alice: User, bob: User, route: tuple[str, str], name: str
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, alice: User, bob: User, route: tuple[str, str], name: str
 ):
     method, path = route
     hers, his = await furnish(alice), await furnish(bob)
     url = target_of(path, next(iter(his.ids_of(path).values())))
-    async with asking(app) as told:
+    async with asking(app, monkeypatch) as told:
         everything = []
         for reference in (*hers.task_ids.values(), *hers.list_ids.values(), str(uuid7())):
             body = {**body_of(method, path), name: reference}
@@ -128,10 +140,10 @@ async def test_a_reference_to_a_strangers_row_asks_the_database_the_same_as_one_
 
 @pytest.mark.parametrize(("method", "path"), OF_A_TAG)
 async def test_anothers_tag_asks_the_database_the_same_as_one_that_nobody_has(
-    app: FastAPI, alice: User, bob: User, method: str, path: str
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, alice: User, bob: User, method: str, path: str
 ):
     hers = await furnish(alice)
-    async with asking(app) as told:
+    async with asking(app, monkeypatch) as told:
         everything = []
         for tag in (hers.tag, "Nobody's tag"):
             answer = await bob.http.request(method, target_of(path, tag), json=body_of(method, path))

@@ -145,8 +145,10 @@ class Pool:
     async def _take(self) -> Lease:
         while self._idle:
             lease = self._idle.pop()
-            if not lease.connection.is_closed():
+            # One in a transaction is somebody's; none is given back so.
+            if not lease.connection.is_closed() and not lease.connection.is_in_transaction():
                 return lease
+            lease.connection.terminate()
             self._open -= 1
         if self._open < self._size:
             return await self._make()

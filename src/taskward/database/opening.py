@@ -66,6 +66,8 @@ class OneMessage:
         self._seen: Any = None
 
     async def prove(self) -> None:
+        # As BEGIN says it for the others. Poolers that keep a session on its connection refuse it at the start.
+        await self.connection.execute("SET default_transaction_isolation TO 'read committed'")
         settings = [_set("taskward.user_id", "$1")]
         if self._role is not None:
             settings.insert(0, _set("role", quote_literal(self._role)))
@@ -79,8 +81,6 @@ class OneMessage:
         ):
             await wire.prepare(self.connection, sql, name)
         self._seen = await wire.prepare(self.connection, _SEEN, "tw_seen")
-        # As BEGIN says it for the others. Poolers that keep a session on its connection refuse it at the start.
-        await self.connection.execute("SET default_transaction_isolation TO 'read committed'")
         before = await self.connection.fetchrow(_SEEN)
         somebody = secrets.token_hex(8)
         seen = await wire.run(self.connection, wire.bound("tw_read", somebody), self._seen, ())
@@ -88,7 +88,7 @@ class OneMessage:
         assert before is not None and after is not None, "each is a row"  # noqa: S101, PT018
         if [tuple(row) for row in seen] != [(somebody, self._role or before["role"], "on", "read committed")]:
             raise wire.WireError("what opens a transaction does not hold in it")
-        if (after["owner"] or "", after["role"]) != ("", before["role"]):
+        if (after["owner"] or "", after["role"]) != (before["owner"] or "", before["role"]):
             raise wire.WireError("what opens a transaction lasts longer than it")
         wire.guard(self.connection)
 

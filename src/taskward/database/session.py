@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
 
+from taskward.database import wire
 from taskward.database.connections import ENDING_TIMEOUT, GONE, LOST, Connection, Pool, kind_of
 from taskward.errors import OutcomeUnknown, Unavailable
 
@@ -120,12 +121,14 @@ class Session:
             raise Unavailable(reason=f"the database failed: {kind_of(error)}") from error
 
     async def _end(self, lease: Lease, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, Exception):
+        if (error is not None and not isinstance(error, Exception)) or wire.is_cancelling(lease.connection):
             # Cancelled in the middle of something: what the connection is doing is not known.
             self._pool.discard(lease)
+            if error is None:
+                raise RuntimeError("a session has ended in the middle of a statement")
         elif not lease.connection.is_in_transaction():
             self._pool.release(lease)
-        elif error is None:
+        elif error is None and not self._read_only:
             await _commit(self._pool, lease)
         else:
             await _roll_back(self._pool, lease)

@@ -135,6 +135,12 @@ def prepared(connection: Any, sql: str) -> Any:
     return connection._stmt_cache.get((sql, connection._protocol.get_record_class(), False))
 
 
+def is_cancelling(connection: Any) -> bool:
+    """Whether somebody has stopped to wait for an answer, so that it is not known what the connection is doing."""
+    protocol = connection._protocol
+    return protocol is None or protocol._is_cancelling()
+
+
 def bound(name: str, *values: str) -> bytes:
     """The Bind of a prepared statement without rows to its parameters, texts, and its Execute.
 

@@ -169,6 +169,8 @@ class TaskStore:
         try:
             rows = await self._session.fetch(listing.statement, **listing.parameters, most_each=most_each)
         except asyncpg.InvalidParameterValueError:
+            if "tz" not in listing.parameters:
+                raise
             raise Invalid([FieldError("query", "/tz", "The database does not know this zone.")]) from None
         size, is_whole = _bytes_of(rows)
         if size > most or not is_whole:
