@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
@@ -66,11 +66,12 @@ async def test_a_strangers_id_and_an_unknown_one_are_told_apart_by_the_contracts
 
 
 BOUNDS = {"BEGIN", "COMMIT", "ROLLBACK"}
+Told = Callable[[], Awaitable[list[str]]]
 
 
-@asynccontextmanager
-async def asking(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
-    """What the database is asked: yields a function that tells what was asked since it was last called."""
+@pytest.fixture
+def told(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Tells what the database was asked since it was last called."""
     asked: list[str] = []
     pool, run = app.state.database.pool, wire.run
 
@@ -79,6 +80,13 @@ async def asking(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
             asked.append("BEGIN")
         asked.append(statement.query)
         return await run(connection, opening, statement, arguments)
+
+    def noting(method: Callable[..., Any]) -> Callable[..., Any]:
+        async def ask(connection: Any, query: str, *arguments: Any, **options: Any) -> Any:
+            asked.append(query)
+            return await method(connection, query, *arguments, **options)
+
+        return ask
 
     async def told() -> list[str]:
         # The last is noted a moment after the answer was sent.
@@ -89,67 +97,60 @@ async def asking(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         asked.clear()
         return found
 
-    connections = [lease.connection for lease in pool._idle]
     monkeypatch.setattr(wire, "run", noted)
-    note = lambda query: asked.append(query.query)  # noqa: E731
-    for connection in connections:
-        connection.add_query_logger(note)
-    try:
-        yield told
-    finally:
-        monkeypatch.undo()
-        for connection in connections:
-            connection.remove_query_logger(note)
+    for name in ("execute", "fetch"):
+        monkeypatch.setattr(asyncpg.Connection, name, noting(getattr(asyncpg.Connection, name)))
+    return told
 
 
 @pytest.mark.parametrize(("method", "path"), OF_AN_ID)
 async def test_a_strangers_id_asks_the_database_the_same_as_an_unknown_one(
-    app: FastAPI, monkeypatch: pytest.MonkeyPatch, alice: User, bob: User, method: str, path: str
+    told: Told, alice: User, bob: User, method: str, path: str
 ):
     hers = await furnish(alice)
     forbidden, not_found = problems_of(path)
     probe = f"{forbidden.slug.partition('-')[0]}_exists" if "list" in forbidden.slug else "task_exists"
-    async with asking(app, monkeypatch) as told:
-        for query in queries_of(method, path):
-            everything = []
-            for one in (*hers.ids_of(path).values(), str(uuid7())):
-                url = target_of(path, one, query=query)
-                answer = await bob.http.request(method, url, json=body_of(method, path))
-                assert answer.status_code in {forbidden.status, not_found.status}
-                everything.append(await told())
-            assert answer.status_code == not_found.status
-            assert everything == [everything[0]] * len(everything)
-            assert any(probe in query for query in everything[0])
+    await told()
+    for query in queries_of(method, path):
+        everything = []
+        for one in (*hers.ids_of(path).values(), str(uuid7())):
+            url = target_of(path, one, query=query)
+            answer = await bob.http.request(method, url, json=body_of(method, path))
+            assert answer.status_code in {forbidden.status, not_found.status}
+            everything.append(await told())
+        assert answer.status_code == not_found.status
+        assert everything == [everything[0]] * len(everything)
+        assert any(probe in query for query in everything[0])
 
 
 @pytest.mark.parametrize(("route", "name"), REFERRING, ids=str)
 async def test_a_reference_to_a_strangers_row_asks_the_database_the_same_as_one_to_nothing(
-    app: FastAPI, monkeypatch: pytest.MonkeyPatch, alice: User, bob: User, route: tuple[str, str], name: str
+    told: Told, alice: User, bob: User, route: tuple[str, str], name: str
 ):
     method, path = route
     hers, his = await furnish(alice), await furnish(bob)
     url = target_of(path, next(iter(his.ids_of(path).values())))
-    async with asking(app, monkeypatch) as told:
-        everything = []
-        for reference in (*hers.task_ids.values(), *hers.list_ids.values(), str(uuid7())):
-            body = {**body_of(method, path), name: reference}
-            assert (await bob.http.request(method, url, json=body)).status_code == 422
-            everything.append(await told())
-        assert everything == [everything[0]] * len(everything)
+    await told()
+    everything = []
+    for reference in (*hers.task_ids.values(), *hers.list_ids.values(), str(uuid7())):
+        body = {**body_of(method, path), name: reference}
+        assert (await bob.http.request(method, url, json=body)).status_code == 422
+        everything.append(await told())
+    assert everything == [everything[0]] * len(everything)
 
 
 @pytest.mark.parametrize(("method", "path"), OF_A_TAG)
 async def test_anothers_tag_asks_the_database_the_same_as_one_that_nobody_has(
-    app: FastAPI, monkeypatch: pytest.MonkeyPatch, alice: User, bob: User, method: str, path: str
+    told: Told, alice: User, bob: User, method: str, path: str
 ):
     hers = await furnish(alice)
-    async with asking(app, monkeypatch) as told:
-        everything = []
-        for tag in (hers.tag, "Nobody's tag"):
-            answer = await bob.http.request(method, target_of(path, tag), json=body_of(method, path))
-            assert answer.status_code == 404
-            everything.append(await told())
-        assert everything[0] == everything[1]
+    await told()
+    everything = []
+    for tag in (hers.tag, "Nobody's tag"):
+        answer = await bob.http.request(method, target_of(path, tag), json=body_of(method, path))
+        assert answer.status_code == 404
+        everything.append(await told())
+    assert everything[0] == everything[1]
 
 
 async def test_nobody_waits_for_what_another_is_writing(alice: User, bob: User, superuser: Superuser):

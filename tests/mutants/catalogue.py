@@ -395,7 +395,7 @@ def _sessions() -> Iterator[Mutant]:
         ("what has begun is tried again", _SESSION, "            if has_begun:\n                raise\n", "            pass\n", (sessions + "what_has_begun_is_not_begun_again",)),
         ("a failure is not rolled back", _SESSION, 'await lease.connection.execute("ROLLBACK", timeout=ENDING_TIMEOUT)', "pass", ended),
         ("a failure is committed", _SESSION, 'await lease.connection.execute("ROLLBACK"', 'await lease.connection.execute("COMMIT"', ended),
-        ("a cancelled one's connection is used again", _SESSION, "            self._pool.discard(lease)\n        elif", "            self._pool.release(lease)\n        elif", ended),
+        ("a cancelled one's connection is used again", _SESSION, "            self._pool.discard(lease)\n            if error", "            self._pool.release(lease)\n            if error", ended),
         ("a connection in the middle of a statement is used again", _SESSION, " or wire.is_cancelling(lease.connection)", "", (sessions + "a_connection_that_is_in_the_middle_of_a_statement_is_not_used_again",)),
         ("a session that ends in the middle of a statement says nothing", _SESSION, "            if error is None:\n                raise RuntimeError", "            if False:\n                raise RuntimeError", (sessions + "a_connection_that_is_in_the_middle_of_a_statement_is_not_used_again",)),
         ("a read commits", _SESSION, "elif error is None and not self._read_only:", "elif error is None:", (sessions + "a_read_whose_connection_is_lost_at_its_end_is_unavailable_at_most",)),
