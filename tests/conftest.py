@@ -7,6 +7,7 @@ fixtures `alice` and `bob` are. A test that changes the database itself takes `n
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -34,11 +35,14 @@ from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.database.embedded import running
 from taskward.database.migrate import migrate
+from taskward.database.session import Session
 from taskward.database.wire import Wire
 from taskward.identity import Owner
 from taskward.identity.tokens import sign
 from taskward.settings import Settings
+from taskward.tasks.filters import TaskFilters
 from taskward.tasks.models import TaskCreate
+from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
 from tests import sizes
 from tests.messages import kinds
@@ -375,6 +379,20 @@ async def write_task(database: Database, user_id: str, title: str = "Buy milk") 
     async with database.session(Owner(user_id)) as session:
         await TaskStore(session).add(task)
     return task.id
+
+
+async def listed(session: Session) -> list[UUID]:
+    """The ids of the session's tasks that a listing shows, past HTTP; all are its owner's."""
+    page = await TaskStore(session).list(listing(TaskFilters()))
+    tasks = [json.loads(task) for task in page.tasks]
+    assert {task["user_id"] for task in tasks} <= {session._user_id}
+    return [UUID(task["id"]) for task in tasks]
+
+
+async def read_tasks(database: Database, owner: Owner) -> list[UUID]:
+    """The ids of an owner's tasks, read as a GET reads them, past HTTP."""
+    async with database.session(owner, read_only=True) as session:
+        return await listed(session)
 
 
 @pytest.fixture

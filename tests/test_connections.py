@@ -14,10 +14,8 @@ from taskward.database import database as database_module
 from taskward.database.connections import connect
 from taskward.database.database import Database
 from taskward.identity import Owner
-from taskward.tasks.filters import TaskFilters
-from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
-from tests.conftest import Cluster, connected, execute, name_of, opened
+from tests.conftest import Cluster, connected, execute, listed, name_of, opened
 
 
 def end_from_outside(url: str, pid: int) -> None:
@@ -45,7 +43,7 @@ async def test_an_idle_connection_that_the_server_ended_is_replaced_at_every_mom
     for _ in range(turns):
         await asyncio.sleep(0)
     async with database.session(Owner("erin")) as session:
-        assert await TaskStore(session).list(listing(TaskFilters())) == []
+        assert await listed(session) == []
         assert await (await session._begun()).fetchval("SELECT pg_backend_pid()") != pid
 
 

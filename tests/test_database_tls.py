@@ -19,8 +19,7 @@ from cryptography.x509.oid import NameOID
 from taskward.database.dsn import parse_address
 from taskward.database.migrate import migrate
 from taskward.identity import Owner
-from tests.conftest import OLDEST_POSTGRES, connected, execute, opened, write_task
-from tests.messages import read
+from tests.conftest import OLDEST_POSTGRES, connected, execute, opened, read_tasks, write_task
 
 ALICE, BOB = Owner("alice"), Owner("bob")
 
@@ -86,11 +85,11 @@ async def test_over_tcp_and_tls_it_is_the_same(over_tcp: tuple[str, Path], writt
     async with opened(url, pool_size=1) as database:
         await write_task(database, "alice")
         for _ in range(2):
-            assert len(await read(database, ALICE)) == 1
+            assert len(await read_tasks(database, ALICE)) == 1
         (lease,) = database.pool._idle
         transport = lease.connection._transport  # type: ignore[attr-defined]
         assert (transport.get_extra_info("ssl_object") is not None) is (mode != "disable")
         del written[:]
-        assert await read(database, BOB) == []
-        assert len(await read(database, ALICE)) == 1
+        assert await read_tasks(database, BOB) == []
+        assert len(await read_tasks(database, ALICE)) == 1
         assert written == ["BEBES", "BEBES"]

@@ -21,11 +21,8 @@ from taskward.database.opening import Begun, OneMessage
 from taskward.database.session import Session
 from taskward.errors import Unavailable
 from taskward.identity import Owner
-from taskward.tasks.filters import TaskFilters
-from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
-from tests.conftest import Cluster, execute, name_of, opened, write_task
-from tests.messages import read
+from tests.conftest import Cluster, execute, listed, name_of, opened, read_tasks, write_task
 
 ALICE, BOB = Owner("alice"), Owner("bob")
 STATE = """
@@ -49,9 +46,9 @@ async def test_a_read_is_one_message_and_a_write_is_that_and_its_commit(new_data
     async with opened(new_database, pool_size=1) as database:
         for _ in range(2):
             await write_task(database, "alice")
-            assert len(await read(database, ALICE)) >= 1
+            assert len(await read_tasks(database, ALICE)) >= 1
         del written[:]
-        await read(database, ALICE)
+        await read_tasks(database, ALICE)
         # Opening and statement: Bind and Execute of each, one Sync.
         assert written == ["BEBES"]
         del written[:]
@@ -62,9 +59,9 @@ async def test_a_read_is_one_message_and_a_write_is_that_and_its_commit(new_data
 
 async def test_what_was_never_prepared_is_so_as_its_owner(new_database: str, written: list[str]):
     async with opened(new_database, pool_size=1) as database:
-        await read(database, ALICE)
+        await read_tasks(database, ALICE)
         del written[:]
-        assert await read(database, ALICE) == []
+        assert await read_tasks(database, ALICE) == []
         async with database.session(ALICE, read_only=True) as session:
             assert await TaskStore(session).account() is None
         begun, prepared, *others = written[1:]
@@ -76,7 +73,7 @@ async def test_nothing_is_left_of_a_read(new_database: str):
     async with opened(new_database, pool_size=1) as database:
         await write_task(database, "alice")
         for owner, expected in ((ALICE, 1), (BOB, 0), (ALICE, 1), (BOB, 0), (BOB, 0), (ALICE, 1)):
-            assert len(await read(database, owner)) == expected
+            assert len(await read_tasks(database, owner)) == expected
         lease = only(database)
         assert not lease.connection.is_in_transaction()
         state = await unguarded(lease.connection).fetchrow(STATE)
@@ -90,7 +87,7 @@ async def test_a_reading_session_cannot_write(new_database: str):
         for _ in range(3):
             with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
                 await write_read_only(database)
-        assert len(await read(database, ALICE)) == 3
+        assert len(await read_tasks(database, ALICE)) == 3
 
 
 async def write_read_only(database: Database) -> None:
@@ -111,8 +108,7 @@ async def test_all_kinds_of_opening_see_the_owners_rows_only(cluster: Cluster, n
         for owner, expected in ((ALICE, 1), (BOB, 0), (ALICE, 1), (BOB, 0)):
             for read_only in (True, False):
                 async with Session(pool, owner, read_only=read_only) as session:
-                    rows = await TaskStore(session).list(listing(TaskFilters()))
-                    assert len([row for row in rows if row["id"]]) == expected
+                    assert len(await listed(session)) == expected
                     seen = await (await session._begun()).fetchrow(STATE)
                     assert seen is not None
                     assert tuple(seen)[1:] == (owner.user_id, "on" if read_only else "off")
@@ -226,25 +222,25 @@ async def test_an_opening_does_not_outlive_arguments_that_cannot_be_sent(new_dat
     async with opened(new_database, pool_size=1) as database:
         await write_task(database, "alice")
         for _ in range(2):
-            await read(database, ALICE)
+            await read_tasks(database, ALICE)
         lease = only(database)
         sql = next(sql for sql, *_ in lease.connection._stmt_cache._entries if "$1" in sql)  # type: ignore[attr-defined]
         with pytest.raises((asyncpg.DataError, asyncpg.InterfaceError)):
             await lease.fetch("alice", sql, [uuid4()] * 99, read_only=True)
         assert lease.connection._transport.opening == b""  # type: ignore[attr-defined]
-        assert await read(database, BOB) == []
+        assert await read_tasks(database, BOB) == []
 
 
 async def test_a_fault_is_a_defect_and_no_lost_database(new_database: str, monkeypatch: pytest.MonkeyPatch):
     async with opened(new_database, pool_size=1) as database:
         for _ in range(2):
-            await read(database, ALICE)
+            await read_tasks(database, ALICE)
         monkeypatch.setattr(wire, "bound", lambda *_: b"")
         with pytest.raises(wire.WireError):
-            await read(database, ALICE)
+            await read_tasks(database, ALICE)
         monkeypatch.undo()
         assert database.pool._open == 0
-        assert await read(database, ALICE) == []
+        assert await read_tasks(database, ALICE) == []
 
 
 # What is proven of each connection
@@ -297,11 +293,11 @@ async def test_a_connection_on_which_openings_do_not_hold_is_not_used(
     async with opened(new_database, pool_size=1) as database:
         monkeypatch.setattr(wire, "prepare", changed)
         with pytest.raises(Unavailable) as caught:
-            await read(database, ALICE)
+            await read_tasks(database, ALICE)
         assert why in caught.value.reason
         monkeypatch.undo()
         assert (database.pool._open, database.pool._in_use) == (0, 0)
-        assert await read(database, ALICE) == []
+        assert await read_tasks(database, ALICE) == []
 
 
 # What happens meanwhile
@@ -311,12 +307,12 @@ async def test_a_table_that_changed_is_read_on(new_database: str):
     async with opened(new_database, pool_size=1) as database:
         await write_task(database, "alice")
         for _ in range(2):
-            (mine,) = await read(database, ALICE)
+            (mine,) = await read_tasks(database, ALICE)
         await execute(new_database, "ALTER TABLE taskward.task ADD COLUMN color text")
-        assert await read(database, ALICE) == [mine]
+        assert await read_tasks(database, ALICE) == [mine]
         await execute(new_database, "ALTER TABLE taskward.task DROP COLUMN color")
         await write_task(database, "alice")
-        assert len(await read(database, ALICE)) == 2
+        assert len(await read_tasks(database, ALICE)) == 2
 
 
 async def test_a_prepared_statement_whose_result_changed_is_prepared_anew(new_database: str):

@@ -104,9 +104,9 @@ async def rounds(database: Database, user_id: str) -> None:
         task_id = await write_task(database, user_id, f"{user_id} {number}")
         async with database.session(owner) as session:
             store = TaskStore(session)
-            rows = await store.list(listing(TaskFilters(limit=200)))
-            assert {json.loads(row["task"])["user_id"] for row in rows} == {user_id}
-            assert len(rows) == number + 1
+            tasks = (await store.list(listing(TaskFilters(limit=200)))).tasks
+            assert {json.loads(task)["user_id"] for task in tasks} == {user_id}
+            assert len(tasks) == number + 1
             # Without its condition on the owner, the policies' alone.
             seen = await (await session._begun()).fetch("SELECT DISTINCT user_id FROM taskward.task")
             assert [row["user_id"] for row in seen] == [user_id]

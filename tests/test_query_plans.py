@@ -163,7 +163,7 @@ async def test_listings_go_by_their_index_to_the_callers_rows(session: Session, 
         if "cursor" in values:
             del values["cursor"]
             first = listing(TaskFilters.model_validate(values))
-            values["cursor"] = first.next_cursor({"id": data.ids[MINE // 2]})
+            values["cursor"] = first.next_cursor(data.ids[MINE // 2])
         wanted = listing(TaskFilters.model_validate(values))
         parameters = {**wanted.parameters, "most_each": 2**62}
         plan = await explain(session, wanted.statement, data.user_id, parameters, mode=mode)

@@ -15,10 +15,7 @@ from taskward.database.migrate import MigrationError, migrate
 from taskward.database.quoting import quote_identifier
 from taskward.database.roles import MissingPrivilegeError, RoleNames
 from taskward.identity import Owner
-from taskward.tasks.filters import TaskFilters
-from taskward.tasks.query import listing
-from taskward.tasks.store import TaskStore
-from tests.conftest import connected, execute, name_of, opened, write_task
+from tests.conftest import connected, execute, listed, name_of, opened, write_task
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 from tests.test_migrate import catalogue
 
@@ -53,7 +50,7 @@ WAYS: dict[str, Way] = {"renamed": _renamed, "cloned": _cloned, "swapped": _swap
 
 async def shown(url: str, user: str) -> int:
     async with opened(url) as database, database.session(Owner(user)) as session:
-        return len([row for row in await TaskStore(session).list(listing(TaskFilters())) if row["id"] is not None])
+        return len(await listed(session))
 
 
 async def serves(url: str) -> None:

@@ -13,10 +13,7 @@ from taskward.database.dsn import parse_address
 from taskward.database.migrate import MigrationError, migrate
 from taskward.database.roles import MissingPrivilegeError, RoleNames
 from taskward.identity import Owner
-from taskward.tasks.filters import TaskFilters
-from taskward.tasks.query import listing
-from taskward.tasks.store import TaskStore
-from tests.conftest import connected, execute, name_of, opened, write_task
+from tests.conftest import connected, execute, listed, name_of, opened, write_task
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 
 
@@ -33,10 +30,10 @@ async def serves(url: str) -> str | None:
     async with opened(url) as database:
         mine = await write_task(database, "alice")
         async with database.session(Owner("bob")) as session:
-            assert await TaskStore(session).list(listing(TaskFilters())) == []
+            assert await listed(session) == []
             assert await (await session._begun()).fetchval("SELECT count(*) FROM taskward.task") == 0
         async with database.session(Owner("alice")) as session:
-            assert [row["id"] for row in await TaskStore(session).list(listing(TaskFilters()))] == [mine]
+            assert await listed(session) == [mine]
         return database.pool.role
 
 

@@ -32,8 +32,8 @@ ALICE = Owner("alice")
 
 async def titles(database: Database, owner: Owner = ALICE) -> list[str]:
     async with database.session(owner) as session:
-        rows = await TaskStore(session).list(listing(TaskFilters()))
-        return [json.loads(row["task"])["title"] for row in rows if row["id"]]
+        page = await TaskStore(session).list(listing(TaskFilters()))
+        return [json.loads(task)["title"] for task in page.tasks]
 
 
 async def backend(session: Session) -> int:

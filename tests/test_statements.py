@@ -182,6 +182,13 @@ UNSCOPED: dict[str, Callable[[], Any]] = {
     "correlated condition": lambda: select(task.title).where(MINE, exists(select(other.c.id).where(MINE))),
     "in a subquery": lambda: select(task.title).where(MINE, task.title.in_(everyones)),
     "order by a subquery": lambda: select(task.title).where(MINE).order_by(everyones.scalar_subquery()),
+    "an aggregate of everyone's": lambda: select(func.pg_catalog.array_agg(other.c.title).aggregate_order_by(task.id)),
+    "an aggregate ordered by a subquery": lambda: (
+        select(func.pg_catalog.array_agg(task.title).aggregate_order_by(everyones.scalar_subquery())).where(MINE)
+    ),
+    "an aggregate ordered by text": lambda: (
+        select(func.pg_catalog.array_agg(task.title).aggregate_order_by(text("1"))).where(MINE)
+    ),
     "limit by a subquery": lambda: select(task.title).where(MINE).limit(select(other.c.version).scalar_subquery()),
     "cte": lambda: select(everyones.cte("c").c.title, OWNER),
     "recursive cte": _recursive,
@@ -354,6 +361,9 @@ SCOPED: dict[str, Callable[[], Any]] = {
     "recursive cte": lambda: _below(lambda tree: and_(other.c.user_id == OWNER, other.c.parent_id == tree.c.id)),
     "what a function yields": lambda: select(task.title).where(MINE, task.id == unnested(column("id", Uuid())).c.id),
     "update out of JSON": lambda: update(Task).where(MINE, task.id == TASKS.c.id).values(title=TASKS.c.title),
+    "an aggregate in order": lambda: (
+        select(func.pg_catalog.array_agg(task.title).aggregate_order_by(task.due_at.desc().nulls_last())).where(MINE)
+    ),
     "a window": lambda: select(func.row_number().over(partition_by=task.list_id, order_by=task.id)).where(MINE),
     "insert out of JSON": lambda: insert(Tombstone).from_select(
         NAMES, select(OWNER.label("user_id"), STONES.c.kind, STONES.c.id, STONES.c.version)

@@ -105,7 +105,7 @@ _KNOWN: tuple[type, ...] = (
     ColumnClause, BindParameter, BinaryExpression, BooleanClauseList, Label, FunctionElement,
     elements.ClauseList, elements.ExpressionClauseList, elements.UnaryExpression, elements.Grouping, elements.Case,
     elements.Null, elements.True_, elements.False_, elements.Cast, elements.TypeClause, elements.CollectionAggregate,
-    elements.Over, elements._label_reference,  # noqa: SLF001 - of ORDER BY
+    elements.Over, elements.AggregateOrderBy, elements._label_reference,  # noqa: SLF001 - of ORDER BY
 )  # fmt: skip
 _KNOWN_CLAUSES = frozenset(
     {
@@ -146,6 +146,7 @@ _KNOWN_FUNCTIONS = frozenset(
             "array_remove",
             "octet_length",
             "sum",
+            "array_agg",
         )
     }
 )

@@ -25,7 +25,7 @@ from taskward.tasks.models import (
     TaskUpdate,
     no_completion,
 )
-from taskward.tasks.query import Listing, prepared
+from taskward.tasks.query import prepared
 from taskward.tasks.store import TaskStore, Written
 from taskward.web import problems
 from taskward.web.answers import (
@@ -107,22 +107,16 @@ async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature
         current = collection_tag(user_id, known, wanted.fingerprint)
         if if_none_match.matches(current):
             return collection_answer([], current, if_none_match=if_none_match)
-    rows = await tasks.list(wanted, room.most, room.most_each(wanted.limit))
-    known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
-    found = rows if rows and rows[0]["id"] is not None else []
-    if filters.cursor is not None and not found:
+    page = await tasks.list(wanted, room.most, room.most_each(wanted.limit))
+    if filters.cursor is not None and not page.tasks:
         await _check_there(tasks, filters)
     headers = {}
-    if len(found) > wanted.limit:
-        del found[wanted.limit :]
-        headers["Link"] = f'<{_next_page(request, wanted, found[-1])}>; rel="next"'
+    if page.next_cursor is not None:
+        headers["Link"] = f'<{_next_page(request, page.next_cursor)}>; rel="next"'
     if wanted.counting is not None:
         headers["X-Total-Count"] = str(await tasks.count(wanted))
-    tag = None if wanted.depends_on_time else collection_tag(user_id, known, wanted.fingerprint)
-    documents = [row["task"] for row in found]
-    # Each is let go as soon as it is encoded, and nothing but the rows would hold it.
-    rows.clear()
-    return collection_answer(documents, tag, headers=headers)
+    tag = None if wanted.depends_on_time else collection_tag(user_id, page.account, wanted.fingerprint)
+    return collection_answer(page.tasks, tag, headers=headers)
 
 
 @router.post(
@@ -356,6 +350,7 @@ async def _check_there(tasks: TaskStore, filters: TaskFilters) -> None:
         )
 
 
-def _next_page(request: Request, wanted: Listing, last: Any) -> str:
-    given = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return public_path(request, f"{PATH}?{urlencode([*given, ('cursor', wanted.next_cursor(last))])}")
+def _next_page(request: Request, cursor: str) -> str:
+    items = request.query_params.multi_items() if request.scope["query_string"] else ()
+    given = [(name, value) for name, value in items if name != "cursor"]
+    return public_path(request, f"{PATH}?{urlencode([*given, ('cursor', cursor)])}")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
 import asyncpg
+import orjson
 from sqlalchemy import (
     ARRAY,
     CTE,
@@ -72,7 +73,6 @@ _ALL = 2**62
 _SIMPLE = frozenset({"title", "description", "completed", "priority"})
 
 # Named here, because inside the class `list` is a method.
-Rows = list[asyncpg.Record]
 Versions = list[int] | None
 
 
@@ -86,6 +86,20 @@ class Written(NamedTuple):
 
     row: asyncpg.Record
     next_id: UUID | None = None
+
+
+class Page(NamedTuple):
+    """A page of a listing.
+
+    Attributes:
+        account: The owner's epoch and clock; None before the first write.
+        tasks: The JSON of each. Nothing else holds them.
+        next_cursor: Of the page after this one; None where this is the last.
+    """
+
+    account: tuple[str, int] | None
+    tasks: list[str]
+    next_cursor: str | None
 
 
 class TaskStore:
@@ -155,11 +169,11 @@ class TaskStore:
             await self._miss(task_id)
         return row
 
-    async def list(self, listing: Listing, most: int = _ALL, most_each: int = _ALL) -> Rows:
-        """Run a listing; see `Listing.statement` for its rows.
+    async def list(self, listing: Listing, most: int = _ALL, most_each: int = _ALL) -> Page:
+        """Run a listing.
 
         Args:
-            most: Bytes that they may have.
+            most: Bytes that its tasks may have.
             most_each: Bytes that one may have and is read.
 
         Raises:
@@ -167,15 +181,23 @@ class TaskStore:
             Invalid: The database does not know the zone.
         """
         try:
-            rows = await self._session.fetch(listing.statement, **listing.parameters, most_each=most_each)
+            row = await self._session.fetch_one(listing.statement, **listing.parameters, most_each=most_each)
         except asyncpg.InvalidParameterValueError:
             if "tz" not in listing.parameters:
                 raise
             raise Invalid([FieldError("query", "/tz", "The database does not know this zone.")]) from None
-        size, is_whole = _bytes_of(rows)
+        if row is None:
+            return Page(None, [], None)
+        tasks = row["tasks"] or []
+        size, is_whole = _bytes_of(tasks)
         if size > most or not is_whole:
             raise NeedsRoom(size)
-        return rows
+        cursor = None
+        if len(tasks) > listing.limit:
+            del tasks[listing.limit :]
+            keys = [row[f"key_{index}"][listing.limit - 1] for index in range(listing.keys)]
+            cursor = listing.next_cursor(UUID(orjson.loads(tasks[-1])["id"]), keys)
+        return Page((row["epoch"], row["clock"]), tasks, cursor)
 
     async def count(self, listing: Listing) -> int | None:
         """How many tasks a listing has on all pages, or None where nobody asks."""
@@ -297,10 +319,9 @@ def _given(reference: UUID | None) -> tuple[UUID, ...]:
     return () if reference is None else (reference,)
 
 
-def _bytes_of(rows: Rows) -> tuple[int, bool]:
-    """How many bytes the JSON of rows has, and whether all of it was read."""
-    texts = [row["task"] or "" for row in rows]
-    numbers = [text for text in texts if text[:1] not in {"{", ""}]
+def _bytes_of(texts: Sequence[str]) -> tuple[int, bool]:
+    """How many bytes the JSON of tasks has, and whether all of it was read."""
+    numbers = [text for text in texts if text[0] != "{"]
     is_ascii = all(map(str.isascii, texts))
     size = sum(map(len, texts)) if is_ascii else sum([len(text.encode()) for text in texts])
     return size + sum(map(int, numbers)), not numbers
