@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -39,6 +40,7 @@ from taskward.database.statements import Constant
 _KINDS = (Boolean, Date, DateTime, Integer, JSON, Text, Uuid)
 # In double quotes stands what is written as it is.
 _INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+_UTC = Constant(timedelta())
 _QUOTED_INSTANT = rf'"\""{_INSTANT}"\""'
 
 
@@ -173,7 +175,8 @@ def _kind(column: ColumnElement[Any]) -> Any:
 
 
 def _instant(column: ColumnElement[Any], form: str) -> ColumnElement[Any]:
-    return func.pg_catalog.to_char(func.pg_catalog.timezone(Constant("UTC"), column), Constant(form))
+    # By its offset: a name would be looked up for every value.
+    return func.pg_catalog.to_char(func.pg_catalog.timezone(_UTC, column), Constant(form))
 
 
 def _json(column: ColumnElement[Any]) -> ColumnElement[Any]:
