@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter
 from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 
@@ -132,6 +132,9 @@ class TaskFilters(SQLModel):
         dear: What a query string has that makes the database look at every task of the caller's, or that asks for many.
             Encoded names may be any.
     """
+
+    # Requests that ask for nothing in particular share one.
+    model_config = ConfigDict(frozen=True)  # type: ignore[assignment] # SQLModel declares its own, which is no other
 
     dear: ClassVar[re.Pattern[bytes]] = re.compile(rb"%|\b(?:q|sort|count)=|\blimit=0*[1-9]\d\d")
 

@@ -126,6 +126,7 @@ _ROWS = (2, 11, 21, 51, 101, 201)
 # Who asks decides on the shapes, so only so many are kept; asyncpg keeps fewer.
 _MOST_SHAPES = 512
 _written: dict[Any, None] = {}
+_unasked: list[Listing] = []
 
 # A cursor and an ETag hold for one listing, told apart by these. A limit and a cursor only choose a page of it.
 _SHAPE = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor", "count"})
@@ -178,6 +179,11 @@ async def prepared(filters: TaskFilters) -> Listing:
     """As `listing`. To write the statement of a shape that nobody has asked for lately takes tens of milliseconds, so
     that is done where others go on.
     """
+    if not filters.model_fields_set:
+        # Most ask for nothing in particular.
+        if not _unasked:
+            _unasked.append(await in_thread(listing, filters))
+        return _unasked[0]
     understood = _understood(filters, None)
     known = understood.shape in _written
     if not known:

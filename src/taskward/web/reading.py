@@ -117,6 +117,8 @@ class RequestReader:
         self._repeatable = frozenset(name for p in self._query for name in p.repeatable)
         self._dear = next((p.dear for p in self._query if p.dear is not None), None)
         self._query_names = frozenset(name for p in self._query for name in p.members or (p.alias,))
+        # What an empty query string means: of each parameter its step, its name and its value.
+        self._unasked: list[tuple[int, str, Any]] | None = None
         bodies = [(i, f) for i, d in enumerate(dependants) for f in d.body_params]
         if len(bodies) > 1 or any(d.cookie_params for d in dependants):
             raise TypeError("one body at most, and no cookies, can be read")
@@ -176,8 +178,14 @@ class RequestReader:
         errors: list[FieldError] = []
         if self._body is not None:
             await self._read_body(request, self._body, body, arguments, errors)
-        if self._query or request.scope["query_string"]:
-            self._read_query(request.scope["query_string"], arguments, errors)
+        query = request.scope["query_string"]
+        if query or self._unasked is None:
+            self._read_query(query, arguments, errors)
+            if not (query or errors):
+                self._unasked = [(p.step, p.name, arguments[p.step][p.name]) for p in self._query]
+        else:
+            for step, name, value in self._unasked:
+                arguments[step][name] = value
         if self._headers:
             self._read_headers(request.scope["headers"], arguments, errors)
         if errors:
