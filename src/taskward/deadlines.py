@@ -21,18 +21,27 @@ class Deadline:
     """One limit that is being kept; `expired` says whether it was not.
 
     As a context manager it is a limit of the task that enters it, see `Deadlines.limit`.
+
+    Attributes:
+        in_doubt: Whether something is under way that may be done although the limit ends the wait for it.
     """
 
-    __slots__ = ("_at", "_on_expiry", "expired")
+    __slots__ = ("_at", "_on_expiry", "expired", "in_doubt")
 
     def __init__(self, at: float, on_expiry: Callable[[], object]) -> None:
         self._at = at
         self._on_expiry: Callable[[], object] | None = on_expiry
         self.expired = False
+        self.in_doubt = False
 
     @property
     def at(self) -> float:
         return self._at
+
+    @property
+    def left(self) -> float:
+        """Seconds until it ends."""
+        return self._at - asyncio.get_running_loop().time()
 
     @property
     def is_over(self) -> bool:

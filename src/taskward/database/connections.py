@@ -40,6 +40,7 @@ GONE = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.InvalidCachedStatementError,
+    wire.Unanswered,
     OSError,
 )
 # What says the same of the server.
@@ -55,6 +56,8 @@ LOST = (
 
 def kind_of(error: BaseException) -> str:
     """What went wrong, without its message, which may quote a row."""
+    if isinstance(error, wire.Unanswered) and error.__cause__ is not None:
+        error = error.__cause__
     state = getattr(error, "sqlstate", None)
     return f"{type(error).__name__} ({state})" if state else type(error).__name__
 

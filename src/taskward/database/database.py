@@ -17,6 +17,7 @@ from taskward.database.session import Session
 from taskward.errors import Unavailable
 
 if TYPE_CHECKING:
+    from taskward.deadlines import Deadline
     from taskward.identity import Owner
 
 
@@ -75,16 +76,17 @@ class Database:
             raise Unavailable(f"{why[0].upper()}{why[1:]}.", reason=why)
         return self._pool
 
-    def session(self, owner: Owner, *, read_only: bool = False) -> Session:
+    def session(self, owner: Owner, *, read_only: bool = False, limit: Deadline | None = None) -> Session:
         """A session as `owner`: committed at the end, rolled back on any error.
 
         Args:
             read_only: Whether PostgreSQL shall refuse to write.
+            limit: What ends the wait for it.
 
         Raises:
             Unavailable: As `pool`.
         """
-        return Session(self.pool, owner, read_only=read_only)
+        return Session(self.pool, owner, read_only=read_only, limit=limit)
 
     async def problem(self) -> str | None:
         """What keeps the database from serving requests now, in a few words for an operator, or None.

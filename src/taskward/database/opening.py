@@ -26,6 +26,9 @@ SELECT pg_catalog.current_setting('taskward.user_id', true) AS owner, current_us
 """
 
 
+_TIMEOUT = "SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'"
+
+
 class Lease(Protocol):
     """A pooled connection, on which one owner's transaction after another runs."""
 
@@ -45,6 +48,21 @@ class Lease(Protocol):
             ValueError: The id has a NUL.
         """
 
+    def ready(self, sql: str) -> Any:
+        """What can be run behind an opening of its own, where no transaction has begun; else None."""
+
+    async def change(
+        self, user_id: str, ready: Any, arguments: Sequence[Any], *, seconds: float
+    ) -> list[asyncpg.Record]:
+        """Run what is `ready`, and commit.
+
+        Args:
+            seconds: How long it may take; what takes longer has changed nothing.
+
+        Raises:
+            Unanswered: The connection ended before the answer.
+        """
+
     async def fetch(self, user_id: str, sql: str, arguments: Sequence[Any], *, read_only: bool) -> list[asyncpg.Record]:
         """Run a statement in the transaction that has begun; or else in one that begins with it and, where it only
         reads, may end with it.
@@ -58,12 +76,13 @@ class OneMessage:
         role: The role to take, or None where the connection's own is already a safe one.
     """
 
-    __slots__ = ("_role", "_seen", "connection")
+    __slots__ = ("_milliseconds", "_role", "_seen", "connection")
 
     def __init__(self, connection: Connection, role: str | None) -> None:
         self.connection = connection
         self._role = role
         self._seen: Any = None
+        self._milliseconds = 0
 
     async def prove(self) -> None:
         # As BEGIN says it for the others. Poolers that keep a session on its connection refuse it at the start.
@@ -77,11 +96,14 @@ class OneMessage:
             ("tw_begin", _BEGIN),
             # That it may write is not said: where the server takes no writes, that alone would be refused.
             ("tw_write", f"SELECT WHERE {' OR '.join(settings)}"),
+            ("tw_change", f"SELECT WHERE {' OR '.join([*settings, _set('statement_timeout', '$2')])}"),
             ("tw_read", f"SELECT WHERE {' OR '.join(reading)}"),
         ):
             await wire.prepare(self.connection, sql, name)
         self._seen = await wire.prepare(self.connection, _SEEN, "tw_seen")
         before = await self.connection.fetchrow(_SEEN)
+        # One that the server sets stays, where it is the shorter one.
+        self._milliseconds = await self.connection.fetchval(_TIMEOUT)
         somebody = secrets.token_hex(8)
         seen = await wire.run(self.connection, wire.bound("tw_read", somebody), self._seen, ())
         after = await self.connection.fetchrow(_SEEN)
@@ -98,13 +120,22 @@ class OneMessage:
         opening = wire.bound("tw_begin") + wire.bound("tw_read" if read_only else "tw_write", user_id)
         await wire.run(self.connection, opening, self._seen, ())
 
+    def ready(self, sql: str) -> Any:
+        return None if self.connection.is_in_transaction() else wire.prepared(self.connection, sql)
+
+    async def change(
+        self, user_id: str, ready: Any, arguments: Sequence[Any], *, seconds: float
+    ) -> list[asyncpg.Record]:
+        milliseconds = max(1, int(seconds * 1000))
+        if 0 < self._milliseconds < milliseconds:
+            milliseconds = self._milliseconds
+        return await wire.run(self.connection, wire.bound("tw_change", user_id, str(milliseconds)), ready, arguments)
+
     async def fetch(self, user_id: str, sql: str, arguments: Sequence[Any], *, read_only: bool) -> list[asyncpg.Record]:
         connection = self.connection
-        if not connection.is_in_transaction():
-            statement = wire.prepared(connection, sql)
-            if statement is not None:
-                opening = wire.bound("tw_read", user_id) if read_only else _BEGUN + wire.bound("tw_write", user_id)
-                return await wire.run(connection, opening, statement, arguments)
+        if (ready := self.ready(sql)) is not None:
+            opening = wire.bound("tw_read", user_id) if read_only else _BEGUN + wire.bound("tw_write", user_id)
+            return await wire.run(connection, opening, ready, arguments)
             # It is prepared as the owner, too: the connection's own role may not be allowed to.
             await self.begin(user_id, read_only=read_only)
         return await connection.fetch(sql, *arguments)
@@ -133,6 +164,14 @@ class Begun:
         access = " READ ONLY" if read_only else ""
         owner = f"SELECT pg_catalog.set_config('taskward.user_id',{quote_literal(user_id)},true)"
         await self.connection.execute(f"{_BEGIN}{access};{self._take_role}{owner}")
+
+    def ready(self, sql: str) -> Any:  # noqa: ARG002 - nothing is
+        return None
+
+    async def change(
+        self, user_id: str, ready: Any, arguments: Sequence[Any], *, seconds: float
+    ) -> list[asyncpg.Record]:
+        raise NotImplementedError("nothing is ready")
 
     async def fetch(self, user_id: str, sql: str, arguments: Sequence[Any], *, read_only: bool) -> list[asyncpg.Record]:
         await self.begin(user_id, read_only=read_only)

@@ -12,12 +12,17 @@ import asyncpg
 
 from taskward.database import wire
 from taskward.database.connections import ENDING_TIMEOUT, GONE, LOST, Connection, Pool, kind_of
+from taskward.database.wire import Unanswered
 from taskward.errors import OutcomeUnknown, Unavailable
 
 if TYPE_CHECKING:
     from taskward.database.opening import Lease
     from taskward.database.statements import Statement
+    from taskward.deadlines import Deadline
     from taskward.identity import Owner
+
+_MARGIN = 0.5
+"""Seconds by which PostgreSQL gives a change up before nobody waits for its answer any more."""
 
 _READ_ONLY = asyncpg.ReadOnlySQLTransactionError
 
@@ -31,6 +36,7 @@ class Session:
         owner: Whose rows the statements see.
         read_only: Whether PostgreSQL shall refuse to write. Each statement may be a transaction of its own then, which
             differs in nothing that it sees: each of one transaction, too, sees what was committed before it.
+        limit: What ends the wait for it. Without one, nothing is committed before the end.
 
     Attributes:
         trashed_at: `Account.trashed_at`, where a write has met it.
@@ -40,12 +46,13 @@ class Session:
         OutcomeUnknown: The connection was lost while the transaction was being committed.
     """
 
-    __slots__ = ("_lease", "_pool", "_read_only", "_user_id", "trashed_at")
+    __slots__ = ("_lease", "_limit", "_pool", "_read_only", "_user_id", "trashed_at")
 
-    def __init__(self, pool: Pool, owner: Owner, *, read_only: bool = False) -> None:
+    def __init__(self, pool: Pool, owner: Owner, *, read_only: bool = False, limit: Deadline | None = None) -> None:
         self._pool = pool
         self._user_id = owner.user_id
         self._read_only = read_only
+        self._limit = limit
         self._lease: Lease | None = None
         self.trashed_at: datetime | None = None
 
@@ -83,10 +90,38 @@ class Session:
         Raises:
             RuntimeError: It has yielded more, one of which may be somebody else's.
         """
-        rows = await self.fetch(statement, **parameters)
-        if len(rows) > 1:
-            raise RuntimeError("a statement for one row has yielded several")
-        return rows[0] if rows else None
+        return _only(await self.fetch(statement, **parameters))
+
+    async def change(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
+        """Run a statement that yields at most one row. Where no transaction has begun, it is one of its own: what it
+        changes is committed with it.
+
+        Raises:
+            OutcomeUnknown: The connection was lost, and it may have been committed.
+            RuntimeError: As `fetch_one`.
+        """
+        lease, limit = self._leased, self._limit
+        ready = lease.ready(statement.sql)
+        if ready is None or limit is None:
+            return await self.fetch_one(statement, **parameters)
+        arguments = statement.arguments(self._user_id, parameters)
+        seconds = limit.left
+        limit.in_doubt = True
+        try:
+            rows = await lease.change(self._user_id, ready, arguments, seconds=seconds - min(_MARGIN, seconds / 4))
+        except Unanswered as error:
+            limit.in_doubt = False
+            self._pool.discard_idle()
+            raise OutcomeUnknown(reason=f"the database failed while it wrote: {kind_of(error)}") from error
+        except GONE:
+            limit.in_doubt = False
+            await self._afresh(lease)
+            return await self.fetch_one(statement, **parameters)
+        except Exception:
+            limit.in_doubt = False
+            raise
+        limit.in_doubt = False
+        return _only(rows)
 
     @asynccontextmanager
     async def waiting_at_most(self, seconds: float) -> AsyncIterator[None]:
@@ -148,6 +183,12 @@ class Session:
         self._pool.discard_idle()
         self._lease = await self._pool.acquire()
         return self._lease
+
+
+def _only(rows: list[asyncpg.Record]) -> asyncpg.Record | None:
+    if len(rows) > 1:
+        raise RuntimeError("a statement for one row has yielded several")
+    return rows[0] if rows else None
 
 
 async def _commit(pool: Pool, lease: Lease) -> None:

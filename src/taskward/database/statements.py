@@ -281,7 +281,7 @@ def _sources(unit: Any) -> Iterator[FromClause]:
     if isinstance(unit, Select):
         pending = list(unit.get_final_froms())
     elif isinstance(unit, Update | Delete):
-        columns = (e for e in visitors.iterate(unit) if isinstance(e, ColumnClause) and e.table is not None)
+        columns = (e for e in _outside_selects(unit) if isinstance(e, ColumnClause) and e.table is not None)
         others: dict[int, Any] = {id(c.table): c.table for c in columns if not _same(c.table, unit.table)}
         pending = [unit.table, *others.values()]
     else:
@@ -294,6 +294,15 @@ def _sources(unit: Any) -> Iterator[FromClause]:
             pending.append(source.element)
         else:
             yield source
+
+
+def _outside_selects(unit: Any) -> Iterator[Any]:
+    """The elements of a write but for those of the selects in it, which are units of their own."""
+    pending = [unit]
+    while pending:
+        element = pending.pop()
+        yield element
+        pending += [child for child in element.get_children() if not isinstance(child, Select)]
 
 
 def _check_unit(unit: Any) -> list[str]:

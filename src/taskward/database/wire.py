@@ -33,6 +33,10 @@ class WireError(Exception):
     """Something was about to run in no owner's transaction. Its connection is closed then."""
 
 
+class Unanswered(Exception):
+    """A message was sent, and its connection ended before the answer. It may have been carried out."""
+
+
 class Wire:
     """A transport that joins an opening to the Bind that follows it.
 
@@ -160,11 +164,16 @@ async def run(connection: Any, opening: bytes, statement: Any, arguments: Sequen
 
     Raises:
         asyncpg.DataError: An argument is not of its type; nothing was sent.
+        Unanswered: The connection ended before the answer.
     """
     wire = connection._transport
     wire.opening = opening
     try:
         rows: list[asyncpg.Record] = await connection._protocol.bind_execute(statement, arguments, "", 0, False, None)
+    except Exception as error:
+        if not wire.opening and connection.is_closed() and not isinstance(error, WireError):
+            raise Unanswered from error
+        raise
     finally:
         wire.opening = b""
     return rows

@@ -6,7 +6,7 @@ statement did not find its task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
@@ -25,6 +25,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    exists,
     func,
     insert,
     true,
@@ -135,7 +136,7 @@ class TaskStore:
 
     async def _insert(self, statement: Statement, values: dict[str, Any]) -> asyncpg.Record:
         try:
-            row = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
+            row = await self._session.change(statement, **values, most=self._limits.tasks)
             if row is None:
                 # The owner's first write, or one too many.
                 await ensure_account(self._session)
@@ -246,7 +247,7 @@ class TaskStore:
             values = {f"new_{name}": value for name, value in changes.items()}
             values |= {f"new_{_FOLDED[name]}": _folded(changes[name]) for name in _FOLDED if name in changes}
             statement = _update(tuple(sorted(changes)), versions is not None)
-            row = await self._session.fetch_one(statement, id=task_id, versions=versions, **values)
+            row = await self._session.change(statement, id=task_id, versions=versions, **values)
             if row is not None:
                 self._session.trashed_at = row["trashed_at"]
                 return Written(row)
@@ -259,7 +260,7 @@ class TaskStore:
 
     async def toggle(self, task_id: UUID, versions: Versions) -> Written:
         """Complete an open task, or reopen a completed one; raises as `update`."""
-        row = await self._session.fetch_one(_toggle(versions is not None), id=task_id, versions=versions)
+        row = await self._session.change(_toggle(versions is not None), id=task_id, versions=versions)
         if row is not None:
             self._session.trashed_at = row["trashed_at"]
             return Written(row)
@@ -356,14 +357,15 @@ def _account() -> Statement:
     )
 
 
-def _precondition(conditional: bool) -> tuple[ColumnElement[bool], ...]:  # noqa: FBT001
-    return (_task.version == any_(_VERSIONS),) if conditional else ()
+def _meant(*where: ColumnElement[bool], conditional: bool) -> tuple[ColumnElement[bool], ...]:
+    """The conditions by which one statement alone changes a task."""
+    return (*_MINE, _task.deleted_at.is_(None), *where, *((_task.version == any_(_VERSIONS),) if conditional else ()))
 
 
-def _change(clock: CTE, values: dict[str, Any], *where: ColumnElement[bool], conditional: bool) -> Statement:
-    live = _task.deleted_at.is_(None)
-    statement = update(Task).where(*_MINE, live, *where, *_precondition(conditional))
-    changed = statement.values(**values, version=clock.c.clock, updated_at=clock.c.at)
+def _change(meant: tuple[ColumnElement[bool], ...], values: Callable[[CTE], dict[str, Any]]) -> Statement:
+    # Where there is no such task the clock stands still, so that nothing comes of a change of nothing.
+    clock = tick(exists(select(_task.id).where(*meant)))
+    changed = update(Task).where(*meant).values(**values(clock), version=clock.c.clock, updated_at=clock.c.at)
     return compile_statement(changed.returning(*_READ, clock.c.trashed_at))
 
 
@@ -371,20 +373,22 @@ def _change(clock: CTE, values: dict[str, Any], *where: ColumnElement[bool], con
 def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: FBT001
     written = [*members, *(_FOLDED[name] for name in members if name in _FOLDED)]
     # The parameter may not be named as the column: SQLAlchemy keeps those names for itself.
-    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_task[name].type) for name in written}
-    where: tuple[ColumnElement[bool], ...] = ()
-    clock = tick()
-    if "completed" in values:
-        values["completed_at"] = case((values["completed"], func.coalesce(_task.completed_at, clock.c.at)))
-        where = _ORDINARY
-    return _change(clock, values, *where, conditional=conditional)
+    new: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_task[name].type) for name in written}
+    if "completed" not in new:
+        return _change(_meant(conditional=conditional), lambda _: new)
+    done = new["completed"]
+    return _change(
+        _meant(*_ORDINARY, conditional=conditional),
+        lambda clock: {**new, "completed_at": case((done, func.coalesce(_task.completed_at, clock.c.at)))},
+    )
 
 
 @cache
 def _toggle(conditional: bool) -> Statement:  # noqa: FBT001
-    clock = tick()
-    values = {"completed": ~_task.completed, "completed_at": case((~_task.completed, clock.c.at))}
-    return _change(clock, values, *_ORDINARY, conditional=conditional)
+    return _change(
+        _meant(*_ORDINARY, conditional=conditional),
+        lambda clock: {"completed": ~_task.completed, "completed_at": case((~_task.completed, clock.c.at))},
+    )
 
 
 @cache

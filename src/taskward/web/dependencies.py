@@ -14,6 +14,9 @@ from taskward.limits import Limits
 from taskward.unsent import Room
 from taskward.web.sending import room_of
 
+LIMIT_KEY = "taskward.limit"
+"""Where the scope has the `Deadline` of the request."""
+
 CurrentCaller = Annotated[Caller, Depends(identity)]
 """Who sent the request; 401 where the token does not say."""
 
@@ -24,7 +27,8 @@ async def owner_session(request: Request, caller: CurrentCaller) -> AsyncIterato
     A GET's transaction cannot write.
     """
     database: Database = request.app.state.database
-    async with database.session(caller.owner, read_only=request.method == "GET") as session:
+    limit = request.scope.get(LIMIT_KEY)
+    async with database.session(caller.owner, read_only=request.method == "GET", limit=limit) as session:
         yield session
     if session.trashed_at is not None:
         request.app.state.purges.consider(session.trashed_at, caller.owner)

@@ -28,10 +28,11 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward.deadlines import Deadline, Deadlines, Expired
-from taskward.errors import MethodNotAllowed, Unavailable
+from taskward.errors import MethodNotAllowed, OutcomeUnknown, Unavailable
 from taskward.fairness import LongWork
 from taskward.identity import Caller
 from taskward.unsent import TIGHT, NeedsRoom
+from taskward.web.dependencies import LIMIT_KEY
 from taskward.web.reading import ReceivedBody, RequestReader
 from taskward.web.sending import ROOM_KEY, room_of
 from taskward.web.spooling import SpooledBody
@@ -240,9 +241,11 @@ class _Plan:
         body = await self._reader.receive(request, deadlines, user_id)
         try:
             with deadlines.limit() as deadline:
+                request.scope[LIMIT_KEY] = deadline
                 return await self._answer_in_turn(request, results, body, deadline, user_id)
         except Expired:
-            raise Unavailable(reason=f"it took longer than {deadlines.seconds:g} s") from None
+            problem = OutcomeUnknown if deadline.in_doubt else Unavailable
+            raise problem(reason=f"it took longer than {deadlines.seconds:g} s") from None
         finally:
             if isinstance(body, SpooledBody):
                 body.close()
