@@ -12,6 +12,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, cast
 
+LIMIT_KEY = "taskward.limit"
+"""Where an ASGI scope has the `Deadline` of its request."""
+
 
 class Expired(Exception):
     """What was limited took too long."""

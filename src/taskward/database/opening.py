@@ -136,8 +136,8 @@ class OneMessage:
         if (ready := self.ready(sql)) is not None:
             opening = wire.bound("tw_read", user_id) if read_only else _BEGUN + wire.bound("tw_write", user_id)
             return await wire.run(connection, opening, ready, arguments)
-            # It is prepared as the owner, too: the connection's own role may not be allowed to.
-            await self.begin(user_id, read_only=read_only)
+        # It is prepared as the owner, too: the connection's own role may not be allowed to.
+        await self.begin(user_id, read_only=read_only)
         return await connection.fetch(sql, *arguments)
 
 

@@ -81,7 +81,7 @@ class Session:
         except GONE:
             if has_begun:
                 raise
-        lease = await self._afresh(lease)
+        lease = await self.start_over()
         return await lease.fetch(self._user_id, statement.sql, arguments, read_only=self._read_only)
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
@@ -109,17 +109,14 @@ class Session:
         limit.in_doubt = True
         try:
             rows = await lease.change(self._user_id, ready, arguments, seconds=seconds - min(_MARGIN, seconds / 4))
-        except Unanswered as error:
+        except Exception as error:
             limit.in_doubt = False
-            self._pool.discard_idle()
-            raise OutcomeUnknown(reason=f"the database failed while it wrote: {kind_of(error)}") from error
-        except GONE:
-            limit.in_doubt = False
-            await self._afresh(lease)
+            if isinstance(error, Unanswered):
+                raise OutcomeUnknown(reason=f"the database failed while it wrote: {kind_of(error)}") from error
+            if not isinstance(error, GONE):
+                raise
+            await self.start_over()
             return await self.fetch_one(statement, **parameters)
-        except Exception:
-            limit.in_doubt = False
-            raise
         limit.in_doubt = False
         return _only(rows)
 
@@ -137,9 +134,19 @@ class Session:
         try:
             await lease.begin(self._user_id, read_only=self._read_only)
         except GONE:
-            lease = await self._afresh(lease)
+            lease = await self.start_over()
             await lease.begin(self._user_id, read_only=self._read_only)
         return lease.connection
+
+    async def start_over(self) -> Lease:
+        """Take another connection, without what has not been committed. An idle one dies unnoticed when the server
+        restarts, and the others with it; what was tried first on it is tried once more.
+        """
+        lease, self._lease = self._leased, None
+        self._pool.discard(lease)
+        self._pool.discard_idle()
+        self._lease = await self._pool.acquire()
+        return self._lease
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
@@ -172,16 +179,6 @@ class Session:
     def _leased(self) -> Lease:
         if self._lease is None:
             raise RuntimeError("the session is not open")
-        return self._lease
-
-    async def _afresh(self, lease: Lease) -> Lease:
-        """Take another connection. An idle one dies unnoticed when the server restarts; nothing was written by it, so
-        what was tried on it is tried once more.
-        """
-        self._lease = None
-        self._pool.discard(lease)
-        self._pool.discard_idle()
-        self._lease = await self._pool.acquire()
         return self._lease
 
 

@@ -38,7 +38,7 @@ from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, tick
 from taskward.database.turns import ensure_account
-from taskward.errors import FieldError, Invalid, LimitReached, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.errors import FieldError, Invalid, LimitReached, OutcomeUnknown, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.limits import Limits
 from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, carry_out
@@ -132,11 +132,17 @@ class TaskStore:
             extra += ("series_id",)
         for name, folded in _FOLDED.items():
             values[folded] = _folded(getattr(task, name))
-        return await self._insert(_add(extra), {**values, **{name: getattr(task, name) for name in _ALWAYS}})
+        values |= {name: getattr(task, name) for name in _ALWAYS}
+        return await self._insert(_add(extra), values, is_clients_id="id" in sent)
 
-    async def _insert(self, statement: Statement, values: dict[str, Any]) -> asyncpg.Record:
+    async def _insert(self, statement: Statement, values: dict[str, Any], *, is_clients_id: bool) -> asyncpg.Record:
         try:
-            row = await self._session.change(statement, **values, most=self._limits.tasks)
+            try:
+                row = await self._session.change(statement, **values, most=self._limits.tasks)
+            except OutcomeUnknown:
+                if is_clients_id:
+                    raise
+                row = await self._insert_again(statement, values)
             if row is None:
                 # The owner's first write, or one too many.
                 await ensure_account(self._session)
@@ -149,8 +155,21 @@ class TaskStore:
             raise Invalid([FieldError("body", "/list_id", "You have no such list.")]) from None
         if row is None:
             raise LimitReached("tasks", self._limits.tasks)
-        self._session.trashed_at = row["trashed_at"]
+        self._session.trashed_at = row.get("trashed_at")
         return row
+
+    async def _insert_again(self, statement: Statement, values: dict[str, Any]) -> asyncpg.Record | None:
+        """Write a task of which it is not known whether it was written. Nobody else knows its id."""
+        await self._session.start_over()
+        row = await self._session.fetch_one(_made(), id=values["id"])
+        if row is not None:
+            return row
+        try:
+            return await self._session.fetch_one(statement, **values, most=self._limits.tasks)
+        except asyncpg.UniqueViolationError:
+            # It came through after all, while its account was waited for.
+            await self._session.start_over()
+            return await self._session.fetch_one(_made(), id=values["id"])
 
     async def _add_to_others(self, task: TaskCreate) -> asyncpg.Record:
         work = await UnitOfWork.begin(self._session, self._limits)
@@ -347,6 +366,11 @@ def _add(extra: tuple[str, ...]) -> Statement:
 @cache
 def _get() -> Statement:
     return compile_statement(select(*_READ).where(*_MINE, _task.deleted_at.is_(None)))
+
+
+@cache
+def _made() -> Statement:
+    return compile_statement(select(*_READ).where(*_MINE))
 
 
 @cache

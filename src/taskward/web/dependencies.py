@@ -9,13 +9,11 @@ from fastapi import Depends, Request
 
 from taskward.database.database import Database
 from taskward.database.session import Session
+from taskward.deadlines import LIMIT_KEY
 from taskward.identity import Caller, identity
 from taskward.limits import Limits
 from taskward.unsent import Room
 from taskward.web.sending import room_of
-
-LIMIT_KEY = "taskward.limit"
-"""Where the scope has the `Deadline` of the request."""
 
 CurrentCaller = Annotated[Caller, Depends(identity)]
 """Who sent the request; 401 where the token does not say."""

@@ -27,12 +27,11 @@ from starlette._utils import get_route_path
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskward.deadlines import Deadline, Deadlines, Expired
+from taskward.deadlines import LIMIT_KEY, Deadline, Deadlines, Expired
 from taskward.errors import MethodNotAllowed, OutcomeUnknown, Unavailable
 from taskward.fairness import LongWork
 from taskward.identity import Caller
 from taskward.unsent import TIGHT, NeedsRoom
-from taskward.web.dependencies import LIMIT_KEY
 from taskward.web.reading import ReceivedBody, RequestReader
 from taskward.web.sending import ROOM_KEY, room_of
 from taskward.web.spooling import SpooledBody

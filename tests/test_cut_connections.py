@@ -1,0 +1,116 @@
+"""The database's connection is cut between any two messages: what was answered is what was done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+from uuid_utils.compat import uuid7
+
+from taskward.app import create_app
+from tests.conftest import NO_TLS, Cluster, connected, make_settings, make_token, name_of, serving
+from tests.cutter import Cutter, Side, cutting
+
+TASKS = "/api/v1/tasks"
+Ask = Callable[[httpx2.AsyncClient, dict[str, Any]], Awaitable[httpx2.Response]]
+OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'
+"""
+STATE = """
+SELECT (SELECT count(*) FROM taskward.task) AS tasks, (SELECT clock FROM taskward.account) AS clock,
+  (SELECT count(DISTINCT version) FROM taskward.task) AS versions, (SELECT tasks FROM taskward.account) AS counted
+"""
+
+OPERATIONS: dict[str, Ask] = {
+    "get": lambda client, task: client.get(f"{TASKS}/{task['id']}"),
+    "list": lambda client, _: client.get(TASKS),
+    "create": lambda client, _: client.post(TASKS, json={"title": "x"}),
+    "create with an id": lambda client, task: client.post(TASKS, json={"title": "x", "id": task["new_id"]}),
+    "create with a key": lambda client, task: client.post(
+        TASKS, json={"title": "x"}, headers={"Idempotency-Key": task["new_id"]}
+    ),
+    "create with a tag": lambda client, _: client.post(TASKS, json={"title": "x", "tags": ["a"]}),
+    "patch": lambda client, task: client.patch(f"{TASKS}/{task['id']}", json={"title": "y"}),
+    "complete": lambda client, task: client.patch(f"{TASKS}/{task['id']}/complete"),
+    "trash": lambda client, task: client.delete(f"{TASKS}/{task['id']}"),
+}
+
+
+@dataclass
+class Trial:
+    """One operation, before and after which the database is looked at."""
+
+    ask: Ask
+    client: httpx2.AsyncClient
+    cutter: Cutter
+    watcher: Any
+
+    async def run(self, cut: tuple[Side, int] | None = None) -> tuple[str, Any, Any]:
+        """What was answered: a status, or the problem of a 503; and the state before and after."""
+        made = await self.client.post(TASKS, json={"title": "Buy milk"})
+        task = {**made.json(), "new_id": str(uuid7())}
+        for _ in range(2):
+            assert (await self.client.get(f"{TASKS}/{task['id']}")).is_success
+        before = await self._settled()
+        self.cutter.listen(cut)
+        answer = await self.ask(self.client, task)
+        after = await self._settled()
+        assert self.cutter.has_cut is (cut is not None)
+        outcome = str(answer.status_code)
+        return answer.json()["type"].rpartition("/")[2] if outcome == "503" else outcome, before, after
+
+    async def _settled(self) -> Any:
+        async with asyncio.timeout(10):
+            while await self.watcher.fetchval(OTHERS):  # noqa: ASYNC110 - there is no event
+                await asyncio.sleep(0.01)
+        return await self.watcher.fetchrow(STATE)
+
+
+@pytest.fixture
+async def trial(cluster: Cluster, new_database: str, request: pytest.FixtureRequest) -> AsyncIterator[Trial]:
+    headers = {"Authorization": f"Bearer {make_token('alice')}"}
+    superuser = cluster.url(name_of(new_database), superuser=True)
+    async with cutting(new_database) as cutter, connected(superuser) as watcher:
+        # It connects while it starts, through the proxy, which runs in this loop.
+        service = serving(create_app(make_settings(cutter.url, pool_size=1)))
+        url = await asyncio.to_thread(service.__enter__)
+        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=30, verify=NO_TLS) as client:
+            yield Trial(OPERATIONS[request.param], client, cutter, watcher)
+        await asyncio.to_thread(service.__exit__, None, None, None)
+
+
+@pytest.mark.parametrize(("trial", "name"), [(name, name) for name in OPERATIONS], indirect=["trial"], ids=OPERATIONS)
+async def test_what_is_answered_is_what_was_done(trial: Trial, name: str):
+    changes = name not in {"get", "list"}
+    for _ in range(3):
+        outcome, before, after = await trial.run()
+        assert outcome in {"200", "201", "204"}
+        assert (after["clock"] > before["clock"]) is changes
+    outcomes: Counter[str] = Counter()
+    messages = dict(trial.cutter.seen)
+    for cut in ((side, number) for side, seen in messages.items() for number in range(len(seen))):
+        # On the connection that takes the place of the last one, all is prepared anew.
+        for _ in range(2):
+            await trial.run()
+        assert trial.cutter.seen == messages
+        outcome, before, after = await trial.run(cut)
+        outcomes[outcome] += 1
+        was_done = after["clock"] > before["clock"]
+        assert outcome in ({"200", "201", "204"} if was_done or not changes else {"unavailable"}) | (
+            {"outcome-unknown"} if changes else set()
+        )
+        # At most once, and whole.
+        assert after["tasks"] - before["tasks"] <= 1
+        assert after["tasks"] == after["versions"] == after["counted"]
+    assert outcomes.total() == sum(map(len, messages.values()))
+    if name in {"get", "list", "create"}:
+        # These are sent again.
+        assert outcomes.keys() <= {"200", "201"}
+    else:
+        assert outcomes["outcome-unknown"]
