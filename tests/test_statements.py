@@ -176,6 +176,15 @@ UNSCOPED: dict[str, Callable[[], Any]] = {
     "subquery of a subquery": lambda: select(select(everyones.subquery().c.title).subquery().c.title, OWNER),
     "scalar subquery": lambda: select(everyones.scalar_subquery(), OWNER),
     "exists": lambda: select(task.title).where(MINE, exists().where(other.c.title == task.title)),
+    "exists in an update": lambda: update(Task).where(MINE, exists(everyones)).values(version=2),
+    "exists in an update, of the same table": lambda: (
+        update(Account)
+        .where(columns(Account).user_id == OWNER, exists(select(task.id).where(task.version == 1)))
+        .values(clock=2)
+    ),
+    "an update bound inside of exists alone": lambda: (
+        update(Account).where(exists(select(task.id).where(MINE))).values(clock=2)
+    ),
     "correlated to the owner's row": lambda: select(task.title).where(
         MINE, exists(select(other.c.id).where(other.c.user_id == task.user_id))
     ),
@@ -355,6 +364,9 @@ SCOPED: dict[str, Callable[[], Any]] = {
         .where(account.user_id == OWNER)
     ),
     "exists": lambda: select(task.id).where(MINE, exists(select(other.c.id).where(other.c.user_id == OWNER))),
+    "exists in an update": lambda: (
+        update(Account).where(columns(Account).user_id == OWNER, exists(select(task.id).where(MINE))).values(clock=2)
+    ),
     "union": lambda: union_all(my_ids, select(other.c.id).where(other.c.user_id == OWNER)),
     "cte": lambda: select(my_ids.cte("mine").c.id),
     "the clock": lambda: update(Task).where(MINE).values(version=tick().c.clock, deleted_at=null()),

@@ -140,6 +140,22 @@ async def test_what_is_not_done_in_time_has_changed_nothing(cluster: Cluster, ne
         assert (await asks[what]()).is_success
 
 
+async def test_what_waits_before_it_writes_is_not_in_doubt(cluster: Cluster, new_database: str):
+    async with place(cluster, new_database, request_timeout=2) as here:
+        done = []
+        # Those of a series take more than one statement.
+        for _ in range(4):
+            task = await here.create(due_date="2030-01-01", recurrence="FREQ=DAILY")
+            done.append(await here.client.patch(f"{TASKS}/{task['id']}/complete"))
+        assert all(answer.is_success for answer in done)
+        task = await here.create(due_date="2030-01-01", recurrence="FREQ=DAILY")
+        before = await here.account()
+        async with held(cluster, new_database):
+            answer = await here.client.patch(f"{TASKS}/{task['id']}/complete")
+        assert (answer.status_code, problem_of(answer)) == (503, "unavailable")
+        assert await here.account() == before
+
+
 @pytest.mark.parametrize("what", ["create", "patch"])
 async def test_who_is_not_answered_in_time_is_told_that_it_is_not_known(cluster: Cluster, new_database: str, what: str):
     async with place(cluster, new_database, request_timeout=2, pool_size=1) as here:

@@ -433,7 +433,8 @@ class KeysUnavailable(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """The database was lost while the change was being committed: it may or may not have been written.
+    """The database was lost, or did not answer in time, while the change was under way: it may or may not have been
+    written.
 
     Read before you repeat it. A create with an id of your own can be repeated safely: it answers 409 if it was there.
     """

@@ -360,6 +360,10 @@ def _sessions() -> Iterator[Mutant]:
     all_kinds = (opening + "all_kinds_of_opening_see_the_owners_rows_only",)
     proven = (opening + "a_connection_on_which_openings_do_not_hold_is_not_used",)
     cannot = (opening + "a_reading_session_cannot_write",)
+    whole = "tests/test_whole_changes.py::test_"
+    whole_is = (whole + "a_change_is_one_message",)
+    in_time = (whole + "what_is_not_done_in_time_has_changed_nothing",)
+    cuts = ("tests/test_cut_connections.py",)
     settings = 'settings.insert(0, _set("role", quote_literal(self._role)))'
     take_role = '"" if role is None else f"SET LOCAL ROLE {quote_identifier(role)};"'
     for name, file, old, new, tests in (
@@ -372,6 +376,16 @@ def _sessions() -> Iterator[Mutant]:
         ("nothing is proven of what stays", _OPENING, 'if (after["owner"] or "", after["role"]) != ', "if False and () != ", proven),
         ("reads have the opening of writes", _OPENING, 'wire.bound("tw_read", user_id) if read_only else', 'wire.bound("tw_write", user_id) if read_only else', cannot),
         ("a read that begins may write", _OPENING, '"tw_read" if read_only else "tw_write", user_id)\n        await', '"tw_write", user_id)\n        await', all_kinds),
+        ("a change has no owner", _OPENING, '"tw_change", f"SELECT WHERE {\' OR \'.join([*settings,', '"tw_change", f"SELECT WHERE {\' OR \'.join([settings[0], "$1 IS NULL",', whole_is),
+        ("a change takes its time", _OPENING, "max(1, int(seconds * 1000))", "3_600_000", in_time),
+        ("a change takes longer than the server allows", _OPENING, "            milliseconds = self._milliseconds\n", "            pass\n", (whole + "a_server_that_gives_up_earlier_by_itself_still_does",)),
+        ("a change is never in doubt", _SESSION, "        limit.in_doubt = True\n", "        pass\n", (whole + "who_is_not_answered_in_time_is_told_that_it_is_not_known",)),
+        ("a change is in doubt for ever", _SESSION, "        limit.in_doubt = False\n        return _only(rows)", "        return _only(rows)", (whole + "what_waits_before_it_writes_is_not_in_doubt",)),
+        ("what was sent is sent again", _SESSION, "            if isinstance(error, Unanswered):\n", "            if False:\n", cuts),
+        ("what was sent is taken for unsent", _WIRE, "if not wire.opening and connection.is_closed()", "if False and connection.is_closed()", cuts),
+        ("a client's own create is sent again", _STORE, "                if is_clients_id:\n                    raise\n", "", cuts),
+        ("a create is not looked for", _STORE, "        if row is not None:\n            return row\n        try:\n            return await self._session.fetch_one(statement", "        try:\n            return await self._session.fetch_one(statement", cuts),
+        ("a change of nothing takes a clock", _STORE, "clock = tick(exists(select(_task.id).where(*meant)))", "clock = tick()", (whole + "a_change_of_nothing_takes_no_clock",)),
         ("nothing is guarded", _OPENING, "wire.guard(self.connection)", "pass", refused),
         ("in text, no role", _OPENING, take_role, '""', all_kinds),
         ("in text, the role stays", _OPENING, take_role, take_role.replace("SET LOCAL", "SET"), all_kinds),
