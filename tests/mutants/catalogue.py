@@ -376,7 +376,7 @@ def _sessions() -> Iterator[Mutant]:
         ("nothing is proven of what stays", _OPENING, 'if (after["owner"] or "", after["role"]) != ', "if False and () != ", proven),
         ("reads have the opening of writes", _OPENING, 'wire.bound("tw_read", user_id) if read_only else', 'wire.bound("tw_write", user_id) if read_only else', cannot),
         ("a read that begins may write", _OPENING, '"tw_read" if read_only else "tw_write", user_id)\n        await', '"tw_write", user_id)\n        await', all_kinds),
-        ("a change has no owner", _OPENING, '"tw_change", f"SELECT WHERE {\' OR \'.join([*settings,', '"tw_change", f"SELECT WHERE {\' OR \'.join([settings[0], "$1 IS NULL",', whole_is),
+        ("a change has no owner", _OPENING, "changing = [*settings,", 'changing = ["$1 IS NULL",', whole_is),
         ("a change takes its time", _OPENING, "max(1, int(seconds * 1000))", "3_600_000", in_time),
         ("a change takes longer than the server allows", _OPENING, "            milliseconds = self._milliseconds\n", "            pass\n", (whole + "a_server_that_gives_up_earlier_by_itself_still_does",)),
         ("a change is never in doubt", _SESSION, "        limit.in_doubt = True\n", "        pass\n", (whole + "who_is_not_answered_in_time_is_told_that_it_is_not_known",)),

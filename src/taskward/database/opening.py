@@ -90,13 +90,14 @@ class OneMessage:
         settings = [_set("taskward.user_id", "$1")]
         if self._role is not None:
             settings.insert(0, _set("role", quote_literal(self._role)))
+        changing = [*settings, _set("statement_timeout", "$2")]
         reading = [*settings, _set("transaction_read_only", quote_literal("on"))]
         # None of them is null, so there is no row, and each is asked.
         for name, sql in (
             ("tw_begin", _BEGIN),
             # That it may write is not said: where the server takes no writes, that alone would be refused.
             ("tw_write", f"SELECT WHERE {' OR '.join(settings)}"),
-            ("tw_change", f"SELECT WHERE {' OR '.join([*settings, _set('statement_timeout', '$2')])}"),
+            ("tw_change", f"SELECT WHERE {' OR '.join(changing)}"),
             ("tw_read", f"SELECT WHERE {' OR '.join(reading)}"),
         ):
             await wire.prepare(self.connection, sql, name)
