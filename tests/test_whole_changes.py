@@ -145,10 +145,10 @@ async def test_what_waits_before_it_writes_is_not_in_doubt(cluster: Cluster, new
         done = []
         # Those of a series take more than one statement.
         for _ in range(4):
-            task = await here.create(due_date="2030-01-01", recurrence="FREQ=DAILY")
+            task = await here.create(due_date="2030-01-01", time_zone="UTC", recurrence="FREQ=DAILY")
             done.append(await here.client.patch(f"{TASKS}/{task['id']}/complete"))
         assert all(answer.is_success for answer in done)
-        task = await here.create(due_date="2030-01-01", recurrence="FREQ=DAILY")
+        task = await here.create(due_date="2030-01-01", time_zone="UTC", recurrence="FREQ=DAILY")
         before = await here.account()
         async with held(cluster, new_database):
             answer = await here.client.patch(f"{TASKS}/{task['id']}/complete")
