@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,17 +73,23 @@ class Trial:
         return await self.watcher.fetchrow(STATE)
 
 
-@pytest.fixture
-async def trial(cluster: Cluster, new_database: str, request: pytest.FixtureRequest) -> AsyncIterator[Trial]:
+@asynccontextmanager
+async def trying(cluster: Cluster, new_database: str, ask: Ask, **settings: Any) -> AsyncIterator[Trial]:
     headers = {"Authorization": f"Bearer {make_token('alice')}"}
     superuser = cluster.url(name_of(new_database), superuser=True)
     async with cutting(new_database) as cutter, connected(superuser) as watcher:
         # It connects while it starts, through the proxy, which runs in this loop.
-        service = serving(create_app(make_settings(cutter.url, pool_size=1)))
+        service = serving(create_app(make_settings(cutter.url, pool_size=1, **settings)))
         url = await asyncio.to_thread(service.__enter__)
         async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=30, verify=NO_TLS) as client:
-            yield Trial(OPERATIONS[request.param], client, cutter, watcher)
+            yield Trial(ask, client, cutter, watcher)
         await asyncio.to_thread(service.__exit__, None, None, None)
+
+
+@pytest.fixture
+async def trial(cluster: Cluster, new_database: str, request: pytest.FixtureRequest) -> AsyncIterator[Trial]:
+    async with trying(cluster, new_database, OPERATIONS[request.param]) as trial:
+        yield trial
 
 
 @pytest.mark.parametrize(("trial", "name"), [(name, name) for name in OPERATIONS], indirect=["trial"], ids=OPERATIONS)
@@ -114,3 +121,14 @@ async def test_what_is_answered_is_what_was_done(trial: Trial, name: str):
         assert outcomes.keys() <= {"200", "201"}
     else:
         assert outcomes["outcome-unknown"]
+
+
+async def test_the_last_create_within_the_limit_is_found_again(cluster: Cluster, new_database: str):
+    async with trying(cluster, new_database, OPERATIONS["create"], max_tasks=10) as trial:
+        # Each makes two tasks.
+        for _ in range(4):
+            assert (await trial.run())[0] == "201"
+        # What the server says of the second one is lost.
+        outcome, _, after = await trial.run(("server", len(trial.cutter.seen["server"]) - 1))
+        assert (outcome, after["tasks"]) == ("201", 10)
+        assert (await trial.client.post(TASKS, json={"title": "too many"})).status_code == 422
