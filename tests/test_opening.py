@@ -120,6 +120,16 @@ async def test_all_kinds_of_opening_see_the_owners_rows_only(cluster: Cluster, n
         await pool.close()
 
 
+async def test_behind_a_pooler_nothing_is_ready(new_database: str):
+    async with opened(new_database, pool_size=1, pooled="on") as database:
+        for _ in range(2):
+            await read_tasks(database, ALICE)
+        (lease,) = database.pool._idle
+        assert lease.ready("SELECT 1") is None
+        with pytest.raises(RuntimeError, match="nothing is ready"):
+            await lease.change("alice", None, (), seconds=1)
+
+
 # Whoever makes the plan: the login's own role, the tables' owner or a superuser. It is made anew for the role that runs
 # it.
 async def test_a_statement_that_another_role_has_prepared_sees_the_owners_rows_only(either_cluster: Cluster):

@@ -141,10 +141,21 @@ async def test_any_user_id_is_itself_and_nobody_else(new_database: str, conformi
         assert await titles(database) == []
 
 
-async def test_a_user_id_with_nul_reaches_no_connection(database: Database):
-    with pytest.raises(ValueError, match="NUL"):
-        async with database.session(Owner("a\0b")) as session:
-            await session._begun()
+@pytest.mark.parametrize("pooled", ["off", "on"])
+async def test_a_user_id_with_nul_reaches_no_connection(new_database: str, pooled: str):
+    async with opened(new_database, pooled=pooled) as database:
+        with pytest.raises(ValueError, match="NUL"):
+            async with database.session(Owner("a\0b")) as session:
+                await session._begun()
+        assert database.pool._in_use == 0
+
+
+async def test_a_session_that_has_ended_says_so(database: Database):
+    async with database.session(ALICE) as session:
+        pass
+    for ask in (TaskStore(session).account, session._begun, session.start_over):
+        with pytest.raises(RuntimeError, match="is not open"):
+            await ask()
     assert database.pool._in_use == 0
 
 

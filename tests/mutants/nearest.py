@@ -169,6 +169,24 @@ REFUSING = {
         (
             "tests/test_sessions.py::test_a_swallowed_error_is_not_taken_for_a_commit",
             "tests/test_sessions.py::test_several_rows_are_never_taken_for_one",
+            "tests/test_sessions.py::test_a_connection_that_is_in_the_middle_of_a_statement_is_not_used_again",
+            "tests/test_sessions.py::test_a_session_that_has_ended_says_so",
+        ),
+    ),
+    "database/opening.py": (
+        {"WireError", "RuntimeError"},
+        (
+            "tests/test_opening.py::test_a_connection_on_which_openings_do_not_hold_is_not_used",
+            "tests/test_opening.py::test_behind_a_pooler_nothing_is_ready",
+        ),
+    ),
+    "database/wire.py": (
+        {"WireError", "ValueError", "Unanswered"},
+        (
+            "tests/test_opening.py::test_a_connection_that_asyncpg_writes_past_us_is_not_used",
+            "tests/test_opening.py::test_what_is_in_nobodys_transaction_is_not_sent",
+            "tests/test_sessions.py::test_a_user_id_with_nul_reaches_no_connection",
+            "tests/test_cut_connections.py",
         ),
     ),
     "database/database.py": (

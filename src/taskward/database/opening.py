@@ -24,8 +24,6 @@ SELECT pg_catalog.current_setting('taskward.user_id', true) AS owner, current_us
   pg_catalog.current_setting('transaction_read_only') AS read_only,
   pg_catalog.current_setting('transaction_isolation') AS isolation
 """
-
-
 _TIMEOUT = "SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'"
 
 
@@ -172,7 +170,7 @@ class Begun:
     async def change(
         self, user_id: str, ready: Any, arguments: Sequence[Any], *, seconds: float
     ) -> list[asyncpg.Record]:
-        raise NotImplementedError("nothing is ready")
+        raise RuntimeError("behind a pooler nothing is ready")
 
     async def fetch(self, user_id: str, sql: str, arguments: Sequence[Any], *, read_only: bool) -> list[asyncpg.Record]:
         await self.begin(user_id, read_only=read_only)
