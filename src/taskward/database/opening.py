@@ -168,7 +168,12 @@ class Begun:
         return None
 
     async def change(
-        self, user_id: str, ready: Any, arguments: Sequence[Any], *, seconds: float
+        self,
+        user_id: str,
+        ready: Any,
+        arguments: Sequence[Any],
+        *,
+        seconds: float,  # noqa: ARG002 - nothing is
     ) -> list[asyncpg.Record]:
         raise RuntimeError("behind a pooler nothing is ready")
 
