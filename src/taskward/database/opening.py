@@ -169,11 +169,8 @@ class Begun:
 
     async def change(
         self,
-        user_id: str,
-        ready: Any,
-        arguments: Sequence[Any],
-        *,
-        seconds: float,  # noqa: ARG002 - nothing is
+        *_asked: Any,
+        seconds: float,  # noqa: ARG002 - nothing is ready
     ) -> list[asyncpg.Record]:
         raise RuntimeError("behind a pooler nothing is ready")
 
