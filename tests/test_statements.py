@@ -471,7 +471,6 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.store._account": [()],
     "tasks.store._add": [((),), (tuple(store._DEFAULTS),)],
     "tasks.store._get": [()],
-    "tasks.store._made": [()],
     "tasks.store._probe": [()],
     "tasks.store._toggle": [(False,), (True,)],
     "tasks.store._update": [(("title",), False), (_MEMBERS, True)],
@@ -564,7 +563,7 @@ USES_OF_GROUPS = [
     "tags.store._get", "tags.store._remove", "tags.store._rename",
     "tasks.statements.delete_rows", "tasks.statements.load_ancestors", "tasks.statements.load_with_subtasks",
     "tasks.statements.read_rows",
-    "tasks.store._get", "tasks.store._made", "tasks.store._probe", "tasks.store._toggle", "tasks.store._update",
+    "tasks.store._get", "tasks.store._probe", "tasks.store._toggle", "tasks.store._update",
 ]  # fmt: skip
 
 

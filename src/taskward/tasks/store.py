@@ -159,9 +159,13 @@ class TaskStore:
         return row
 
     async def _insert_again(self, statement: Statement, values: dict[str, Any]) -> asyncpg.Record | None:
-        """Write a task of which it is not known whether it was written. Nobody else knows its id."""
+        """Write a task of which it is not known whether it was written. Nobody has been told its id.
+
+        Raises:
+            OutcomeUnknown: It was, and is not live any more.
+        """
         await self._session.start_over()
-        row = await self._session.fetch_one(_made(), id=values["id"])
+        row = await self._session.fetch_one(_get(), id=values["id"])
         if row is not None:
             return row
         try:
@@ -169,7 +173,10 @@ class TaskStore:
         except asyncpg.UniqueViolationError:
             # It came through after all, while its account was waited for.
             await self._session.start_over()
-            return await self._session.fetch_one(_made(), id=values["id"])
+            row = await self._session.fetch_one(_get(), id=values["id"])
+            if row is None:
+                raise OutcomeUnknown(reason="what was written is not live any more") from None
+            return row
 
     async def _add_to_others(self, task: TaskCreate) -> asyncpg.Record:
         work = await UnitOfWork.begin(self._session, self._limits)
@@ -366,11 +373,6 @@ def _add(extra: tuple[str, ...]) -> Statement:
 @cache
 def _get() -> Statement:
     return compile_statement(select(*_READ).where(*_MINE, _task.deleted_at.is_(None)))
-
-
-@cache
-def _made() -> Statement:
-    return compile_statement(select(*_READ).where(*_MINE))
 
 
 @cache
