@@ -161,7 +161,9 @@ async def test_who_began_first_and_commits_last_has_the_later_times(
     rows = await _begin(database, owner)
     began = await superuser.fetchval("SELECT now()")
     async with database.session(owner) as last:
+        await last._begun()
         async with database.session(owner) as late:
+            await late._begun()
             async with database.session(owner) as quick:
                 await TaskStore(quick).add(TaskCreate(title="quick"))
             before = await _newest(superuser, owner)
@@ -222,6 +224,7 @@ async def test_a_time_is_the_databases_whatever_zone_it_is_in(database: Database
 
 async def test_a_new_life_begins_after_the_times_of_the_old_one(database: Database, superuser: Superuser, owner: Owner):
     async with database.session(owner) as late:
+        await late._begun()
         rows = await _begin(database, owner)
         async with database.session(owner) as session:
             await TaskStore(session).toggle(rows.task, None)
