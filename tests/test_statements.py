@@ -177,7 +177,7 @@ UNSCOPED: dict[str, Callable[[], Any]] = {
     "scalar subquery": lambda: select(everyones.scalar_subquery(), OWNER),
     "exists": lambda: select(task.title).where(MINE, exists().where(other.c.title == task.title)),
     "exists in an update": lambda: update(Task).where(MINE, exists(everyones)).values(version=2),
-    "exists in an update, of the same table": lambda: (
+    "exists in an update, of another table": lambda: (
         update(Account)
         .where(columns(Account).user_id == OWNER, exists(select(task.id).where(task.version == 1)))
         .values(clock=2)

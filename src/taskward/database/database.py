@@ -77,11 +77,11 @@ class Database:
         return self._pool
 
     def session(self, owner: Owner, *, read_only: bool = False, limit: Deadline | None = None) -> Session:
-        """A session as `owner`: committed at the end, rolled back on any error.
+        """A session as `owner`; see `Session`.
 
         Args:
             read_only: Whether PostgreSQL shall refuse to write.
-            limit: What ends the wait for it.
+            limit: What ends the wait for it. Without one, nothing is committed before the end.
 
         Raises:
             Unavailable: As `pool`.

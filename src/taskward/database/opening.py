@@ -116,7 +116,7 @@ class OneMessage:
     async def begin(self, user_id: str, *, read_only: bool) -> None:
         if self.connection.is_in_transaction():
             return
-        opening = wire.bound("tw_begin") + wire.bound("tw_read" if read_only else "tw_write", user_id)
+        opening = _BEGUN + wire.bound("tw_read" if read_only else "tw_write", user_id)
         await wire.run(self.connection, opening, self._seen, ())
 
     def ready(self, sql: str) -> Any:

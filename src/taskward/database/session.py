@@ -1,4 +1,6 @@
-"""A session: one transaction on one connection, on behalf of one owner; see `opening` for how it begins."""
+"""A session: what one owner asks of one connection, in one transaction where it writes; see `opening` for how that
+begins.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ _READ_ONLY = asyncpg.ReadOnlySQLTransactionError
 
 
 class Session:
-    """Runs compiled statements as one owner. An async context manager: what was written is committed at the end, rolled
-    back on any error.
+    """Runs compiled statements as one owner. An async context manager: what was written is committed at the end, or
+    rolled back on any error, but for what `change` has committed.
 
     Args:
         pool: Where the connection comes from.

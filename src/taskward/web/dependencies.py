@@ -20,9 +20,9 @@ CurrentCaller = Annotated[Caller, Depends(identity)]
 
 
 async def owner_session(request: Request, caller: CurrentCaller) -> AsyncIterator[Session]:
-    """One transaction as the caller: committed before the answer is sent, rolled back on any error.
+    """A session as the caller: what it has written is committed before the answer is sent. See `Session`.
 
-    A GET's transaction cannot write.
+    A GET's cannot write.
     """
     database: Database = request.app.state.database
     limit = request.scope.get(LIMIT_KEY)
