@@ -20,12 +20,14 @@ class Cutter:
     Attributes:
         seen: The first letter of each message since `listen`, by who sent it.
         cut: Whose message, which one of those since `listen`, is not relayed; None for none.
+        hold: Seconds for which a new connection is held up.
     """
 
     url: str
     seen: dict[Side, str] = field(default_factory=lambda: {"client": "", "server": ""})
     cut: tuple[Side, int] | None = None
     has_cut: bool = False
+    hold: float = 0
 
     def listen(self, cut: tuple[Side, int] | None = None) -> None:
         """Count messages from now on, and cut the connection in place of relaying one of them."""
@@ -51,6 +53,7 @@ async def cutting(url: str) -> AsyncIterator[Cutter]:
     tasks: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(cutter.hold)
         server_reader, server_writer = await asyncio.open_unix_connection(socket)
         both = (writer, server_writer)
         for side, source, target in (("client", reader, server_writer), ("server", server_reader, writer)):

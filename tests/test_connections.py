@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from taskward.database import database as database_module
-from taskward.database.connections import connect
+from taskward.database.connections import ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, connect
 from taskward.database.database import Database
 from taskward.identity import Owner
 from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, connected, execute, listed, name_of, opened
+from tests.cutter import cutting
 
 
 def end_from_outside(url: str, pid: int) -> None:
@@ -60,6 +61,13 @@ async def test_a_server_that_has_gone_without_a_word_keeps_no_place_in_the_pool(
                 assert await (await session._begun()).fetchval("SELECT pg_backend_pid()") != pid
         finally:
             os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_slow_connection_is_waited_for_as_long_as_for_a_busy_one(cluster: Cluster, template: str):
+    async with cutting(cluster.url(template)) as proxy, opened(proxy.url) as database:
+        proxy.hold = (CONNECT_TIMEOUT + ACQUIRE_TIMEOUT) / 2
+        async with database.session(Owner("erin"), read_only=True) as session:
+            assert await listed(session) == []
 
 
 async def test_one_connection_tells_all_who_ask_at_once_whether_the_database_serves(

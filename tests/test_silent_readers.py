@@ -121,7 +121,8 @@ def warm(service: Service, user_id: str) -> None:
     def use(_number: int) -> None:
         with client(service, user_id) as http:
             for target in (LISTING, EXPORT, "/api/v1/tasks"):
-                assert http.get(target).status_code == 200
+                answer = http.get(target)
+                assert answer.status_code == 200, service.stderr
 
     with client(service, user_id) as http:
         assert http.post("/api/v1/tasks", json={"title": "x"}).status_code == 201

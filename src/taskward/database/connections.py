@@ -25,9 +25,9 @@ Connection = wire.Connection
 _log = get_logger(__name__)
 
 CONNECT_TIMEOUT = 2.0
-"""Seconds for one host; asyncpg would spend one timeout over all of them."""
+"""Seconds for each of several hosts; asyncpg would spend one timeout over all of them."""
 ACQUIRE_TIMEOUT = 5.0
-"""Seconds that a request waits for a connection."""
+"""Seconds that a request waits for a connection, which may be a new one to the only host."""
 ENDING_TIMEOUT = 10.0
 """Seconds that COMMIT or ROLLBACK may take."""
 
@@ -62,16 +62,18 @@ def kind_of(error: BaseException) -> str:
     return f"{type(error).__name__} ({state})" if state else type(error).__name__
 
 
-async def connect(address: Address, *, timeout: float = CONNECT_TIMEOUT) -> Connection:  # noqa: ASYNC109 - per host
+async def connect(address: Address, *, timeout: float | None = None) -> Connection:  # noqa: ASYNC109 - per host
     """Connect to the first host that accepts writes.
 
     Args:
         address: Where the database is.
-        timeout: Seconds for each host.
+        timeout: Seconds for each host, where they are not the usual ones.
 
     Raises:
         Exception: What asyncpg raised for the last host.
     """
+    if timeout is None:
+        timeout = CONNECT_TIMEOUT if len(address.dsns) > 1 else ACQUIRE_TIMEOUT
     failure: BaseException | None = None
     for dsn in address.dsns:
         try:
@@ -183,7 +185,7 @@ class Pool:
     async def _lease(self, connection: Connection) -> Lease:
         lease = (Begun if self._address.pooled else OneMessage)(connection, self.role)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
+            async with asyncio.timeout(ACQUIRE_TIMEOUT):
                 await lease.prove()
         except BaseException:
             connection.terminate()
