@@ -20,6 +20,7 @@ from tests.asks import MAKERS, Chooser
 from tests.conftest import NO_TLS, Cluster, make_settings, name_of, serving
 from tests.oracle import FILTERS, LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, User, World
 from tests.oracle_listing import SORTS
+from tests.oracle_trees import UNTOLD
 from tests.sizes import sized
 from tests.walk import ROUTES
 
@@ -186,6 +187,15 @@ def test_whatever_users_do_each_answer_is_expected_and_nobody_elses_rows_move(cl
     assert len(tried.steps) >= sized(150, 2000)
     if sized(0, 1):
         assert missed(tried.seen) == []
+
+
+def test_nobody_asks_for_a_row_by_an_id_that_no_answer_told():
+    world = World()
+    user, other = (world.add(at_once=True) for _ in range(2))
+    of = Chooser(lambda options: options[0], world, user)
+    for row_id in (f"{UNTOLD}1", "told"):
+        other.tasks[row_id] = {"id": row_id, "deleted_at": None}
+    assert of._of([*other.tasks]) == "told"
 
 
 async def test_a_crowd_at_once_each_is_answered_from_what_is_theirs(new_database: str):

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import pytest
 import schemathesis
+from pydantic import TypeAdapter
 from schemathesis import Case, HookContext, Response
 from schemathesis.core.failures import Failure
 from schemathesis.engine import events, from_schema
@@ -22,6 +23,7 @@ from schemathesis.engine.events import StatefulPhasePayload
 from schemathesis.engine.run import PhaseName
 from schemathesis.openapi.checks import RejectedPositiveData
 
+from taskward.tasks.members import Recurrence, TimeZone
 from tests.conftest import Superuser, User, rows_of
 from tests.sizes import sized
 
@@ -41,6 +43,10 @@ WITH_IF_MATCH = {
 }  # fmt: skip
 RULES = ["FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO,TH", "freq=monthly;count=2", "FREQ=YEARLY;UNTIL=20991231"]
 ZONES = ["UTC", "Europe/Berlin", "Pacific/Kiritimati"]
+KNOWN = {
+    "recurrence": (TypeAdapter(Recurrence).json_schema(), RULES),
+    "time_zone": (TypeAdapter(TimeZone).json_schema(), ZONES),
+}
 # A batch is of tasks in any state, an import of lines, and an erasure wants the caller's own id.
 OF_MORE_THAN_A_SCHEMA = {"change_tasks", "import_me", "delete_me"}
 # What no schema can say, sentence by sentence: of several members together, of other rows, of one text's parts.
@@ -186,9 +192,7 @@ class Run:
 
     def map_query(self, _context: HookContext, query: dict[str, Any] | None) -> Any:
         """A zone becomes one that there is."""
-        if isinstance(query, dict) and isinstance(query.get("tz"), str):
-            return {**query, "tz": ZONES[len(query["tz"]) % len(ZONES)]}
-        return query
+        return _existing(query, "tz", "time_zone") if isinstance(query, dict) else query
 
     def map_body(self, _context: HookContext, body: Any) -> Any:
         """An id chosen by the client is of a time long gone by: no schema can say "at most a day in the future". Rules,
@@ -198,9 +202,8 @@ class Run:
             return body
         if _is_uuid(body.get("id")) and body["id"][14] == "7":
             body = {**body, "id": "00" + body["id"][2:]}
-        for name, texts, longest in (("recurrence", RULES, 500), ("time_zone", ZONES, math.inf)):
-            if isinstance(body.get(name), str) and len(body[name]) <= longest:
-                body = {**body, name: texts[len(body[name]) % len(texts)]}
+        for name in KNOWN:
+            body = _existing(body, name, name)
         after = [*self._ids.tasks(), *self._ids.lists()]
         return _with_known(body, {"list_id": self._ids.lists(), "parent_id": self._ids.tasks(), "after": after})
 
@@ -248,6 +251,18 @@ def _is_uuid(value: object) -> TypeGuard[str]:
         return False
 
 
+def _existing(values: dict[str, Any], name: str, member: str) -> dict[str, Any]:
+    """A value that the document allows for a member becomes one that there is."""
+    schema, texts = KNOWN[member]
+    value = values.get(name)
+    if not isinstance(value, str) or len(value) > schema.get("maxLength", math.inf):
+        return values
+    # What is meant to be wrong must not become right.
+    if re.fullmatch(schema["pattern"], value) is None:
+        return values
+    return {**values, name: texts[len(value) % len(texts)]}
+
+
 def _with_known(values: dict[str, Any] | None, known: dict[str, list[list[str]]]) -> Any:
     """Of all ids that are UUIDs, every fifth or so stays as it is; the others become ids that there are."""
     changed = dict(values or {})
@@ -281,6 +296,14 @@ def _failures(event: events.ScenarioFinished) -> list[str]:
                 said = response.text[:600] if response is not None else "no answer"
                 found.append(f"{check.name}: {check.failure_info.failure.message}\n{case.as_curl_command()}\n{said}")
     return found
+
+
+@pytest.mark.parametrize("text", ["", "1st", "Europe//Berlin", "UTC\n", "freq=hourly", "FREQ=DAILY;"])
+def test_what_is_meant_to_be_wrong_does_not_become_right(text: str):
+    for member in KNOWN:
+        assert _existing({member: text}, member, member) == {member: text}
+    assert _existing({"tz": "Some/Where"}, "tz", "time_zone")["tz"] in ZONES
+    assert _existing({"recurrence": "count=1;freq=weekly"}, "recurrence", "recurrence")["recurrence"] in RULES
 
 
 # Hypothesis would rather not print what is as large as a body may be.
