@@ -93,6 +93,7 @@ def test_a_database_away_is_a_line_for_each_request_that_says_so(
     finally:
         asyncio.run(execute(cluster.superuser, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
     assert httpx2.get(f"{service.url}/readyz", **PLAIN).status_code == 200
+    assert eventually(lambda: service.named("ready again"))
     assert [one["event"] for one in service.events if "ready" in one["event"]] == ["ready", "not ready", "ready again"]
 
 
@@ -280,7 +281,13 @@ def test_the_access_log_has_a_line_for_each_request_and_is_off_by_default(start:
         ("GET", TASKS, 200), ("HEAD", TASKS, 200), ("DELETE", "/api/v1/tags/{tag}", 404), ("GET", None, 404),
         ("GET", TASKS, 200), ("other", TASKS, 405), ("OPTIONS", None, 400),
     ]  # fmt: skip
-    told = [one for one in loud.named("request") if one["route"] != "/healthz"]
+
+    def heard() -> list[dict[str, Any]]:
+        return [one for one in loud.named("request") if one["route"] != "/healthz"]
+
+    # A line is written when its answer has been sent.
+    assert eventually(lambda: len(heard()) >= len(expected))
+    told = heard()
     assert [(one["method"], one["route"], one["status"]) for one in told] == expected
     assert [one["request_id"] for one in told] == [answer.headers["X-Request-Id"] for answer in answers]
     assert "canary" not in loud.stderr + quiet.stderr
