@@ -25,6 +25,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 from taskward.tasks.members import Recurrence, TimeZone
 from tests.conftest import Superuser, User, rows_of
+from tests.openapi import document_fixture, operations, resolved  # noqa: F401 - a fixture
 from tests.sizes import sized
 
 EXAMPLES = sized(8, 600)
@@ -57,8 +58,6 @@ BEYOND_SCHEMAS = {
     ("body", "/time_zone", "This is required with due_at."),
     ("body", "/time_zone", "This is required with recurrence."),
     ("body", "/recurrence", "This needs a due_date or a due_at."),
-    ("body", "/due_date", "This must be a day as YYYY-MM-DD, of the years 2 to 9998."),
-    ("body", "/due_at", "This must be a time of RFC 3339 with an offset, such as 2026-01-10T09:30:00Z."),
     ("body", "/list_id", "You have no such list."),
     ("body", "/parent_id", "You have no such task."),
     ("body", "/parent_id", "Tasks may be nested at most 8 levels deep."),
@@ -71,6 +70,8 @@ BEYOND_SCHEMAS = {
     ("body", "/completed_at", "This goes with completed: true only."),
     ("body", "/completed_at", "This must not be in the future."),
     ("body", "/metadata", "This must have at most 8192 bytes as JSON."),
+    ("body", "/metadata", "This must not be nested more than 50 levels deep."),
+    ("body", "/metadata", "This must not have numbers that are too large for JSON's readers."),
     ("query", "/tasks", "This list has tasks: say trash or keep."),
     ("header", "/Idempotency-Key", "This was sent with another request."),
     ("query", "/sort", "This must not name the same thing twice."),
@@ -84,18 +85,20 @@ BEYOND_SCHEMAS = {
             *(("query", f"/{name}/{n}") for name in ("tag", "tag_any") for n in range(20)),
         ]
     ),
-    *(
-        ("query", f"/{name}", "This must be a day as YYYY-MM-DD or a time of RFC 3339, such as 2026-01-10T09:30:00Z.")
-        for name in (
-            "due_before",
-            "due_after",
-            "due_on",
-            "updated_since",
-            "created_since",
-            "completed_since",
-            "completed_before",
-        )
+}
+# Of what has a format of the calendar: its first and last years, and leap seconds.
+BEYOND_FORMATS = {
+    ("body", frozenset({"date"})): "This must be a day as YYYY-MM-DD, of the years 2 to 9998.",
+    ("body", frozenset({"date-time"})): (
+        "This must be a time of RFC 3339 with an offset, such as 2026-01-10T09:30:00Z."
     ),
+    ("query", frozenset({"date", "date-time"})): (
+        "This must be a day as YYYY-MM-DD or a time of RFC 3339, such as 2026-01-10T09:30:00Z."
+    ),
+}
+END_OF_THE_CALENDAR = {
+    "date": ["0001-01-01", "9999-12-31"],
+    "date-time": ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00", "2016-12-31T23:59:60Z"],
 }
 
 # What `map_body` sees to, but for the values on the borders of the schemas, which it is not asked about.
@@ -161,6 +164,10 @@ class Run:
             }
         )
         self._schema = schemathesis.openapi.from_url(f"{base_url}/openapi.json", config=config)
+        self._of_the_calendar = {
+            operation: {(place, pointer, BEYOND_FORMATS[place, formats]) for place, pointer, formats in places}
+            for operation, places in calendar_of(self._schema.raw_schema).items()
+        }
         for hook in (
             self.map_path_parameters, self.map_headers, self.map_query, self.map_body, self.filter_failure,
             self.after_call,
@@ -222,7 +229,10 @@ class Run:
         if response.status_code == 412:
             return not (operation["operationId"] in WITH_IF_MATCH and "If-Match" in headers)
         errors = {(error["in"], error["pointer"], error["detail"]) for error in response.json().get("errors", [])}
-        wrong = {(place, pointer) for place, pointer, _ in errors - BEYOND_SCHEMAS}
+        wrong = {
+            (place, pointer)
+            for place, pointer, _ in errors - BEYOND_SCHEMAS - self._of_the_calendar[operation["operationId"]]
+        }
         if operation["operationId"] == "list_tasks":
             wrong.discard(("query", "/cursor"))
         if case.meta is not None and case.meta.phase.name.value == "coverage":
@@ -243,6 +253,29 @@ class Run:
         shown = response.text + json.dumps(dict(response.headers))
         if self._secret in shown:
             self.leaks.append(f"{case.method} {case.path}")
+
+
+def calendar_of(document: dict[str, Any]) -> dict[str, list[tuple[str, str, frozenset[str]]]]:
+    """Where each operation takes days or instants: the places, each with its formats."""
+    found = {}
+    for name, (_, _, operation) in operations(document).items():
+        parameters = [resolved(document, each) for each in operation.get("parameters", [])]
+        places = [(each["in"], each["name"], each["schema"]) for each in parameters]
+        for body in operation.get("requestBody", {}).get("content", {}).values():
+            for schema in _choices(document, body["schema"]):
+                places += [("body", member, known) for member, known in schema.get("properties", {}).items()]
+        found[name] = [
+            (place, f"/{member}", formats & set(END_OF_THE_CALENDAR))
+            for place, member, schema in places
+            for formats in [frozenset(choice.get("format", "") for choice in _choices(document, schema))]
+            if formats & set(END_OF_THE_CALENDAR)
+        ]
+    return found
+
+
+def _choices(document: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
+    known = resolved(document, schema)
+    return [resolved(document, choice) for choice in known.get("anyOf", [known])]
 
 
 def _is_uuid(value: object) -> TypeGuard[str]:
@@ -307,6 +340,27 @@ def test_what_is_meant_to_be_wrong_does_not_become_right(text: str):
     assert _existing({"tz": "Some/Where"}, "tz", "time_zone")["tz"] in ZONES
     for rule in ("count=1;freq=weekly", "a=\x1e\x85;freq=weekly"):
         assert _existing({"recurrence": rule}, "recurrence", "recurrence")["recurrence"] in RULES
+
+
+async def test_what_no_format_says_of_the_calendar_is_known(alice: User, document: dict[str, Any]):
+    task = await alice.create("Meant for no day")
+    calendar = calendar_of(document)
+    assert {operation for operation, places in calendar.items() if places} == {
+        "list_tasks", "create_task", "update_task", "replace_task", "complete_task"
+    }  # fmt: skip
+    for name, places in calendar.items():
+        method, path, _ = operations(document)[name]
+        for place, pointer, formats in places:
+            for text in [text for kind in sorted(formats) for text in END_OF_THE_CALENDAR[kind]]:
+                values = {pointer.removeprefix("/"): text}
+                response = await alice.http.request(
+                    method,
+                    path.replace("{task_id}", task["id"]),
+                    params=values if place == "query" else None,
+                    json={"title": "x", **values} if place == "body" else None,
+                )
+                sentences = {(each["in"], each["pointer"], each["detail"]) for each in response.json()["errors"]}
+                assert (place, pointer, BEYOND_FORMATS[place, formats]) in sentences, (name, text, response.text)
 
 
 # Hypothesis would rather not print what is as large as a body may be.
