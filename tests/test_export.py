@@ -348,8 +348,9 @@ async def test_an_export_takes_no_more_memory_for_more_tasks_than_their_ids(
         await superuser.copy_records_to_table("task", schema_name="taskward", records=rows, columns=names)
         await superuser.execute("UPDATE taskward.account SET clock = $2 WHERE user_id = $1", alice.id, count + 10)
 
-    few, many = 2_000, sized(20_000, 100_000)
+    few, many = 5_000, sized(40_000, 100_000)
     await add(few)
+    await peak()  # the statements are compiled
     small, small_size = await peak()
     await add(many)
     large, large_size = await peak()
