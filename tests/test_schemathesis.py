@@ -165,7 +165,9 @@ class Run:
         )
         self._schema = schemathesis.openapi.from_url(f"{base_url}/openapi.json", config=config)
         self._of_the_calendar = {
-            operation: {(place, pointer, BEYOND_FORMATS[place, formats]) for place, pointer, formats in places}
+            operation: {
+                (place, pointer, BEYOND_FORMATS[place, frozenset(formats)]) for place, pointer, formats in places
+            }
             for operation, places in calendar_of(self._schema.raw_schema).items()
         }
         for hook in (
@@ -255,7 +257,7 @@ class Run:
             self.leaks.append(f"{case.method} {case.path}")
 
 
-def calendar_of(document: dict[str, Any]) -> dict[str, list[tuple[str, str, frozenset[str]]]]:
+def calendar_of(document: dict[str, Any]) -> dict[str, list[tuple[str, str, set[str]]]]:
     """Where each operation takes days or instants: the places, each with its formats."""
     found = {}
     for name, (_, _, operation) in operations(document).items():
@@ -265,10 +267,12 @@ def calendar_of(document: dict[str, Any]) -> dict[str, list[tuple[str, str, froz
             for schema in _choices(document, body["schema"]):
                 places += [("body", member, known) for member, known in schema.get("properties", {}).items()]
         found[name] = [
-            (place, f"/{member}", formats & set(END_OF_THE_CALENDAR))
+            (place, f"/{member}", formats)
             for place, member, schema in places
-            for formats in [frozenset(choice.get("format", "") for choice in _choices(document, schema))]
-            if formats & set(END_OF_THE_CALENDAR)
+            if (
+                formats := {choice.get("format", "") for choice in _choices(document, schema)}
+                & END_OF_THE_CALENDAR.keys()
+            )
         ]
     return found
 
@@ -360,7 +364,8 @@ async def test_what_no_format_says_of_the_calendar_is_known(alice: User, documen
                     json={"title": "x", **values} if place == "body" else None,
                 )
                 sentences = {(each["in"], each["pointer"], each["detail"]) for each in response.json()["errors"]}
-                assert (place, pointer, BEYOND_FORMATS[place, formats]) in sentences, (name, text, response.text)
+                said = BEYOND_FORMATS[place, frozenset(formats)]
+                assert (place, pointer, said) in sentences, (name, text, response.text)
 
 
 # Hypothesis would rather not print what is as large as a body may be.
