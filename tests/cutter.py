@@ -21,6 +21,7 @@ class Cutter:
         seen: The first letter of each message since `listen`, by who sent it.
         cut: Whose message, which one of those since `listen`, is not relayed; None for none.
         hold: Seconds for which a new connection is held up.
+        stays_away: Whether new connections are refused once one was cut.
     """
 
     url: str
@@ -28,6 +29,7 @@ class Cutter:
     cut: tuple[Side, int] | None = None
     has_cut: bool = False
     hold: float = 0
+    stays_away: bool = False
 
     def listen(self, cut: tuple[Side, int] | None = None) -> None:
         """Count messages from now on, and cut the connection in place of relaying one of them."""
@@ -54,6 +56,9 @@ async def cutting(url: str) -> AsyncIterator[Cutter]:
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(cutter.hold)
+        if cutter.stays_away and cutter.has_cut:
+            writer.transport.abort()
+            return
         server_reader, server_writer = await asyncio.open_unix_connection(socket)
         both = (writer, server_writer)
         for side, source, target in (("client", reader, server_writer), ("server", server_reader, writer)):

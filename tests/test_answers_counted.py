@@ -116,5 +116,5 @@ async def test_one_task_waits_where_its_user_has_no_room(cluster: Cluster, templ
             for connection in connections:
                 connection.close()
         assert MEBI // 2 < most <= MEBI
-        idle = lambda: account.total == 0 and app.state.database.pool._in_use == 0  # noqa: E731
+        idle = lambda: account.total == 0 and app.state.database.pool.in_use == 0  # noqa: E731
         assert await asyncio.to_thread(eventually, idle, 30)

@@ -52,7 +52,7 @@ async def test_an_answer_may_begin_with_another_statements(connection: Any):
     await wire.prepare(connection, "SELECT WHERE set_config('taskward.user_id', $1, true) IS NULL", "open")
     state = await wire.prepare(connection, "SELECT current_setting('taskward.user_id') AS owner", "owner")
     for owner in ("alice", "", "bob"):
-        rows = await wire.run(connection, wire.bound("open", owner), state, ())
+        rows = await wire.run(connection, wire.Opening("open", 1).bound(owner), state, ())
         assert [row["owner"] for row in rows] == [owner], "asyncpg takes an earlier statement's answer for the last's"
         assert not connection.is_in_transaction()
 
@@ -61,14 +61,14 @@ async def test_an_error_of_an_opening_is_raised_and_the_connection_goes_on(conne
     await wire.prepare(connection, "SELECT WHERE 1 / $1::text::int IS NULL", "divide")
     state = await wire.prepare(connection, "SELECT 3 AS three", "three")
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await wire.run(connection, wire.bound("divide", "0"), state, ())
-    assert [tuple(row) for row in await wire.run(connection, wire.bound("divide", "1"), state, ())] == [(3,)]
+        await wire.run(connection, wire.Opening("divide", 1).bound("0"), state, ())
+    assert [tuple(row) for row in await wire.run(connection, wire.Opening("divide", 1).bound("1"), state, ())] == [(3,)]
 
 
 async def test_the_transaction_state_is_known_when_an_answer_has_come(connection: Any):
     await wire.prepare(connection, "BEGIN", "begin")
     state = await wire.prepare(connection, "SELECT 4", "four")
-    await wire.run(connection, wire.bound("begin"), state, ())
+    await wire.run(connection, wire.Opening("begin").bound(), state, ())
     assert connection._protocol.is_in_transaction(), "asyncpg no longer follows what ReadyForQuery says"
     with pytest.raises(asyncpg.DivisionByZeroError):
         await connection.execute("SELECT 1 / 0")

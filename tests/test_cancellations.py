@@ -112,8 +112,8 @@ async def test_of_many_that_are_cancelled_nothing_is_lost_or_anybody_elses(clust
     async with opened(new_database, pool_size=6) as database:
         await asyncio.gather(*(lane(database, oracle, chance, numbers) for _ in range(AT_ONCE)))
         pool = database.pool
-        assert (pool._in_use, pool.shares._taken, pool.shares._waiting) == (0, {}, {})
-        assert pool._open == len(pool._idle) <= 6
+        assert (pool.in_use, pool.shares._taken, pool.shares._waiting) == (0, {}, {})
+        assert len(pool.idle) <= 6
         rows, accounts = await rows_left(cluster.url(name_of(new_database), superuser=True))
     for row in rows.values():
         assert oracle.asked[row["title"]] == row["user_id"]

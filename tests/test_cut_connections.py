@@ -132,3 +132,15 @@ async def test_the_last_create_within_the_limit_is_found_again(cluster: Cluster,
         outcome, _, after = await trial.run(("server", len(trial.cutter.seen["server"]) - 1))
         assert (outcome, after["tasks"]) == ("201", 10)
         assert (await trial.client.post(TASKS, json={"title": "too many"})).status_code == 422
+
+
+@pytest.mark.parametrize("gone", ["away", "slow"])
+async def test_a_create_whose_answer_is_lost_for_good_is_not_known(cluster: Cluster, new_database: str, gone: str):
+    async with trying(cluster, new_database, OPERATIONS["create"], request_timeout=2) as trial:
+        for _ in range(3):
+            await trial.run()
+        last = len(trial.cutter.seen["server"]) - 1
+        trial.cutter.stays_away = gone == "away"
+        trial.cutter.hold = 5 if gone == "slow" else 0
+        outcome, before, after = await trial.run(("server", last))
+        assert (outcome, after["tasks"]) == ("outcome-unknown", before["tasks"] + 1)

@@ -86,7 +86,7 @@ async def test_over_tcp_and_tls_it_is_the_same(over_tcp: tuple[str, Path], writt
         await write_task(database, "alice")
         for _ in range(2):
             assert len(await read_tasks(database, ALICE)) == 1
-        (lease,) = database.pool._idle
+        (lease,) = database.pool.idle
         transport = lease.connection._transport  # type: ignore[attr-defined]
         assert (transport.get_extra_info("ssl_object") is not None) is (mode != "disable")
         del written[:]

@@ -188,7 +188,7 @@ async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluste
                 await superuser.execute("LOCK TABLE taskward.account IN ACCESS EXCLUSIVE MODE")
                 waiting = [asyncio.create_task(client.get(router.prefix, headers=one)) for one in good]
                 async with asyncio.timeout(5):
-                    while pool.acquired < size + 1 or pool._open < size:  # noqa: ASYNC110 - it is another thread's
+                    while pool.acquired < size + 1 or pool.in_use < size:  # noqa: ASYNC110 - it is another thread's
                         await asyncio.sleep(0.01)
                 tokens = [None, *bad_tokens("alice").values()]
                 # Every route and every token, but not each with each, which is tried one by one above: the burst has

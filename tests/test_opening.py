@@ -17,7 +17,7 @@ from taskward.database.connections import Pool, connect
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.database.migrate import migrate
-from taskward.database.opening import Begun, OneMessage
+from taskward.database.opening import Lease, LiteralLease, OneMessageLease
 from taskward.database.session import Session
 from taskward.errors import Unavailable
 from taskward.identity import Owner
@@ -30,9 +30,9 @@ SELECT current_user::text, current_setting('taskward.user_id', true), current_se
 """
 
 
-def only(database: Database) -> OneMessage:
-    (lease,) = database.pool._idle
-    assert isinstance(lease, OneMessage)
+def only(database: Database) -> OneMessageLease:
+    (lease,) = database.pool.idle
+    assert isinstance(lease, OneMessageLease)
     return lease
 
 
@@ -103,8 +103,8 @@ async def test_all_kinds_of_opening_see_the_owners_rows_only(cluster: Cluster, n
         await write_task(database, "alice")
         name = database.pool.role if role == "the requests' own" else None
     url = new_database if name else cluster.url(name_of(new_database), superuser=True)
-    for pooled, kind in (("off", OneMessage), ("on", Begun)):
-        pool = Pool(parse_address(url, pooled=pooled), 1, name)
+    for pooled, kind in (("off", OneMessageLease), ("on", Lease), ("on", LiteralLease)):
+        pool = Pool(parse_address(url, pooled=pooled), 1, name, kind)
         for owner, expected in ((ALICE, 1), (BOB, 0), (ALICE, 1), (BOB, 0)):
             for read_only in (True, False):
                 async with Session(pool, owner, read_only=read_only) as session:
@@ -113,8 +113,8 @@ async def test_all_kinds_of_opening_see_the_owners_rows_only(cluster: Cluster, n
                     assert seen is not None
                     assert tuple(seen)[1:] == (owner.user_id, "on" if read_only else "off")
                     assert name is None or seen["current_user"] == name
-        lease = pool._idle[0]
-        assert isinstance(lease, kind)
+        lease = pool.idle[0]
+        assert type(lease) is kind
         connection: Any = lease.connection if pooled == "on" else unguarded(lease.connection)
         assert (await connection.fetchrow(STATE))[:2] == ("postgres" if name is None else "taskward", "")
         await pool.close()
@@ -124,10 +124,9 @@ async def test_behind_a_pooler_nothing_is_ready(new_database: str):
     async with opened(new_database, pool_size=1, pooled="on") as database:
         for _ in range(2):
             await read_tasks(database, ALICE)
-        (lease,) = database.pool._idle
-        assert lease.ready("SELECT 1") is None
-        with pytest.raises(RuntimeError, match="nothing is ready"):
-            await lease.change("alice", None, (), seconds=1)
+        (lease,) = database.pool.idle
+        assert type(lease) is Lease
+        assert lease.whole("SELECT 1") is None
 
 
 # Whoever makes the plan: the login's own role, the tables' owner or a superuser. It is made anew for the role that runs
@@ -144,7 +143,7 @@ async def test_a_statement_that_another_role_has_prepared_sees_the_owners_rows_o
     sql = "SELECT user_id FROM taskward.task"
     for login in (url, superuser):
         connection = await connect(parse_address(login))
-        lease = OneMessage(connection, role)
+        lease = OneMessageLease(connection, role)
         before = await connection.fetch(sql)
         # The owner of the tables has its rows hidden, too; a superuser has not.
         assert len(before) == (2 if login is superuser else 0)
@@ -152,7 +151,7 @@ async def test_a_statement_that_another_role_has_prepared_sees_the_owners_rows_o
         assert wire.prepared(connection, sql) is not None
         for owner in ("alice", "bob", "alice", "nobody", "bob"):
             for read_only in (True, False):
-                rows = await lease.fetch(owner, sql, (), read_only=read_only)
+                rows = await lease.first(owner, sql, (), read_only=read_only)
                 assert [row["user_id"] for row in rows] == ([] if owner == "nobody" else [owner])
                 if connection.is_in_transaction():
                     await connection.execute("COMMIT")
@@ -161,7 +160,7 @@ async def test_a_statement_that_another_role_has_prepared_sees_the_owners_rows_o
 
 # What the guard refuses
 
-OPENING = wire.bound("tw_read", "alice")
+OPENING = wire.Opening("tw_read", 1).bound("alice")
 PREPARED = "SELECT user_id FROM taskward.task -- prepared"
 
 
@@ -201,7 +200,7 @@ async def proven(url: str) -> AsyncIterator[Any]:
     connection = await connect(parse_address(url))
     try:
         await connection.fetch(PREPARED)
-        await OneMessage(connection, None).prove()
+        await OneMessageLease(connection, None).prove()
         yield connection
     finally:
         connection.terminate()
@@ -221,7 +220,7 @@ async def test_what_is_in_nobodys_transaction_is_not_sent(
 
 async def test_an_opening_is_refused_in_a_transaction_that_has_begun(cluster: Cluster, template: str):
     async with proven(cluster.url(template, superuser=True)) as connection:
-        await bind(connection, wire.bound("tw_begin") + OPENING)
+        await bind(connection, wire.Opening("tw_begin").bound() + OPENING)
         assert connection.is_in_transaction()
         with pytest.raises(wire.WireError):
             await bind(connection, OPENING)
@@ -236,7 +235,7 @@ async def test_an_opening_does_not_outlive_arguments_that_cannot_be_sent(new_dat
         lease = only(database)
         sql = next(sql for sql, *_ in lease.connection._stmt_cache._entries if "$1" in sql)  # type: ignore[attr-defined]
         with pytest.raises((asyncpg.DataError, asyncpg.InterfaceError)):
-            await lease.fetch("alice", sql, [uuid4()] * 99, read_only=True)
+            await lease.first("alice", sql, [uuid4()] * 99, read_only=True)
         assert lease.connection._transport.opening == b""  # type: ignore[attr-defined]
         assert await read_tasks(database, BOB) == []
 
@@ -245,11 +244,11 @@ async def test_a_fault_is_a_defect_and_no_lost_database(new_database: str, monke
     async with opened(new_database, pool_size=1) as database:
         for _ in range(2):
             await read_tasks(database, ALICE)
-        monkeypatch.setattr(wire, "bound", lambda *_: b"")
+        monkeypatch.setattr(wire.Opening, "bound", lambda *_: b"")
         with pytest.raises(wire.WireError):
             await read_tasks(database, ALICE)
         monkeypatch.undo()
-        assert database.pool._open == 0
+        assert (database.pool.in_use, database.pool.idle) == (0, [])
         assert await read_tasks(database, ALICE) == []
 
 
@@ -259,17 +258,19 @@ async def test_a_fault_is_a_defect_and_no_lost_database(new_database: str, monke
 async def test_a_connection_that_proved_wrong_is_closed(new_database: str):
     made: list[Any] = []
 
-    class Recorded(Pool):
-        async def _lease(self, connection: Any) -> Any:
-            made.append(connection)
-            return await super()._lease(connection)
+    class Recorded(OneMessageLease):
+        __slots__ = ()
 
-    pool = Recorded(parse_address(new_database), 1, "nobody at all")
+        def __init__(self, connection: Any, role: str | None) -> None:
+            super().__init__(connection, role)
+            made.append(connection)
+
+    pool = Pool(parse_address(new_database), 1, "nobody at all", Recorded)
     with pytest.raises(Unavailable) as caught:
         await pool.acquire()
     assert "InvalidParameterValueError" in caught.value.reason
     assert [connection.is_closed() for connection in made] == [True]
-    assert (pool._open, pool._in_use, pool._idle) == (0, 0, [])
+    assert (pool.in_use, pool.idle) == (0, [])
 
 
 async def test_a_connection_that_asyncpg_writes_past_us_is_not_used(new_database: str, monkeypatch: pytest.MonkeyPatch):
@@ -306,7 +307,7 @@ async def test_a_connection_on_which_openings_do_not_hold_is_not_used(
             await read_tasks(database, ALICE)
         assert why in caught.value.reason
         monkeypatch.undo()
-        assert (database.pool._open, database.pool._in_use) == (0, 0)
+        assert (database.pool.in_use, database.pool.idle) == (0, [])
         assert await read_tasks(database, ALICE) == []
 
 

@@ -46,7 +46,7 @@ async def test_never_more_connections_than_its_size(full: Database, new_database
             )
             assert seen <= SIZE
         await work
-    assert full.pool._open == len(full.pool._idle) == SIZE
+    assert (full.pool.in_use, len(full.pool.idle)) == (0, SIZE)
 
 
 async def test_who_waits_too_long_is_told(full: Database, monkeypatch: pytest.MonkeyPatch):
@@ -56,7 +56,7 @@ async def test_who_waits_too_long_is_told(full: Database, monkeypatch: pytest.Mo
     with pytest.raises(PoolExhausted):
         await hold(full, 0)
     await asyncio.gather(*holders)
-    assert full.pool._in_use == 0
+    assert full.pool.in_use == 0
     await hold(full, 0)
 
 
@@ -84,7 +84,7 @@ async def test_who_waits_may_make_one_in_place_of_a_discarded_one(full: Database
     full.pool.discard(taken[0])
     made = await waiter
     assert not made.connection.is_closed()
-    assert full.pool._open == SIZE
+    assert full.pool.in_use == SIZE
     for one in (made, *taken[1:]):
         full.pool.release(one)
 
@@ -99,9 +99,9 @@ async def test_a_storm_of_cancellations_loses_no_connection(full: Database, new_
     for result in await asyncio.gather(*work, return_exceptions=True):
         assert result is None or isinstance(result, asyncio.CancelledError)
     pool = full.pool
-    assert pool._in_use == 0
-    assert pool._open == len(pool._idle) <= SIZE
-    assert all(not lease.connection.is_closed() for lease in pool._idle)
+    assert pool.in_use == 0
+    assert len(pool.idle) <= SIZE
+    assert all(not lease.connection.is_closed() for lease in pool.idle)
     assert all(waiter.done() for waiter in pool._waiting)
     async with asyncio.timeout(10):
         taken = [await pool.acquire() for _ in range(SIZE)]
@@ -130,7 +130,7 @@ async def test_a_waiter_that_is_cancelled_as_it_is_served_hands_on(full: Databas
         await first
     for connection in taken:
         full.pool.release(connection)
-    assert (full.pool._in_use, len(full.pool._idle)) == (0, SIZE)
+    assert (full.pool.in_use, len(full.pool.idle)) == (0, SIZE)
 
 
 async def test_a_database_that_cannot_be_reached_leaves_no_place_taken():
@@ -141,7 +141,7 @@ async def test_a_database_that_cannot_be_reached_leaves_no_place_taken():
         assert type(caught.value) is Unavailable
     results = await asyncio.gather(*(pool.acquire() for _ in range(5)), return_exceptions=True)
     assert {type(result) for result in results} == {Unavailable}
-    assert (pool._open, pool._in_use) == (0, 0)
+    assert (pool.in_use, pool.idle) == (0, [])
 
 
 async def test_closing_waits_for_what_runs_and_takes_nothing_more(full: Database):
@@ -154,7 +154,7 @@ async def test_closing_waits_for_what_runs_and_takes_nothing_more(full: Database
         await hold(full, 0)
     await running
     await closing
-    assert full.pool._idle == []
+    assert full.pool.idle == []
 
 
 async def test_closing_does_not_wait_for_ever(new_database: str):

@@ -147,7 +147,7 @@ async def test_a_user_id_with_nul_reaches_no_connection(new_database: str, poole
         with pytest.raises(ValueError, match="NUL"):
             async with database.session(Owner("a\0b")) as session:
                 await session._begun()
-        assert database.pool._in_use == 0
+        assert database.pool.in_use == 0
 
 
 async def test_a_session_that_has_ended_says_so(database: Database):
@@ -156,7 +156,7 @@ async def test_a_session_that_has_ended_says_so(database: Database):
     for ask in (TaskStore(session).account, session._begun, session.start_over):
         with pytest.raises(RuntimeError, match="is not open"):
             await ask()
-    assert database.pool._in_use == 0
+    assert database.pool.in_use == 0
 
 
 async def test_a_default_of_serializable_changes_nothing(new_database: str):
@@ -190,9 +190,9 @@ async def test_idle_connections_that_were_cut_are_replaced_unnoticed(new_databas
         # From another thread, while this one's loop stands still and so cannot notice.
         with ThreadPoolExecutor(1) as elsewhere:
             elsewhere.submit(asyncio.run, terminate(new_database, *pids)).result()
-        assert not any(lease.connection.is_closed() for lease in database.pool._idle)
+        assert not any(lease.connection.is_closed() for lease in database.pool.idle)
         assert await titles(database) == []
-        assert database.pool._open == 1
+        assert (database.pool.in_use, len(database.pool.idle)) == (0, 1)
 
 
 class Slow:
@@ -255,7 +255,7 @@ async def test_a_read_whose_connection_is_lost_at_its_end_is_unavailable_at_most
             # Never prepared on this connection, so it has begun.
             assert await TaskStore(session).account()
             await terminate(new_database, await backend(session))
-        assert database.pool._open == 0
+        assert (database.pool.in_use, database.pool.idle) == (0, [])
 
 
 async def test_a_setting_of_the_owner_that_the_login_has_is_never_a_transactions(cluster: Cluster, new_database: str):
@@ -357,7 +357,7 @@ async def test_a_connection_that_is_cancelled_while_it_commits_is_not_used_again
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
-        assert (database.pool._open, database.pool._idle) == (0, [])
+        assert (database.pool.in_use, database.pool.idle) == (0, [])
         assert await titles(database) == []
 
 

@@ -295,7 +295,7 @@ async def test_what_is_no_task_is_counted_as_well(cluster: Cluster, template: st
         assert await _becomes(lambda: app.state.unsent.of(user) > MEBI)
         for connection in connections:
             connection.close()
-        assert await _becomes(lambda: app.state.unsent.total == 0 and app.state.database.pool._in_use == 0)
+        assert await _becomes(lambda: app.state.unsent.total == 0 and app.state.database.pool.in_use == 0)
 
 
 # Of ten users the whole pool's answers are made at once, beside what everybody's may take.
@@ -358,7 +358,7 @@ async def test_another_server_lets_go_of_what_nobody_takes(cluster: Cluster, tem
         assert await _becomes(lambda: unsent.total > 0)
         assert await _becomes(lambda: unsent.total == 0)
         pool = app.state.database.pool
-        assert await _becomes(lambda: pool._in_use == 0)
+        assert await _becomes(lambda: pool.in_use == 0)
         for connection in connections:
             connection.close()
 
@@ -369,12 +369,12 @@ async def test_an_export_that_the_database_holds_up_ends(cluster: Cluster, templ
     with serving(app) as url:
         connection = _ask(int(url.rpartition(":")[2]), user, EXPORT)
         # It waits for the client then, in the middle.
-        assert await _becomes(lambda: app.state.unsent.total > 0 and app.state.database.pool._in_use == 0)
+        assert await _becomes(lambda: app.state.unsent.total > 0 and app.state.database.pool.in_use == 0)
         await asyncio.sleep(1)
         async with superuser.transaction():
             await superuser.execute("LOCK TABLE taskward.task IN ACCESS EXCLUSIVE MODE")
             body = await asyncio.to_thread(_all_of, connection)
-            assert await _becomes(lambda: app.state.database.pool._in_use == 0)
+            assert await _becomes(lambda: app.state.database.pool.in_use == 0)
     assert body.startswith(b"HTTP/1.1 200")
     assert b'{"type":"end"' not in body
 
@@ -396,7 +396,7 @@ async def test_leaving_gives_everything_back(cluster: Cluster, template: str, su
         assert await _becomes(lambda: unsent.total > 0)
         for connection in connections:
             connection.close()
-        assert await _becomes(lambda: unsent.total == 0 and app.state.database.pool._in_use == 0)
+        assert await _becomes(lambda: unsent.total == 0 and app.state.database.pool.in_use == 0)
 
 
 async def _becomes(condition: Callable[[], bool], seconds: float = 30) -> bool:

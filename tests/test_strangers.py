@@ -76,7 +76,7 @@ def told(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Told:
     pool, run = app.state.database.pool, wire.run
 
     async def noted(connection: Any, opening: bytes, statement: Any, arguments: Any) -> Any:
-        if opening.startswith(wire.bound("tw_begin")):
+        if opening.startswith(wire.Opening("tw_begin").bound()):
             asked.append("BEGIN")
         asked.append(statement.query)
         return await run(connection, opening, statement, arguments)
@@ -91,7 +91,7 @@ def told(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Told:
     async def told() -> list[str]:
         # The last is noted a moment after the answer was sent.
         ended = lambda: asked.count("BEGIN") == asked.count("COMMIT") + asked.count("ROLLBACK")  # noqa: E731
-        assert await asyncio.to_thread(eventually, lambda: asked and ended() and not pool._in_use)
+        assert await asyncio.to_thread(eventually, lambda: asked and ended() and not pool.in_use)
         # Whether a transaction begins by itself depends on what the connection has prepared.
         found = [query for query in asked if query not in BOUNDS and "transaction_isolation" not in query]
         asked.clear()

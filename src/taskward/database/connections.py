@@ -14,7 +14,7 @@ import asyncpg
 
 from taskward.database import wire
 from taskward.database.dsn import Address
-from taskward.database.opening import Begun, Lease, OneMessage
+from taskward.database.opening import Lease, OneMessageLease
 from taskward.database.shares import Shares
 from taskward.deadlines import Deadlines
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
@@ -85,48 +85,62 @@ async def connect(address: Address, *, timeout: float | None = None) -> Connecti
 
 
 async def _connect_one(dsn: str, address: Address, timeout: float) -> Connection:  # noqa: ASYNC109 - per host
-    several = len(address.dsns) > 1
     if address.pooled:
         # A pooler hands each transaction to another server connection: nothing may be kept on one.
         connection: Connection = await asyncpg.connect(dsn, timeout=timeout, statement_cache_size=0)
     else:
-        connection = await wire.connect(
-            dsn,
-            timeout=timeout,
-            max_cached_statement_lifetime=0,
-            server_settings={"application_name": "taskward", "jit": "off"},
-        )
-    if several and await connection.fetchval("SELECT pg_is_in_recovery()"):
-        await connection.close(timeout=timeout)
-        raise asyncpg.ReadOnlySQLTransactionError("this host is a standby")
+        settings = {"application_name": "taskward", "jit": "off"}
+        connection = await wire.connect(dsn, timeout=timeout, max_cached_statement_lifetime=0, server_settings=settings)
+    try:
+        await _settle(connection, address, timeout)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
+async def _settle(connection: Connection, address: Address, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's
+    if not address.pooled:
+        # Some poolers that keep a session on its connection refuse this among the settings at the start.
+        await connection.execute("SET default_transaction_isolation TO 'read committed'", timeout=timeout)
+    if len(address.dsns) > 1 and await connection.fetchval("SELECT pg_is_in_recovery()"):
+        raise asyncpg.ReadOnlySQLTransactionError("this host is a standby")
+
+
 class Pool:
-    """A bounded stack of connections.
+    """A bounded number of connections.
 
     Args:
         address: Where the database is.
         size: The most connections that are open at once.
         role: The role that transactions take, or None where the connection's own is already a safe one.
+        kind: How transactions begin, where the address does not decide it.
     """
 
-    def __init__(self, address: Address, size: int, role: str | None) -> None:
+    def __init__(self, address: Address, size: int, role: str | None, kind: type[Lease] | None = None) -> None:
         self._address = address
         self._size = size
         self.role = role
+        self._kind = kind or kind_for(address)
         self.shares = Shares((size + 1) // 2, ACQUIRE_TIMEOUT)
         """How many connections each owner may use at once."""
-        self._open = 0
-        self._idle: list[Lease] = []
+        # Nobody's, those with an open connection last: they are taken first.
+        self._places: list[Lease | None] = [None] * size
         self._waiting: deque[asyncio.Future[Lease | None]] = deque()
         self._patience = Deadlines(ACQUIRE_TIMEOUT)
-        self._closing = False
-        self._all_returned = asyncio.Event()
-        self._all_returned.set()
-        self._in_use = 0
+        self._all_returned: asyncio.Event | None = None
         self.acquired = 0
         """How many times a connection was taken since the start."""
+
+    @property
+    def in_use(self) -> int:
+        """How many connections somebody has, or makes."""
+        return self._size - len(self._places)
+
+    @property
+    def idle(self) -> list[Lease]:
+        """The open connections that nobody has."""
+        return [lease for lease in self._places if lease is not None]
 
     async def acquire(self) -> Lease:
         """Take a connection; it must be given back with `release` or `discard`.
@@ -136,56 +150,41 @@ class Pool:
             ShuttingDown: The pool is closing.
             Unavailable: The database cannot be reached.
         """
-        if self._closing:
+        if self._all_returned is not None:
             raise ShuttingDown
         self.acquired += 1
-        self._in_use += 1
-        self._all_returned.clear()
+        lease = self._places.pop() if self._places else await self._wait()
+        # One in a transaction is somebody's; none is given back so.
+        if lease is not None and not lease.connection.is_closed() and not lease.has_begun():
+            return lease
         try:
-            return await self._take()
-        except BaseException:
-            self._returned()
-            raise
-
-    async def _take(self) -> Lease:
-        while self._idle:
-            lease = self._idle.pop()
-            # One in a transaction is somebody's; none is given back so.
-            if not lease.connection.is_closed() and not lease.connection.is_in_transaction():
-                return lease
-            lease.connection.terminate()
-            self._open -= 1
-        if self._open < self._size:
+            if lease is not None:
+                lease.connection.terminate()
             return await self._make()
-        waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        patience = self._patience.start(partial(_give_up, waiter, self._size))
-        try:
-            handed_over = await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._pass_on(waiter.result())
-            raise
-        finally:
-            patience.end()
-        # Nothing is handed over when a connection was discarded: the place of it is.
-        return handed_over or await self._make(counted=True)
-
-    async def _make(self, *, counted: bool = False) -> Lease:
-        if not counted:
-            self._open += 1
-        try:
-            return await self._lease(await connect(self._address))
         except BaseException as error:
-            self._pass_on(None)
+            self._put(None)
             if isinstance(error, Exception):
                 raise Unavailable(reason=f"cannot connect to the database: {_reason(error)}") from error
             raise
 
-    async def _lease(self, connection: Connection) -> Lease:
-        lease = (Begun if self._address.pooled else OneMessage)(connection, self.role)
+    async def _wait(self) -> Lease | None:
+        waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        patience = self._patience.start(partial(_give_up, waiter, self._size))
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._put(waiter.result())
+            raise
+        finally:
+            patience.end()
+
+    async def _make(self) -> Lease:
+        connection = await connect(self._address)
         try:
             async with asyncio.timeout(ACQUIRE_TIMEOUT):
+                lease = self._kind(connection, self.role)
                 await lease.prove()
         except BaseException:
             connection.terminate()
@@ -194,40 +193,34 @@ class Pool:
 
     def release(self, lease: Lease) -> None:
         """Give a connection back."""
-        self._returned()
-        self._pass_on(None if lease.connection.is_closed() else lease)
+        self._put(None if lease.connection.is_closed() else lease)
 
     def discard(self, lease: Lease) -> None:
         """Give a connection back whose state is not known, to be closed at once."""
-        self._returned()
         lease.connection.terminate()
-        self._pass_on(None)
+        self._put(None)
 
     def discard_idle(self) -> None:
         """Close what is idle, after one of them turned out to be lost: the others were lost with it."""
-        while self._idle:
-            self._idle.pop().connection.terminate()
-            self._open -= 1
+        for lease in self.idle:
+            lease.connection.terminate()
+        self._places = [None] * len(self._places)
 
-    def _returned(self) -> None:
-        self._in_use -= 1
-        if not self._in_use:
-            self._all_returned.set()
-
-    def _pass_on(self, lease: Lease | None) -> None:
+    def _put(self, place: Lease | None) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_result(lease)
+                waiter.set_result(place)
                 return
-        if lease is None:
-            self._open -= 1
-            return
-        if self._closing:
-            self._open -= 1
-            lease.connection.terminate()
-            return
-        self._idle.append(lease)
+        if self._all_returned is not None and place is not None:
+            place.connection.terminate()
+            place = None
+        if place is None:
+            self._places.insert(0, None)
+        else:
+            self._places.append(place)
+        if self._all_returned is not None and not self.in_use:
+            self._all_returned.set()
 
     async def close(self, *, timeout: float = 10) -> None:  # noqa: ASYNC109 - what is open then is cut
         """Wait for connections in use, then close all.
@@ -235,18 +228,24 @@ class Pool:
         Args:
             timeout: Seconds to wait for requests that are still running.
         """
-        self._closing = True
-        try:
-            async with asyncio.timeout(timeout):
-                await self._all_returned.wait()
-        except TimeoutError:
-            _log.warning("requests were still running at shutdown", count=self._in_use)
-        while self._idle:
-            connection = self._idle.pop().connection
+        self._all_returned = asyncio.Event()
+        if self.in_use:
             try:
-                await connection.close(timeout=2)
+                async with asyncio.timeout(timeout):
+                    await self._all_returned.wait()
+            except TimeoutError:
+                _log.warning("requests were still running at shutdown", count=self.in_use)
+        for lease in self.idle:
+            try:
+                await lease.connection.close(timeout=2)
             except LOST:
-                connection.terminate()
+                lease.connection.terminate()
+        self._places = [None] * len(self._places)
+
+
+def kind_for(address: Address) -> type[Lease]:
+    """How transactions begin at an address."""
+    return Lease if address.pooled else OneMessageLease
 
 
 def _give_up(waiter: asyncio.Future[Lease | None], size: int) -> None:

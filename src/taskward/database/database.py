@@ -56,7 +56,7 @@ class Database:
         connection = await connect(self._address, timeout=10)
         try:
             # One transaction: behind a pooler, only that keeps several statements on one server connection.
-            async with connection.transaction():
+            async with connection.transaction(isolation="read_committed"):
                 await _check_there(connection)
                 role = await choose_requests_role(connection)
                 await check_schema(connection, role)
@@ -106,7 +106,7 @@ class Database:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 connection = await connect(self._address)
                 try:
-                    await connection.execute("BEGIN")
+                    await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
                     await check_schema(connection, self.pool.role)
                     await connection.execute("COMMIT")
                     await connection.close()

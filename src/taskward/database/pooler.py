@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Literal
 
 from taskward.database.connections import Connection, connect
 from taskward.database.dsn import Address, AddressError
 
+# A hot standby refuses everything in one that is serializable, which may be its default.
+_LEVEL: Literal["read_committed"] = "read_committed"
 _ATTEMPTS = 3  # other clients of a busy pooler can make one come out wrong
 _PATIENCE = 2.0  # seconds; where the pooler has a single connection, the second transaction waits for the first
 
@@ -47,7 +50,7 @@ async def refuse_hidden_pooler(address: Address) -> None:
 async def _moves(probe: Connection, other: Connection) -> bool:
     """Tell whether a session goes on elsewhere, or nowhere, while another session's transaction is open."""
     before = await _server_pid(probe)
-    async with other.transaction():
+    async with other.transaction(isolation=_LEVEL):
         # What was free last is usually taken first: the connection that the probe has just used.
         await _server_pid(other)
         asking = asyncio.create_task(_server_pid(probe))
@@ -62,5 +65,5 @@ async def _moves(probe: Connection, other: Connection) -> bool:
 
 
 async def _server_pid(connection: Connection) -> int:
-    async with connection.transaction():
+    async with connection.transaction(isolation=_LEVEL):
         return int(await connection.fetchval("SELECT pg_catalog.pg_backend_pid()"))

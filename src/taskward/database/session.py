@@ -75,16 +75,16 @@ class Session:
         Raises:
             asyncpg.PostgresError: A constraint does not hold; stores turn the ones they know into facts.
         """
-        arguments = statement.arguments(self._user_id, parameters)
+        user_id = self._user_id
+        arguments = statement.arguments(user_id, parameters)
         lease = self._leased
-        has_begun = lease.connection.is_in_transaction()
+        if lease.has_begun():
+            return await lease.next(statement.sql, arguments)
         try:
-            return await lease.fetch(self._user_id, statement.sql, arguments, read_only=self._read_only)
+            return await lease.first(user_id, statement.sql, arguments, read_only=self._read_only)
         except GONE:
-            if has_begun:
-                raise
-        lease = await self.start_over()
-        return await lease.fetch(self._user_id, statement.sql, arguments, read_only=self._read_only)
+            lease = await self.start_over()
+            return await lease.first(user_id, statement.sql, arguments, read_only=self._read_only)
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
         """Run a statement that yields at most one row.
@@ -102,23 +102,24 @@ class Session:
             OutcomeUnknown: The connection was lost, and it may have been committed.
             RuntimeError: As `fetch_one`.
         """
-        lease, limit = self._leased, self._limit
-        ready = lease.ready(statement.sql)
-        if ready is None or limit is None:
+        limit = self._limit
+        run = None if limit is None else self._leased.whole(statement.sql)
+        if run is None or limit is None:
             return await self.fetch_one(statement, **parameters)
         arguments = statement.arguments(self._user_id, parameters)
         seconds = limit.left
         limit.in_doubt = True
         try:
-            rows = await lease.change(self._user_id, ready, arguments, seconds=seconds - min(_MARGIN, seconds / 4))
-        except Exception as error:
+            rows = await run(self._user_id, arguments, seconds=seconds - min(_MARGIN, seconds / 4))
+        except Unanswered as error:
+            raise OutcomeUnknown(reason=f"the database failed while it wrote: {kind_of(error)}") from error
+        except GONE:
             limit.in_doubt = False
-            if isinstance(error, Unanswered):
-                raise OutcomeUnknown(reason=f"the database failed while it wrote: {kind_of(error)}") from error
-            if not isinstance(error, GONE):
-                raise
             await self.start_over()
             return await self.fetch_one(statement, **parameters)
+        except Exception:
+            limit.in_doubt = False
+            raise
         limit.in_doubt = False
         return _only(rows)
 
@@ -133,6 +134,8 @@ class Session:
     async def _begun(self) -> Connection:
         """The connection, in a transaction that lasts until the session's end."""
         lease = self._leased
+        if lease.has_begun():
+            return lease.connection
         try:
             await lease.begin(self._user_id, read_only=self._read_only)
         except GONE:
@@ -160,6 +163,9 @@ class Session:
                 await self._end(lease, error)
         finally:
             self._pool.shares.leave(self._user_id)
+        in_doubt = self._limit is not None and self._limit.in_doubt
+        if in_doubt and isinstance(error, (*LOST, Unavailable)) and not isinstance(error, OutcomeUnknown):
+            raise OutcomeUnknown(reason=f"the database failed after a change was sent: {kind_of(error)}") from error
         # A standby refuses to write; so does a reading transaction, and then the fault is ours.
         if isinstance(error, LOST) and not (self._read_only and isinstance(error, _READ_ONLY)):
             raise Unavailable(reason=f"the database failed: {kind_of(error)}") from error
@@ -170,7 +176,7 @@ class Session:
             self._pool.discard(lease)
             if error is None:
                 raise RuntimeError("a session has ended in the middle of a statement")
-        elif not lease.connection.is_in_transaction():
+        elif not lease.has_begun():
             self._pool.release(lease)
         elif error is None and not self._read_only:
             await _commit(self._pool, lease)

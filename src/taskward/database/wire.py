@@ -25,8 +25,8 @@ _int32, _int16 = Struct("!i").pack, Struct("!h").pack
 _BIND = ord("B")
 # Close of a statement, Sync and Terminate run nothing.
 _IDLE = frozenset(b"CSX")
-# The unnamed portal, all rows.
-_EXECUTE = b"E" + _int32(9) + b"\0" + _int32(0)
+# Rows as text, of which there are none; Execute of the unnamed portal, all rows.
+_EXECUTE = _int16(0) + b"E" + _int32(9) + b"\0" + _int32(0)
 
 
 class WireError(Exception):
@@ -139,24 +139,44 @@ def prepared(connection: Any, sql: str) -> Any:
     return connection._stmt_cache.get((sql, connection._protocol.get_record_class(), False))
 
 
+def transaction_state(connection: Any) -> Callable[[], bool]:
+    """What tells whether a transaction has begun on it, by what the server said last."""
+    state: Callable[[], bool] = connection._protocol.is_in_transaction
+    return state
+
+
 def is_cancelling(connection: Any) -> bool:
     """Whether somebody has stopped to wait for an answer, so that it is not known what the connection is doing."""
     protocol = connection._protocol
     return protocol is None or protocol._is_cancelling()
 
 
-def bound(name: str, *values: str) -> bytes:
-    """The Bind of a prepared statement without rows to its parameters, texts, and its Execute.
+class Opening:
+    """A statement without rows, which is prepared under a name, and takes texts.
 
-    Raises:
-        ValueError: One has a NUL, which PostgreSQL cannot store.
+    Args:
+        parameters: How many.
     """
-    encoded = [value.encode() for value in values]
-    if any(b"\0" in value for value in encoded):
-        raise ValueError("a string for PostgreSQL cannot have a NUL")
-    parameters = b"".join([_int32(len(value)) + value for value in encoded])
-    body = b"\0" + name.encode() + b"\0" + _int16(0) + _int16(len(encoded)) + parameters + _int16(0)
-    return b"B" + _int32(len(body) + 4) + body + _EXECUTE
+
+    __slots__ = ("_head", "name")
+
+    def __init__(self, name: str, parameters: int = 0) -> None:
+        self.name = name
+        self._head = b"\0" + name.encode() + b"\0" + _int16(0) + _int16(parameters)
+
+    def bound(self, *values: str) -> bytes:
+        """Its Bind to values of its parameters, and its Execute.
+
+        Raises:
+            ValueError: One has a NUL, which PostgreSQL cannot store.
+        """
+        body = self._head
+        for value in values:
+            text = value.encode()
+            if b"\0" in text:
+                raise ValueError("a string for PostgreSQL cannot have a NUL")
+            body += _int32(len(text)) + text
+        return b"B" + _int32(len(body) + 6) + body + _EXECUTE
 
 
 async def run(connection: Any, opening: bytes, statement: Any, arguments: Sequence[Any]) -> list[asyncpg.Record]:
