@@ -31,10 +31,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from taskward.app import create_app
+from taskward.database import connections
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
 from taskward.database.embedded import running
 from taskward.database.migrate import migrate
+from taskward.database.opening import Lease, LiteralLease
 from taskward.database.session import Session
 from taskward.database.wire import Wire
 from taskward.identity import Owner
@@ -57,6 +59,7 @@ SECRET = "a-secret-of-the-tests-that-nobody-else-knows"
 # Every server here speaks plain HTTP. Without this each client would read all the certificate authorities there are,
 # which takes longer than most tests.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+OPENINGS: dict[str, type[Lease]] = {"begun": Lease, "literals": LiteralLease}
 PLAIN: dict[str, Any] = {"verify": NO_TLS, "timeout": 30}
 """How a test asks. Seconds only end one that would wait for ever: httpx2's default of 5 is less than a busy machine may
 take, and no more than a token with an unknown key may wait for."""
@@ -66,6 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough", action="store_true", help="try properties, fuzzers and crowds at full size, as CI does"
     )
+    parser.addoption("--opening", choices=OPENINGS, help="how all transactions begin, wherever the database is")
     parser.addoption("--no-skip", action="store_true", help="a test that cannot run here fails, as it does in CI")
 
 
@@ -73,6 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell starts what runs in the background deaf to Ctrl-C, and so would be every process that a test starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if opening := config.getoption("--opening"):
+        connections.kind_for = lambda address: OPENINGS[opening]  # noqa: ARG005 - whatever it is
     if config.getoption("--thorough"):
         sizes.be_thorough()
 

@@ -69,7 +69,7 @@ async def _caught_up(url: str) -> None:
         try:
             async with connected(url) as connection:
                 assert await connection.fetchval("SHOW default_transaction_isolation") == "serializable"
-            return
+                break
         except (OSError, asyncpg.CannotConnectNowError):
             assert time.monotonic() < end, "the standby did not start"
             await asyncio.sleep(0.1)
@@ -83,4 +83,3 @@ async def test_a_standby_is_read_whatever_its_default_is(standby: str, pooled: s
             assert len(await read_tasks(database, ALICE)) == 1
             with pytest.raises(Unavailable):
                 await write_task(database, ALICE.user_id)
-

@@ -540,7 +540,7 @@ def test_statements_are_made_only_by_what_is_known_here():
 def test_every_statement_of_the_store_is_compiled(name: str, arguments: tuple[Any, ...]):
     statement = _built(name, arguments)
     assert isinstance(statement, Statement)
-    assert "taskward_owner" in statement._names
+    assert "taskward_owner" in statement.names
 
 
 @pytest.mark.parametrize(("name", "arguments"), CASES, ids=_named)
@@ -587,7 +587,7 @@ def test_a_statement_of_the_store_without_its_owner_predicate_is_refused(name: s
 
 def test_a_caller_cannot_pass_the_owner():
     statement = compile_statement(select(task.title).where(MINE, task.id == ID))
-    assert statement.arguments("alice", {"task_id": 1, "taskward_owner": "bob", "user_id": "bob"}) == ["alice", 1]
+    assert statement.arguments("alice", {"task_id": 1, "taskward_owner": "bob", "user_id": "bob"}) == ("alice", 1)
 
 
 def test_a_table_that_the_check_overlooked_is_found_in_the_sql(monkeypatch: pytest.MonkeyPatch):

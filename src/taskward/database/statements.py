@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -157,27 +158,25 @@ class UnscopedStatementError(Exception):
 
 
 class Statement:
-    """SQL for asyncpg and the order of its arguments."""
+    """SQL for asyncpg, and the names of its parameters in order."""
 
-    __slots__ = ("_constants", "_names", "sql")
+    __slots__ = ("_constants", "_in_order", "names", "sql")
 
     def __init__(self, sql: str, names: tuple[str, ...], constants: Mapping[str, Any]) -> None:
         self.sql = sql
-        self._names = names
+        self.names = names
         self._constants = constants
+        # Of a single name it would not make a tuple.
+        self._in_order = itemgetter(*names) if len(names) > 1 else lambda values: (values[names[0]],)
 
-    def arguments(self, owner: str, parameters: Mapping[str, Any]) -> list[Any]:
+    def arguments(self, owner: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
         """The values of `$1`, `$2`, … in order.
 
         Raises:
             KeyError: A parameter of the statement has no value.
         """
-        constants = self._constants
-        owner_name = OWNER.key
-        return [
-            owner if name == owner_name else constants[name] if name in constants else parameters[name]
-            for name in self._names
-        ]
+        # Whatever a caller names, the owner is the session's.
+        return self._in_order({**parameters, **self._constants, OWNER.key: owner})
 
 
 def compile_statement(statement: Executable) -> Statement:

@@ -348,10 +348,12 @@ def _given(reference: UUID | None) -> tuple[UUID, ...]:
 
 def _bytes_of(texts: Sequence[str]) -> tuple[int, bool]:
     """How many bytes the JSON of tasks has, and whether all of it was read."""
-    numbers = [text for text in texts if text[0] != "{"]
     is_ascii = all(map(str.isascii, texts))
     size = sum(map(len, texts)) if is_ascii else sum([len(text.encode()) for text in texts])
-    return size + sum(map(int, numbers)), not numbers
+    # In place of one that is too large its size was read, and digits come before braces.
+    if not texts or min(texts) >= "{":
+        return size, True
+    return size + sum([int(text) for text in texts if text < "{"]), False
 
 
 def _folded(text: str | None) -> str | None:
