@@ -66,7 +66,7 @@ def _measure(options: argparse.Namespace, stack: ExitStack) -> report.Results:
     # From here on a second Ctrl-C would only interrupt the clean-up, which is short.
     stack.callback(_hold_signals)
 
-    agreement.require([one.running for one in participants], dataset)
+    agreement.require(participants, dataset)
     say(f"{len(participants)} servers agree on {options.users} users × {options.tasks} tasks")
     busy = os.getloadavg()[0]
     if busy > 1:
