@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from bench.alone import Alone
 from bench.contenders import Contender
 from bench.crowd import Crowd
 from bench.endurance import Endurance
@@ -42,6 +43,7 @@ class Results:
     crowd: Crowd | None = None
     endurance: Endurance | None = None
     growth: Growth | None = None
+    alone: Alone | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,11 @@ def text(results: Results) -> str:
             f"{endurance.requests[-1]:,} requests"
             + (f", the last quarter {endurance.growth:.3f} × the one before" if endurance.growth else "")
         )
+    if alone := results.alone:
+        parts.append(
+            f"creates of one user alone on {alone.connections} connections: {median(alone.one):,.0f} requests/s, "
+            f"{alone.ratio():.2f} times those of many users"
+        )
     if growth := results.growth:
         parts.append("\n".join(f"{title}: {value:.2f} times as dear" for title, value in growth.ratios().items()))
     return "\n\n".join(parts)
@@ -216,6 +223,7 @@ def write(path: Path, results: Results) -> None:
         },
         "crowd": results.crowd and asdict(results.crowd),
         "endurance": results.endurance and asdict(results.endurance) | {"growth": results.endurance.growth},
+        "alone": results.alone and asdict(results.alone) | {"ratio": results.alone.ratio()},
         "growth": results.growth and asdict(results.growth) | {"ratios": results.growth.ratios()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
