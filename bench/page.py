@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.report import pythons
+
 _OPERATIONS = ("get", "list", "filtered", "unchanged", "create", "patch", "complete", "mix")
 _LISTS = ("list", "filtered")
 _MEGABYTES = 120
@@ -107,6 +109,13 @@ def _line(target: str, found: str, *, held: bool) -> str:
     return f"| {target} | {found} | {'yes' if held else '**no**'} |"
 
 
-if __name__ == "__main__":
-    for heading, table in tables(json.loads(Path(sys.argv[1]).read_text())).items():
+def _main() -> None:
+    results = json.loads(Path(sys.argv[1]).read_text())
+    if built := pythons(results["versions"]):
+        print(f"Python {built}.\n")
+    for heading, table in tables(results).items():
         print(f"{heading}:\n\n{table}\n")
+
+
+if __name__ == "__main__":
+    _main()
