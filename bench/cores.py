@@ -19,7 +19,9 @@ def run(
     lottery = data.Lottery(dataset)
     found: dict[str, dict[str, Round]] = {}
     for operation in _OPERATIONS:
-        requests = load.write_requests(lottery.draw(operation), dataset, stage.folder / f"{operation}-cores.requests")
+        requests = load.write_requests(
+            lottery.draw(operation), dataset.tokens, stage.folder / f"{operation}-cores.requests"
+        )
         found[operation] = {}
         for participant in participants:
             if not participant.contender.scales:

@@ -43,8 +43,7 @@ def run(subject: Participant, dataset: data.Dataset) -> Crowd:
     """
     task = dataset.tasks[len(dataset.tasks) // 2]
     one = data.Request("GET", f"{data.BASE}/{task.id}", task.user_id)
-    path = subject.requests_file("crowd")
-    load.write_requests([one], dataset, path)
+    path = subject.write([one], "crowd")
     peak = load.run(subject.running, path, 5, 32, None).per_second
     # hey's rate is each connection's.
     argv = [

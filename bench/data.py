@@ -93,6 +93,16 @@ class UserRow:
         """How many tasks the user has, each of which was written once."""
         return self.clock
 
+    @property
+    def id(self) -> str:
+        """The user's id, by the name of PocketBase's column."""
+        return self.user_id
+
+    @property
+    def tokenKey(self) -> str:  # noqa: N802 - members are named like the columns
+        """The user's part of the key of PocketBase's tokens, as long as the one that PocketBase makes."""
+        return self.user_id.ljust(50, "-")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -188,7 +198,7 @@ def make_sized(sizes: Mapping[str, int], secret: str) -> Dataset:
     return Dataset(
         users=tuple(UserRow(name, size) for name, size in sizes.items()),
         tasks=tuple(tasks),
-        tokens={name: _token(name, secret) for name in sizes},
+        tokens={name: token({"sub": name}, secret) for name in sizes},
         seeded_until=start + timedelta(milliseconds=len(tasks)),
     )
 
@@ -214,7 +224,8 @@ def changed_title(number: int) -> str:
     return json.dumps({"title": f"Errand changed {number} times"})
 
 
-def _token(user_id: str, secret: str) -> str:
+def token(claims: Mapping[str, object], key: str) -> str:
+    """A token with these claims that holds for the whole run."""
     now = int(time.time())
-    claims = {"sub": user_id, "iat": now, "exp": now + int(_TOKEN_LIFE.total_seconds())}
-    return str(jwt.encode(claims, secret, algorithm="HS256"))
+    times = {"iat": now, "exp": now + int(_TOKEN_LIFE.total_seconds())}
+    return str(jwt.encode({**claims, **times}, key, algorithm="HS256"))

@@ -59,7 +59,7 @@ class Watch:
     def until(self, requests: int, stage: Stage, dataset: data.Dataset, connections: int) -> Endurance:
         """Send the mix until `requests` have been answered in all."""
         drawn = data.Lottery(dataset).draw("mix")
-        path = load.write_requests(drawn, dataset, self._participant.requests_file("endurance"))
+        path = self._participant.write(drawn, "endurance")
         while self._requests[-1] < requests:
             seen = load.run(self._participant.running, path, _ROUND_SECONDS, connections, stage.postgres)
             self.answered(seen.requests)

@@ -79,5 +79,5 @@ def _filled(statement: Statement, values: dict[str, Any]) -> str:
     arguments = statement.arguments(_USER, values)
     for number in range(len(arguments), 0, -1):
         sql = sql.replace(f"${number}::", f"{arguments[number - 1]}::")
-    # pgbench takes a colon and letters for a variable, even within a string.
-    return " ".join(sql.replace("HH24:MI:SS", 'HH24":"MI":"SS').split())
+    # pgbench takes a colon and letters for a variable, even within a string. PostgreSQL joins constants when it plans.
+    return " ".join(sql.replace("HH24:MI:SS", 'HH24":"MI":"SS').replace('":null', "\":' || 'null").split())

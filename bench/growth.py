@@ -96,10 +96,7 @@ def _others(stage: Stage, subject: Participant, dataset: data.Dataset, rounds: i
         lotteries = (few, fewer, data.Lottery(fewer)), (subject, dataset, data.Lottery(dataset))
         for operation in ("get", "list", "create"):
             rates: list[list[float]] = [[], []]
-            files = [
-                load.write_requests(lottery.draw(operation), theirs, one.requests_file(operation))
-                for one, theirs, lottery in lotteries
-            ]
+            files = [one.write(lottery.draw(operation), operation) for one, _, lottery in lotteries]
             for number in range(rounds + 1):
                 for side, (one, theirs, _) in enumerate(lotteries):
                     seconds = _SECONDS if number else 1
@@ -120,7 +117,7 @@ def _by_turns(
     rates: dict[str, list[float]] = {title: [] for title in wanted}
     for number in range(rounds + 1):
         for title, requests in wanted.items():
-            path = load.write_requests(requests, dataset, one.requests_file(title.replace(" ", "-")))
+            path = one.write(requests, title.replace(" ", "-"))
             seen = load.run(one.running, path, _SECONDS if number else 1, _CONNECTIONS, stage.postgres)
             if number:
                 rates[title].append(seen.per_second)

@@ -7,13 +7,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from bench.data import Dataset, Request
+from bench.data import Request
 from bench.processes import BenchError, Running, cpu_seconds
 
 _SCRIPT = Path(__file__).with_name("load.lua")
@@ -47,12 +47,10 @@ def require(*programs: str) -> None:
         raise BenchError(f"{' and '.join(missing)} must be installed; bench/README.md says how.")
 
 
-def write_requests(requests: Iterable[Request], dataset: Dataset, path: Path) -> Path:
+def write_requests(requests: Iterable[Request], tokens: Mapping[str, str], path: Path) -> Path:
     """Write requests for `run`, one a line."""
     path.write_text(
-        "".join(
-            f"{one.method}\t{one.path}\t{dataset.tokens[one.user_id]}\t{one.etag}\t{one.body}\n" for one in requests
-        )
+        "".join(f"{one.method}\t{one.path}\t{tokens[one.user_id]}\t{one.etag}\t{one.body}\n" for one in requests)
     )
     return path
 

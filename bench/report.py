@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from bench.alone import Alone
 from bench.contenders import Contender
 from bench.crowd import Crowd
 from bench.endurance import Endurance
@@ -22,6 +23,8 @@ from bench.growth import Growth
 from bench.load import Round
 from bench.processes import BenchError
 from bench.throughput import Rounds
+
+_FAST_BUILD = ("--enable-optimizations", "--with-lto")
 
 
 @dataclass
@@ -31,7 +34,7 @@ class Results:
     Attributes:
         options: What the bench was asked to do.
         postgresql: Facts about the server.
-        versions: By contender, of the packages that it is made of.
+        versions: By contender, of the packages that it is made of, and how its Python was built.
     """
 
     options: dict[str, Any]
@@ -42,6 +45,7 @@ class Results:
     crowd: Crowd | None = None
     endurance: Endurance | None = None
     growth: Growth | None = None
+    alone: Alone | None = None
 
 
 @dataclass(frozen=True)
@@ -116,15 +120,27 @@ def versions(contender: Contender) -> dict[str, str]:
         BenchError: Something is not installed.
     """
     if (folder := contender.node_modules) is None:
-        return {name: _version(name) for name in contender.packages}
+        python = {"python": _python(contender.python)} if contender.python else {}
+        return python | {name: _version(name) for name in contender.packages}
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     manifests = {name: json.loads((folder / name / "package.json").read_text()) for name in contender.packages}
     return {"node": node} | {name: manifest["version"] for name, manifest in manifests.items()}
 
 
+def pythons(made_of: Mapping[str, Mapping[str, str]]) -> str:
+    """The interpreters among the versions, and whose each is."""
+    labels: dict[str, list[str]] = {}
+    for label, packages in made_of.items():
+        if "python" in packages:
+            labels.setdefault(packages["python"], []).append(label)
+    return "; ".join(f"{python} ({', '.join(whose)})" for python, whose in labels.items())
+
+
 def text(results: Results) -> str:
     """The results for people."""
     parts = [table(results.rounds)]
+    if built := pythons(results.versions):
+        parts.append(f"Python {built}")
     if results.cores:
         parts.append(
             "all cores, requests/s: "
@@ -144,6 +160,11 @@ def text(results: Results) -> str:
             f"memory of the worker: {endurance.megabytes[0]:.0f} MB at first, {endurance.megabytes[-1]:.0f} MB after "
             f"{endurance.requests[-1]:,} requests"
             + (f", the last quarter {endurance.growth:.3f} × the one before" if endurance.growth else "")
+        )
+    if alone := results.alone:
+        parts.append(
+            f"creates of one user alone on {alone.connections} connections: {median(alone.one):,.0f} requests/s, "
+            f"{alone.ratio():.2f} times those of many users"
         )
     if growth := results.growth:
         parts.append("\n".join(f"{title}: {value:.2f} times as dear" for title, value in growth.ratios().items()))
@@ -216,6 +237,7 @@ def write(path: Path, results: Results) -> None:
         },
         "crowd": results.crowd and asdict(results.crowd),
         "endurance": results.endurance and asdict(results.endurance) | {"growth": results.endurance.growth},
+        "alone": results.alone and asdict(results.alone) | {"ratio": results.alone.ratio()},
         "growth": results.growth and asdict(results.growth) | {"ratios": results.growth.ratios()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -255,6 +277,15 @@ def _machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+
+
+def _python(program: str) -> str:
+    """The version of an interpreter, and whether it was built to be fast."""
+    asked = "import platform, sysconfig as s; print(platform.python_version(), s.get_config_var('CONFIG_ARGS'))"
+    done = subprocess.run([program, "-c", asked], capture_output=True, text=True, check=True)
+    version, _, arguments = done.stdout.partition(" ")
+    built = ", ".join(f"{'with' if option in arguments else 'without'} {option}" for option in _FAST_BUILD)
+    return f"{version} {built}"
 
 
 def _version(name: str) -> str:

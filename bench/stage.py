@@ -6,15 +6,16 @@ import dataclasses
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import httpx2
 import psutil
 
-from bench import cluster, data, databases, floor, load
+from bench import cluster, data, databases, floor, load, sqlite
 from bench.contenders import TASKWARD, Contender, Fill
 from bench.load import Round
 from bench.processes import Running, free_port, prepare, serving
@@ -37,30 +38,55 @@ class Options:
     postgres_bin: Path | None
 
 
+class Store(Protocol):
+    """The database of a contender."""
+
+    @property
+    def login(self) -> str:
+        """`user:password@host:port/database` for the contender, where it is told one."""
+        ...
+
+    def seed(self, contender: Contender, dataset: data.Dataset) -> None:
+        """Fill the contender's tables."""
+        ...
+
+    def reset(self, contender: Contender, dataset: data.Dataset) -> None:
+        """Delete what was created since the seed, and leave no work for later."""
+        ...
+
+
 @dataclass(frozen=True)
 class Participant:
-    """A contender that runs, with its database."""
+    """A contender that runs, with its database.
+
+    Attributes:
+        tokens: By user id, those that it knows.
+        folder: Where requests for it may be written.
+    """
 
     contender: Contender
     label: str
-    store: databases.Database
+    store: Store
     running: Running
+    tokens: Mapping[str, str]
     folder: Path
 
-    def requests_file(self, name: str) -> Path:
-        """Where requests for it may be written."""
-        return self.folder / f"{name}.requests"
+    def write(self, requests: Sequence[data.Request], name: str) -> Path:
+        """Write requests into a file for `load.run`, in the words of the contender."""
+        spoken = map(self.contender.dialect.request, requests)
+        return load.write_requests(spoken, self.tokens, self.folder / f"{name}.requests")
 
     def reset(self, dataset: data.Dataset) -> None:
         """Bring its database back to the seed."""
         self.store.reset(self.contender, dataset)
 
-    def conditional(self, requests: Sequence[data.Request], dataset: data.Dataset) -> list[data.Request]:
+    def conditional(self, requests: Sequence[data.Request]) -> list[data.Request]:
         """The same requests with the tags of the answers that they have now."""
         tagged = []
         with httpx2.Client(base_url=self.running.url, trust_env=False, timeout=_ANSWER_SECONDS) as client:
             for one in requests:
-                answer = client.get(one.path, headers={"Authorization": f"Bearer {dataset.tokens[one.user_id]}"})
+                spoken = self.contender.dialect.request(one)
+                answer = client.get(spoken.path, headers={"Authorization": f"Bearer {self.tokens[one.user_id]}"})
                 # Who has no tags gets one that holds for nothing.
                 tagged.append(dataclasses.replace(one, etag=answer.headers.get("etag", '"none"')))
         return tagged
@@ -99,13 +125,22 @@ class Stage:
     @contextmanager
     def participant(self, contender: Contender, dataset: data.Dataset, label: str) -> Iterator[Participant]:
         """Run a contender on a seeded database of its own."""
-        with databases.created(self.postgresql.admin_dsn, contender) as store:
+        workplace = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.folder))
+        with self._store(contender, workplace) as store:
             fill = Fill(store.login, self.secret, self._options.pool, free_port())
-            workplace = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.folder))
             prepare(contender, fill, workplace)
             store.seed(contender, dataset)
+            tokens = contender.dialect.tokens(dataset, self.secret)
             with serving(contender, label, fill, workplace) as running:
-                yield Participant(contender, label, store, running, workplace)
+                yield Participant(contender, label, store, running, tokens, workplace)
+
+    @contextmanager
+    def _store(self, contender: Contender, workplace: Path) -> Iterator[Store]:
+        if contender.sqlite:
+            yield sqlite.File(workplace / contender.sqlite)
+            return
+        with databases.created(self.postgresql.admin_dsn, contender) as store:
+            yield store
 
     @contextmanager
     def again(self, participant: Participant, *, workers: int) -> Iterator[Running]:

@@ -105,8 +105,8 @@ class Turns:
     ) -> Round:
         self._prepare(participant.label, participant, operation)
         if operation.name == "unchanged":
-            requests = participant.conditional(requests, self._dataset)
-        path = load.write_requests(requests, self._dataset, participant.requests_file(operation.name))
+            requests = participant.conditional(requests)
+        path = participant.write(requests, operation.name)
         seen = load.run(participant.running, path, seconds, connections, self._stage.postgres)
         if self._watch is not None and participant is self._participants[0]:
             self._watch.answered(seen.requests)
