@@ -129,7 +129,8 @@ def test_a_changed_task_reads_as_it_will_be_read(client: httpx2.Client, task: di
         check(client, send(client, method, where, body), path)
     operation = {"op": "update", "id": path.rpartition("/")[2], "task": changes}
     results = send(client, "POST", f"{TASKS}/batch", {"operations": [operation]})
-    assert results == b'{"results":[{"status":200,"task":' + send(client, "GET", path) + b"}]}"
+    # It may be followed by the id of the next one of its series.
+    assert results.startswith(b'{"results":[{"status":200,"task":' + send(client, "GET", path))
     trashed = client.delete(path, headers={"Prefer": "return=representation"}).content.removesuffix(b"\n")
     assert trashed in send(client, "GET", f"{TASKS}?deleted=true&sort=-updated_at&limit=10")
     check(client, send(client, "POST", f"{path}/restore"), path)

@@ -127,6 +127,9 @@ class TaskStore:
         if "metadata" in values:
             values["metadata"] = dump_metadata(task.metadata)
         extra = tuple([name for name, value in values.items() if value != _DEFAULTS[name]])
+        if values.get("due_at") is not None:
+            # Whoever does not come by JSON may have it in another zone, in which PostgreSQL does not keep it.
+            values["due_at"] = values["due_at"].astimezone(UTC)
         if not _PLAN.isdisjoint(extra):
             check_plan({name: getattr(task, name) for name in PLAN}, now=datetime.now(UTC))
         if "recurrence" in extra:
