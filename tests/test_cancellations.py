@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ class Oracle:
     outcomes: Counter[str] = field(default_factory=Counter)
 
     def answered(self, row: Any) -> None:
-        version, title = row["version"], json.loads(row["task"])["title"]
+        version, title = row["version"], row["title"]
         if version > self.newest.get(row["id"], (0, ""))[0]:
             self.newest[row["id"]] = version, title
 
@@ -68,7 +67,7 @@ async def work(database: Database, oracle: Oracle, chance: random.Random, number
                 row = await store.get(chance.choice(mine))
     limit.end()
     if row is not None:
-        assert json.loads(row["task"])["user_id"] == owner.user_id
+        assert row["user_id"] == owner.user_id
         oracle.answered(row)
     oracle.outcomes["answered"] += 1
 

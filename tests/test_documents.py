@@ -1,13 +1,17 @@
-"""The JSON that PostgreSQL writes is what the members say, however the database is set."""
+"""The JSON that PostgreSQL writes is what the members say, however the database is set, and what the worker writes."""
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
 from typing import Any
 from uuid import UUID
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -30,10 +34,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from taskward.database.connections import connect
-from taskward.database.documents import Plain, Usual, json_object
+from taskward.database.documents import Plain, Usual, json_object, read_from, writer
 from taskward.database.dsn import parse_address
 from taskward.database.statements import Constant
 from tests.conftest import execute, name_of
+from tests.sizes import sized
 
 # How a database may be set that is shared with an older app. All of these change what PostgreSQL writes as text.
 SETTINGS = {
@@ -93,10 +98,12 @@ def sql_of(members: dict[str, Any]) -> str:
     return str(select(json_object(members)).compile(dialect=dialect()))
 
 
-SQL = sql_of(dict(table.c.items()))
+MEMBERS: dict[str, Any] = dict(table.c.items())
 
 
-async def read(url: str, values: list[dict[str, Any]], sql: str = SQL) -> list[str]:
+async def read(url: str, values: list[dict[str, Any]], members: dict[str, Any] = MEMBERS) -> list[str]:
+    """What PostgreSQL writes of these rows, which the worker must write as well."""
+    sql = str(select(*read_from(members), json_object(members).label("document")).compile(dialect=dialect()))
     connection = await connect(parse_address(url))
     try:
         await connection.execute(
@@ -106,7 +113,13 @@ async def read(url: str, values: list[dict[str, Any]], sql: str = SQL) -> list[s
         )
         rows = [tuple(value.get(name) for name in table.c.keys()) for value in values]  # noqa: SIM118 - not a dict
         await connection.copy_records_to_table("sample", records=rows, columns=list(table.c.keys()))
-        return [row[0] for row in await connection.fetch(f"{sql} ORDER BY n")]
+        found = await connection.fetch(f"{sql} ORDER BY n")
+        write = writer(members)
+        for row in found:
+            # It is NULL where something is missing that never is.
+            assert row["document"] in {None, write(row)}
+            assert write(row) == write(dict(row))
+        return [row["document"] for row in found]
     finally:
         await connection.close()
 
@@ -148,8 +161,51 @@ async def test_every_member_is_itself_whatever_the_database_is_set_to(new_databa
 async def test_json_is_written_as_it_is_stored(new_database: str, settings: dict[str, str]):
     await set_up(new_database, settings)
     values = [NEVER_NULL | {"text": "x", "own_data": data} for data in DATA]
-    written = await read(new_database, values, sql_of({"data": table.c.own_data}))
+    written = await read(new_database, values, {"data": table.c.own_data})
     assert written == [f'{{"data":{data}}}' for data in DATA]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+JSONS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda some: st.lists(some, max_size=4) | st.dictionaries(TEXT, some, max_size=4),
+    max_leaves=6,
+).map(lambda value: json.dumps(value, ensure_ascii=False))
+INSTANT = st.datetimes(dt.datetime(2, 1, 1), dt.datetime(9998, 12, 31), timezones=st.just(dt.UTC))  # noqa: DTZ001
+WHOLE_SECOND = INSTANT.map(lambda instant: instant.replace(microsecond=0))
+NUMBER = st.integers(-(2**31), 2**31 - 1)
+SURELY: dict[str, st.SearchStrategy[Any]] = {
+    "text": TEXT, "own_key": st.uuids(), "count": NUMBER, "done": st.booleans(), "made": INSTANT | WHOLE_SECOND,
+    "own_words": st.lists(TEXT, max_size=4), "own_data": JSONS,
+}  # fmt: skip
+PERHAPS: dict[str, st.SearchStrategy[Any]] = {
+    "key": st.uuids(), "note": TEXT, "number": NUMBER, "flag": st.booleans(), "instant": INSTANT | WHOLE_SECOND,
+    "day": st.dates(DAYS[0], DAYS[-1]), "words": st.lists(TEXT, max_size=4), "data": JSONS,
+}  # fmt: skip
+VALUES = st.fixed_dictionaries(SURELY, optional=PERHAPS)
+
+
+@ODD_OR_NOT
+def test_the_worker_writes_of_any_row_what_postgresql_writes(new_database: str, settings: dict[str, str]):
+    asyncio.run(set_up(new_database, settings))
+    members = MEMBERS | {name: usual(name, "null") for name in PERHAPS}
+
+    @hypothesis.settings(max_examples=sized(5, 50), deadline=None, database=None)
+    @given(st.lists(VALUES, min_size=sized(50, 200), max_size=sized(50, 200)))
+    def agree(values: list[dict[str, Any]]) -> None:
+        written = asyncio.run(read(new_database, values, members))
+        assert [json.loads(one) for one in written] == [json_of(value) for value in values]
+
+    agree()
+
+
+def test_every_character_is_written_as_it_is_or_escaped_alike():
+    """Each by itself, so that none hides behind the choice of others; PostgreSQL's rule, as its source has it."""
+    short = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
+    write = writer({"text": table.c.text})
+    for code in (*range(1, 0xD800), *range(0xE000, 0x110000)):
+        plain = chr(code) if code >= ord(" ") else f"\\u{code:04x}"
+        assert write({"text": chr(code)}) == f'{{"text":"{short.get(code, plain)}"}}'
 
 
 def usual(name: str, json: str) -> Usual:
@@ -180,7 +236,7 @@ USUAL: dict[str, dict[str, Any]] = {
         "words": usual("words", "null"), "data": usual("data", "null"),
     },
     "beside what is plain": {
-        "note": usual("note", "null"), "plain": Plain(table.c.own_key.cast(Text)), "day": usual("day", "null"),
+        "note": usual("note", "null"), "plain": Plain(table.c.own_key), "day": usual("day", "null"),
     },
 }  # fmt: skip
 
@@ -202,8 +258,8 @@ async def test_what_is_usual_is_written_as_what_is_not(new_database: str, settin
     values = [NEVER_NULL | value for value in values]
     for shape, members in USUAL.items():
         as_they_are = {name: member.column if isinstance(member, Usual) else member for name, member in members.items()}
-        written = await read(new_database, values, sql_of(members))
-        plainly = await read(new_database, values, sql_of(as_they_are))
+        written = await read(new_database, values, members)
+        plainly = await read(new_database, values, as_they_are)
         assert written == plainly, shape
         assert [json.loads(one) for one in written] == [json.loads(one) for one in plainly], shape
         assert [list(json.loads(one)) for one in written] == [list(members)] * len(values), shape
@@ -223,18 +279,26 @@ def test_neighbours_that_are_usual_are_asked_about_at_once():
 
 async def test_what_is_plain_is_written_between_quotes_without_a_look_at_it(new_database: str):
     values = [NEVER_NULL | {"text": "x"}]
-    plain = sql_of({"own_key": Plain(cast(table.c.own_key, Text)), "kind": Plain(Constant("task"))})
-    assert await read(new_database, values, plain) == [f'{{"own_key":"{ID}","kind":"task"}}']
-    assert "json" not in plain
+    plain: dict[str, Any] = {"own_key": Plain(table.c.own_key), "kind": Plain(Constant("it's {so}"))}
+    assert await read(new_database, values, plain) == [f'{{"own_key":"{ID}","kind":"it\'s {{so}}"}}']
+    assert "json" not in sql_of(plain)
+
+
+async def test_what_is_plain_is_the_first_that_is_there(new_database: str):
+    other = UUID(int=1)
+    values = [{"key": key, "note": note} for key, note in ((None, None), (other, None), (other, "x"), (None, ""))]
+    first = {"first": Plain(table.c.note, table.c.key, table.c.own_key)}
+    written = await read(new_database, [NEVER_NULL | {"text": "x"} | value for value in values], first)
+    assert [json.loads(one)["first"] for one in written] == [str(ID), str(other), "x", ""]
 
 
 async def test_where_what_is_never_null_is_missing_so_is_the_whole(new_database: str):
     row = {name: value for name, value in NEVER_NULL.items() if name != "own_key"}
     for members in (
         {"own_key": table.c.own_key, "note": table.c.note},
-        {"own_key": Plain(cast(table.c.own_key, Text)), "note": usual("note", "null")},
+        {"own_key": Plain(table.c.own_key), "note": usual("note", "null")},
     ):
-        assert await read(new_database, [row | {"text": "x"}], sql_of(members)) == [None]
+        assert await read(new_database, [row | {"text": "x"}], members) == [None]
 
 
 UNKNOWN = [LargeBinary(), ARRAY(Integer()), ARRAY(DateTime(timezone=True)), DateTime(), Float(), Interval(), Time()]
@@ -246,6 +310,8 @@ def test_a_type_without_a_form_is_refused(kind: Any):
     for member in (column, Usual(column, column.is_(None), "null")):
         with pytest.raises(TypeError, match="member"):
             json_object({"member": member})
+        with pytest.raises(TypeError, match="member"):
+            writer({"member": member})
 
 
 def _rfc3339(instant: dt.datetime) -> str:

@@ -43,6 +43,7 @@ my_ids = select(task.id).where(MINE)
 KIND = bindparam("kind", type_=Text())
 row = {"user_id": OWNER, "kind": KIND, "id": ID, "version": 1}
 NAMES = list(row)
+ANYONES = row | {"user_id": ANYONE}
 PACKAGE = Path(taskward.__file__).parent
 
 
@@ -203,6 +204,26 @@ UNSCOPED: dict[str, Callable[[], Any]] = {
     "recursive cte": _recursive,
     "a deleting cte": lambda: select(delete(Task).returning(task.id).cte("c").c.id, OWNER),
     "a cte that nothing reads": lambda: select(OWNER.label("me")).add_cte(delete(Task).cte("c")),
+    "an insert that nothing reads": lambda: my_ids.add_cte(insert(Tombstone).values(**ANYONES).cte("c")),
+    "an insert from everyone's that nothing reads": lambda: my_ids.add_cte(
+        insert(Tombstone).from_select(NAMES, select(OWNER, KIND, other.c.id, other.c.version)).cte("c")
+    ),
+    "an update that nothing reads": lambda: my_ids.add_cte(update(Task).values(version=1).cte("c")),
+    "a select that nothing reads": lambda: my_ids.add_cte(everyones.cte("c")),
+    "text that nothing reads": lambda: my_ids.add_cte(text("DELETE FROM taskward.task").columns().cte("c")),
+    "a cte that nothing reads, within what it is in": lambda: my_ids.add_cte(delete(Task).cte("c"), nest_here=True),
+    "a cte that nothing reads, beside an insert": lambda: (
+        insert(Tombstone).values(**row).add_cte(delete(Task).cte("c"))
+    ),
+    "a cte that nothing reads, beside an update": lambda: (
+        update(Task).where(MINE).values(version=2).add_cte(delete(Task).cte("c"))
+    ),
+    "a cte that nothing reads, beside a deletion": lambda: delete(Task).where(MINE).add_cte(delete(Task).cte("c")),
+    "a cte that nothing reads, beside a union": lambda: union_all(my_ids, my_ids).add_cte(delete(Task).cte("c")),
+    "a cte that nothing reads, in a cte that nothing reads": lambda: my_ids.add_cte(
+        select(task.id).where(MINE).add_cte(delete(Task).cte("inner")).cte("outer")
+    ),
+    "a cte that nothing reads, in a sub-query": lambda: select(my_ids.add_cte(delete(Task).cte("c")).subquery().c.id),
     "recursive cte by the parent alone": lambda: _below(lambda tree: other.c.parent_id == tree.c.id),
     "recursive cte by an owner that is carried along": lambda: _below(lambda tree: other.c.user_id == tree.c.user_id),
     "recursive cte that begins anywhere": _beginning_anywhere,
@@ -215,7 +236,7 @@ UNSCOPED: dict[str, Callable[[], Any]] = {
     # writes
     "insert without an owner": lambda: insert(Tombstone).values(kind=KIND, id=ID, version=1),
     "insert without values": lambda: insert(Tombstone),
-    "insert another's": lambda: insert(Tombstone).values(**row | {"user_id": ANYONE}),
+    "insert another's": lambda: insert(Tombstone).values(**ANYONES),
     "insert several": lambda: insert(Tombstone).values([row, row]),
     "insert from select": lambda: insert(Tombstone).from_select(
         NAMES, select(ANYONE, KIND, task.id, task.version).where(MINE)
@@ -381,6 +402,8 @@ SCOPED: dict[str, Callable[[], Any]] = {
         NAMES, select(OWNER.label("user_id"), STONES.c.kind, STONES.c.id, STONES.c.version)
     ),
     "insert": lambda: insert(Tombstone).values(**row),
+    "an insert that nothing reads": lambda: my_ids.add_cte(insert(Tombstone).values(**row).cte("made")),
+    "a deletion that nothing reads": lambda: my_ids.add_cte(delete(Task).where(MINE).cte("gone")),
     "upsert": lambda: _conflict(set_={"version": upsert(Tombstone).excluded.version}),
 }  # fmt: skip
 
@@ -456,7 +479,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.statements.export_changed": [()],
     "tasks.statements.export_page": [(level,) for level in range(DEEPEST)],
     "tasks.statements.forget_next": [()],
-    "tasks.statements.insert_rows": [()],
+    "tasks.statements.insert_rows": [(True,), (False,)],
     "tasks.statements.load_ancestors": [()],
     "tasks.statements.load_near": [(True, False, True), (False, False, False), (None, True, True), (None, True, False)],
     "tasks.statements.load_siblings": [(True, False), (False, False), (None, True)],
@@ -467,7 +490,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.statements.strangers": [()],
     "tasks.statements.tags_in_use": [()],
     "tasks.statements.trash_page": [()],
-    "tasks.statements.update_rows": [()],
+    "tasks.statements.update_rows": [(True,), (False,)],
     "tasks.store._account": [()],
     "tasks.store._add": [((),), (tuple(store._DEFAULTS),)],
     "tasks.store._get": [()],

@@ -166,11 +166,10 @@ async def test_two_toggles_at_once_both_count(alice: User):
     assert (await read(alice, task["id"]))["completed"] is False
 
 
-async def test_a_row_that_has_no_json_is_no_empty_answer(alice: User, superuser: Superuser):
-    task = await alice.create()
+async def test_a_row_that_has_no_json_is_no_empty_page(alice: User, superuser: Superuser):
+    await alice.create()
     await superuser.execute("UPDATE taskward.task SET created_at = 'infinity' WHERE user_id = $1", alice.id)
-    answers = [await alice.http.get(path) for path in (f"{TASKS}/{task['id']}", TASKS)]
-    assert [answer.status_code for answer in answers] == [500, 500]
+    assert (await alice.http.get(TASKS)).status_code == 500
 
 
 async def test_versions_rise_with_every_write_and_stay_apart_per_user(alice: User, bob: User):

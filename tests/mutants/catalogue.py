@@ -34,7 +34,6 @@ EQUIVALENT: dict[str, str] = {
     "database/database.py _check_there: The schema is not there; run: taskward migrate": (
         "there is no role to serve as then, and no version"
     ),
-    "tasks/store.py _add: OWNER in return compile_statement(written.where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
     'tasks/statements.py _export: OWNER in few = few.where(measured.c.before < bindparam("most", type_=BigInteger()), OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
     "tasks/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
     "lists/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
@@ -384,7 +383,7 @@ def _sessions() -> Iterator[Mutant]:
         ("what was sent is sent again", _SESSION, "        except Unanswered as error:\n            raise OutcomeUnknown(reason=f\"the database failed while it wrote: {kind_of(error)}\") from error\n", "", cuts),
         ("what was sent is taken for unsent", _WIRE, "if not wire.opening and connection.is_closed()", "if False and connection.is_closed()", cuts),
         ("a client's own create is sent again", _STORE, "                if is_clients_id:\n                    raise\n", "", cuts),
-        ("a create is not looked for", _STORE, "        if row is not None:\n            return row\n        try:\n            return await self._session.fetch_one(statement", "        try:\n            return await self._session.fetch_one(statement", ("tests/test_cut_connections.py::test_the_last_create_within_the_limit_is_found_again",)),
+        ("a create is not looked for", _STORE, "        if row is not None:\n            return row\n        try:\n            stamp = await self._session.fetch_one(statement", "        try:\n            stamp = await self._session.fetch_one(statement", ("tests/test_cut_connections.py::test_the_last_create_within_the_limit_is_found_again",)),
         ("a change of nothing takes a clock", _STORE, "clock = tick(exists(select(_task.id).where(*meant)))", "clock = tick()", (whole + "a_change_of_nothing_takes_no_clock",)),
         ("nothing is guarded", _OPENING, "wire.guard(self.connection)", "pass", refused),
         ("in text, no role", _OPENING, take_role, '""', all_kinds),

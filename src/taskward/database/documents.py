@@ -1,16 +1,18 @@
-"""Rows as the JSON that clients read, written by PostgreSQL.
+"""Rows as the JSON that clients read, from one declaration of its members in two ways that agree byte by byte.
 
-In a listing, rows that become Python objects first, and JSON then, cost the worker more than all else that it does.
+PostgreSQL writes the JSON of many rows: in a listing, rows that become Python objects first, and JSON then, cost the
+worker more than all else that it does. The worker writes the JSON of a single row, at a tenth of PostgreSQL's cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
+import orjson
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -44,11 +46,25 @@ _UTC = Constant(timedelta())
 _QUOTED_INSTANT = rf'"\""{_INSTANT}"\""'
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """Text that is never NULL, and that needs no escaping between quotes."""
+class Row(Protocol):
+    """A row that was read, or a dict with its columns in their order."""
 
-    text: ColumnElement[Any]
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def values(self) -> Iterable[Any]: ...
+
+
+class Plain:
+    """Text that is never NULL, and that needs no escaping between quotes.
+
+    Args:
+        sources: Texts and ids. The first of them that is not NULL is it; the last one never is.
+    """
+
+    __slots__ = ("sources",)
+
+    def __init__(self, *sources: ColumnElement[Any]) -> None:
+        self.sources = sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +102,41 @@ def json_object(members: Mapping[str, Member]) -> ColumnElement[str]:
         parts += _usual(neighbours) if usual else _each(neighbours)
     parts[-1] = str(parts[-1]).removesuffix(",") + "}"
     return _concatenated(parts)
+
+
+def read_from(members: Mapping[str, Member]) -> tuple[ColumnElement[Any], ...]:
+    """The columns of which `writer` makes the same text."""
+    sources = [source for member in members.values() for source in _sources(member) if not isinstance(source, Constant)]
+    return tuple({_key(source): source for source in sources}.values())
+
+
+def writer(members: Mapping[str, Member]) -> Callable[[Row], str]:
+    """What makes of a row the text that `json_object` has: a function of its own, since it is on the way of almost
+    every request.
+
+    Args:
+        members: Of a table, whose columns say what is never NULL. A row has them first, as `read_from` has them;
+            instants are in UTC.
+
+    Raises:
+        TypeError: There is no form for a column's type.
+    """
+    columns = read_from(members)
+    names = {_key(column): f"column_{number}" for number, column in enumerate(columns)}
+    # An id may be needed twice.
+    ids = [names[_key(one)] for one in columns if isinstance(one.type, Uuid) and not _may_be_null(one)]
+    text = ",".join([f'"{name}":{_written(member, names)}' for name, member in members.items()])
+    lines = [
+        "def write(row):",
+        f"    {', '.join(names.values())}, *_ = row.values()",
+        *(f"    {one} = str({one})" for one in ids),
+        # No expression has a quote or a backslash, so that they can stand in a literal as it is.
+        f"    return f{f'{{{{{text}}}}}'!r}",
+    ]
+    known = {"dumps": orjson.dumps, "utc": orjson.OPT_UTC_Z, "instant": _whole_second, "quoted": _quoted}
+    known |= {"null": "null", "true": "true", "false": "false"}
+    exec("\n".join(lines), known)  # noqa: S102 - of names and types that are this code's own
+    return known["write"]  # type: ignore[return-value]
 
 
 def within(lines: Select[Any], order: str) -> Select[Any]:
@@ -148,9 +199,10 @@ def _joined(elements: list[ColumnElement[Any]]) -> ColumnElement[Any]:
 def _value(member: ColumnElement[Any] | Plain) -> tuple[str, ColumnElement[Any], str]:
     """An expression for text that is not NULL, and what stands before and after it."""
     if isinstance(member, Plain):
-        return '"', member.text, '"'
+        texts = [one if isinstance(one.type, Text) else cast(one, Text) for one in member.sources]
+        return '"', func.coalesce(*texts) if texts[1:] else texts[0], '"'
     kind = _kind(member)
-    if getattr(member, "nullable", True):
+    if _may_be_null(member):
         text = _instant(member, _QUOTED_INSTANT) if isinstance(kind, DateTime) else _json(member)
         return "", func.coalesce(text, Constant("null")), ""
     if isinstance(kind, DateTime):
@@ -163,7 +215,11 @@ def _value(member: ColumnElement[Any] | Plain) -> tuple[str, ColumnElement[Any],
 def _built(column: ColumnElement[Any]) -> ColumnElement[Any]:
     value = _instant(column, _INSTANT) if isinstance(_kind(column), DateTime) else column
     written = func.pg_catalog.to_json(value)
-    return func.coalesce(written, Constant("null")) if getattr(column, "nullable", True) else written
+    return func.coalesce(written, Constant("null")) if _may_be_null(column) else written
+
+
+def _may_be_null(column: ColumnElement[Any]) -> bool:
+    return getattr(column, "nullable", True)
 
 
 def _kind(column: ColumnElement[Any]) -> Any:
@@ -181,3 +237,48 @@ def _instant(column: ColumnElement[Any], form: str) -> ColumnElement[Any]:
 
 def _json(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(func.pg_catalog.to_json(column), Text)
+
+
+def _key(column: ColumnElement[Any]) -> str:
+    return str(column.key)
+
+
+def _sources(member: Member) -> tuple[ColumnElement[Any], ...]:
+    if isinstance(member, Plain):
+        return member.sources
+    return (member.column if isinstance(member, Usual) else member,)
+
+
+def _written(member: Member, names: Mapping[str, str]) -> str:
+    """A member's value, as part of an f-string."""
+    if isinstance(member, Plain):
+        if isinstance(member.sources[0], Constant):
+            return f'"{member.sources[0].value}"'.replace("{", "{{").replace("}", "}}")
+        *others, last = (names[_key(source)] for source in member.sources)
+        return f'"{{{"".join([f"{one} if {one} is not None else " for one in others])}{last}}}"'
+    (column,) = _sources(member)
+    name, kind = names[_key(column)], _kind(column)
+    if isinstance(kind, Uuid) and not _may_be_null(column):
+        return f'"{{{name}}}"'
+    written = _expression(kind, name)
+    return f"{{null if {name} is None else {written}}}" if _may_be_null(column) else f"{{{written}}}"
+
+
+def _expression(kind: Any, name: str) -> str:
+    if isinstance(kind, Boolean):
+        return f"true if {name} else false"
+    if isinstance(kind, Date | Uuid):
+        return f"quoted({name})"
+    if isinstance(kind, DateTime):
+        # Three times as fast as `isoformat`.
+        return f"dumps({name}, None, utc).decode() if {name}.microsecond else instant({name})"
+    return name if isinstance(kind, Integer | JSON) else f"dumps({name}).decode()"
+
+
+def _quoted(value: object) -> str:
+    return f'"{value}"'
+
+
+def _whole_second(instant: datetime) -> str:
+    # Of such a one orjson writes no fraction.
+    return f'{orjson.dumps(instant, None, orjson.OPT_UTC_Z).decode()[:-2]}.000000Z"'

@@ -69,6 +69,11 @@ class Session:
             raise
         return self
 
+    @property
+    def user_id(self) -> str:
+        """Whose rows the statements see."""
+        return self._user_id
+
     async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
         """Run a statement.
 

@@ -115,6 +115,7 @@ _KNOWN_CLAUSES = frozenset(
         "selects", "keyword", "table", "select", "_select_names", "_values", "_multi_values", "_post_values_clause",
         "_maintain_values_ordering", "include_insert_from_select_defaults", "_extra_froms", "_returning",
         "element", "name", "_cte_alias", "_restates", "recursive", "nesting",
+        "_independent_ctes", "_independent_ctes_opts",
         "_annotations", "_propagate_attrs", "dialect_options",
     }
 )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from taskward.errors import ListForbidden, ListIdTaken, ListNotFound, StaleVersion
+from taskward.lists.documents import write_list
 from taskward.lists.models import ListCounted, ListCreate, ListId, ListMove, ListRead, ListUpdate, WithTasks
 from taskward.lists.store import ListStore
 from taskward.web.answers import (
@@ -73,7 +74,7 @@ async def create_list(request: Request, new: ListCreate, lists: Lists) -> Respon
     """Create a list; it comes last."""
     row = await lists.add(new)
     location = public_path(request, f"{PATH}/{row['id']}")
-    return entity_answer(row["list"], row["version"], status=201, headers={"Location": location})
+    return entity_answer(row, write_list, status=201, headers={"Location": location})
 
 
 @router.get(
@@ -85,7 +86,7 @@ async def create_list(request: Request, new: ListCreate, lists: Lists) -> Respon
 async def get_list(list_id: ListId, lists: Lists, if_none_match: IfNoneMatch = None) -> Response:
     """One of your lists. Its tasks are at `/tasks?list_id=`."""
     row = await lists.get(list_id)
-    return entity_answer(row["list"], row["version"], if_none_match=if_none_match)
+    return entity_answer(row, write_list, if_none_match=if_none_match)
 
 
 @router.patch(
@@ -97,7 +98,7 @@ async def get_list(list_id: ListId, lists: Lists, if_none_match: IfNoneMatch = N
 async def update_list(list_id: ListId, patch: ListUpdate, lists: Lists, if_match: IfMatch = None) -> Response:
     """Change some members (JSON Merge Patch, RFC 7396): those that are left out stay, `null` clears."""
     row = await lists.update(list_id, patch.changes(), allowed_versions(if_match))
-    return entity_answer(row["list"], row["version"])
+    return entity_answer(row, write_list)
 
 
 @router.post(
@@ -110,7 +111,7 @@ async def update_list(list_id: ListId, patch: ListUpdate, lists: Lists, if_match
 async def move_list(list_id: ListId, move: ListMove, lists: Lists, if_match: IfMatch = None) -> Response:
     """Put a list after another one, or first."""
     row = await lists.move(list_id, move.after, allowed_versions(if_match))
-    return entity_answer(row["list"], row["version"])
+    return entity_answer(row, write_list)
 
 
 @router.delete(

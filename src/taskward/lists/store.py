@@ -10,7 +10,6 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     DateTime,
     Text,
     Uuid,
@@ -27,7 +26,7 @@ from sqlalchemy import (
 from sqlmodel import select
 
 from taskward.database.answers import AnswerStore
-from taskward.database.documents import Member, Plain, json_object, within
+from taskward.database.documents import within
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import Account, columns, position_of, table_of
@@ -42,7 +41,8 @@ from taskward.errors import (
     StaleVersion,
 )
 from taskward.limits import Limits
-from taskward.lists.models import ListCreate, ListRead, WithTasks
+from taskward.lists.documents import READ, export_of, json_of
+from taskward.lists.models import ListCreate, WithTasks
 from taskward.lists.table import TaskList
 from taskward.ordering import reorder
 from taskward.tasks.statements import change_many, time_of
@@ -62,9 +62,7 @@ Versions = list[int] | None
 
 
 class ListStore:
-    """The lists of the session's owner. Where a method returns a row, it has `id`, `version` and, as `list`, the JSON
-    that clients read.
-    """
+    """The lists of the session's owner. Where a method returns a row, it has `documents.READ`."""
 
     def __init__(self, session: Session, limits: Limits | None = None) -> None:
         self._session = session
@@ -122,8 +120,8 @@ class ListStore:
         return await self._session.fetch_one(_account())
 
     async def list(self) -> Rows:
-        """All lists in their order, with the counts of their tasks, each row with the account's epoch and clock; one
-        row without a list's id where there is none, and no row where the account does not exist.
+        """All lists in their order, each as `list`, JSON with the counts of its tasks, and each row with the account's
+        epoch and clock; one row without a list's id where there is none, and no row where the account does not exist.
         """
         return await self._session.fetch(_all())
 
@@ -224,20 +222,6 @@ def _next_change(turn: Turn) -> dict[str, Any]:
     return {"new_version": turn.next_version(), "new_time": turn.time}
 
 
-def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
-    """What is read of a list, from the table's columns or a sub-query's."""
-    return source.id, source.version, json_object(_members(source)).label("list")
-
-
-def _members(source: Any) -> dict[str, Member]:
-    members: dict[str, Member] = {name: source[name] for name in ListRead.model_fields}
-    members["position"] = Plain(position_of(source))
-    return members
-
-
-_READ = read_from(_list)
-
-
 @cache
 def export_lists() -> Statement:
     """A page of lists after the id `after`, each as a `line` of an export, with its `id`: the first `rows` of them, or
@@ -246,9 +230,8 @@ def export_lists() -> Statement:
     rows = bindparam("rows", type_=BigInteger())
     mine = select(*_list).where(_list.user_id == OWNER, _list.id > bindparam("after", type_=Uuid()))
     page = mine.order_by(_list.id).limit(rows).subquery("page")
-    members: dict[str, Member] = {"type": Plain(Constant("list")), **_members(page.c)}
     found = func.count(page.c.id).over().label("found")
-    lines: Any = select(page.c.id, json_object(members).label("line"), found)
+    lines: Any = select(page.c.id, export_of(page.c).label("line"), found)
     return compile_statement(within(lines, "id"))
 
 
@@ -257,7 +240,7 @@ def _add() -> Statement:
     members = (*ListCreate.model_fields, "position")
     values: dict[str, Any] = {name: bindparam(name, type_=_list[name].type) for name in members}
     values |= {"version": _VERSION, "created_at": _TIME, "updated_at": _TIME}
-    return compile_statement(insert(TaskList).values(user_id=OWNER, **values).returning(*_READ))
+    return compile_statement(insert(TaskList).values(user_id=OWNER, **values).returning(*READ))
 
 
 @cache
@@ -284,10 +267,9 @@ def _all() -> Statement:
         .group_by(_task.user_id, _task.list_id)
         .subquery("counted")
     )
-    members = _members(mine.c)
-    members |= {name: func.coalesce(counted.c[name], Constant(0)) for name in ("open_tasks", "done_tasks")}
+    counts = {name: func.coalesce(counted.c[name], Constant(0)) for name in ("open_tasks", "done_tasks")}
     statement = select(
-        cast(account.epoch, Text).label("epoch"), account.clock, mine.c.id, json_object(members).label("list")
+        cast(account.epoch, Text).label("epoch"), account.clock, mine.c.id, json_of(mine.c, **counts).label("list")
     )
     joined = statement.select_from(
         table_of(Account)
@@ -299,7 +281,7 @@ def _all() -> Statement:
 
 @cache
 def _get() -> Statement:
-    return compile_statement(select(*_READ).where(*_MINE))
+    return compile_statement(select(*READ).where(*_MINE))
 
 
 @cache
@@ -318,7 +300,7 @@ def _ids() -> Statement:
 def _update(members: tuple[str, ...]) -> Statement:
     values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_list[name].type) for name in members}
     values |= {"version": _VERSION, "updated_at": _TIME}
-    return compile_statement(update(TaskList).where(*_MINE).values(**values).returning(*_READ))
+    return compile_statement(update(TaskList).where(*_MINE).values(**values).returning(*READ))
 
 
 @cache

@@ -27,67 +27,22 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
-from taskward.database.documents import Member, Plain, Usual, json_object
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import Account, columns, position_of, table_of
 from taskward.errors import FieldError, Invalid
 from taskward.fairness import in_thread
 from taskward.tasks.conditions import Conditions, understand, where
 from taskward.tasks.cursors import read_cursor, write_cursor
+from taskward.tasks.documents import MEMBERS, json_of, size_of
 from taskward.tasks.filters import Order, TaskFilters
 from taskward.tasks.members import PRIORITIES
-from taskward.tasks.models import TaskRead
 from taskward.tasks.table import Task
 
 _task = columns(Task)
-_MEMBERS = tuple(TaskRead.model_fields)
-_OF_EXPORTS = ("meant_at", "next_id", "moved_from", "deleted_with")
-EXPORTED = (*_MEMBERS, *_OF_EXPORTS)
-"""The columns that `export_from` takes. An export has more than clients read: what it takes to make a task again."""
 
 # A due that is a day counts as the end of that day.
 _UP_TO_ITS_END = timedelta(days=1, microseconds=-1)
 _INSTANT = DateTime(timezone=True)
-# Bytes of names, times, ids and tags in a task's JSON.
-_SIZE_OF_THE_REST = 600
-
-
-def read_from(source: Any) -> tuple[ColumnElement[Any], ...]:
-    """What is read of a task, from the table's columns or a sub-query's: its `id`, its `version`, and as `task` the
-    JSON that clients read.
-    """
-    return source.id, source.version, json_object(_members(source)).label("task")
-
-
-def export_from(source: Any) -> tuple[ColumnElement[Any], ...]:
-    """What is exported of a task: its `id`, its `version`, as `line` the JSON that `read_from` has, with all that it
-    takes to make the task again, and what says which form its rule has for others.
-    """
-    members: dict[str, Member] = {"type": Plain(Constant("task")), **_members(source)}
-    members |= {name: source[name] for name in _OF_EXPORTS}
-    line = json_object(members).label("line")
-    return source.id, source.version, line, source.recurrence, source.due_at, source.time_zone
-
-
-def size_of(source: Any) -> ColumnElement[int]:
-    """About how many bytes a task's JSON has; PostgreSQL knows without reading long texts."""
-    texts = (source.title, source.description, cast(source.metadata, Text))
-    title, description, metadata = (func.pg_catalog.octet_length(text) for text in texts)
-    return title + func.coalesce(description, Constant(0)) + metadata + Constant(_SIZE_OF_THE_REST)
-
-
-def _members(source: Any) -> dict[str, Member]:
-    members: dict[str, Member] = {name: source[name] for name in _MEMBERS}
-    # Most tasks have few of these, and JSON is longer to write than to leave as it is.
-    members["priority"] = Usual(source.priority, source.priority == Constant("none"), '"none"')
-    for name in ("due_date", "due_at", "time_zone", "recurrence", "list_id", "parent_id"):
-        members[name] = Usual(source[name], source[name].is_(None), "null")
-    members["recurs_from"] = Usual(source.recurs_from, source.recurs_from == Constant("due"), '"due"')
-    members["position"] = Plain(position_of(source))
-    members["tags"] = Usual(source.tags, source.tags == Constant("{}"), "[]")
-    members["series_id"] = Usual(source.series_id, source.series_id.is_(None), "null")
-    members["metadata"] = Usual(source.metadata, cast(source.metadata, Text) == Constant("{}"), "{}")
-    return members
 
 
 class _Sort(NamedTuple):
@@ -247,19 +202,18 @@ def _shape(filters: TaskFilters) -> str:
 def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...] | None, rows: int) -> Statement:
     keys = [(f"key_{index}", _SORTS[name], down) for index, (name, down) in enumerate(order[:-1])]
     _, id_down = order[-1]
-    chosen = [_task[name] for name in _MEMBERS] + [sort.key(_task).label(label) for label, sort, _ in keys]
+    chosen = [_task[name] for name in MEMBERS] + [sort.key(_task).label(label) for label, sort, _ in keys]
     page = select(*chosen).where(*where(conditions))
     if nulls is not None:
         page = page.where(_beyond([(sort, down) for _, sort, down in keys], nulls, id_down=id_down))
     ordered = [_ordered(sort.key(_task), down, nullable=sort.nullable) for _, sort, down in keys]
     page = page.order_by(*ordered, _ordered(_task.id, id_down)).limit(Constant(rows))
     found = page.subquery("page")
-    _, _, task = read_from(found.c)
     # Of each by itself: a sum over the page would keep every row once more, which takes a seventh of the time for it.
     size = size_of(found.c)
     is_small = size <= bindparam("most_each", type_=BigInteger())
     # In one row: each row by itself costs PostgreSQL and the worker a message, a tenth of a listing.
-    gathered = {"tasks": case((is_small, task), else_=cast(size, Text))} | {
+    gathered = {"tasks": case((is_small, json_of(found.c)), else_=cast(size, Text))} | {
         label: found.c[label] for label, _, _ in keys
     }
     last = _ordered(found.c.id, id_down)

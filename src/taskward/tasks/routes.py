@@ -14,6 +14,7 @@ from taskward.database.database import Database
 from taskward.errors import Cycle, FieldError, Invalid, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks import trash
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
+from taskward.tasks.documents import write_task
 from taskward.tasks.filters import QueryBoolean, QueryReference, TaskFilters
 from taskward.tasks.members import TaskId
 from taskward.tasks.models import (
@@ -131,7 +132,7 @@ async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Respo
     """Create a task. With an `id` of your own the request can be repeated safely: the second answers 409."""
     row = await tasks.add(task)
     location = public_path(request, f"{PATH}/{row['id']}")
-    return entity_answer(row["task"], row["version"], status=201, headers={"Location": location})
+    return entity_answer(row, write_task, status=201, headers={"Location": location})
 
 
 @router.post(
@@ -201,7 +202,7 @@ async def clear_completed(
 async def get_task(task_id: TaskId, tasks: Tasks, if_none_match: IfNoneMatch = None) -> Response:
     """One of your live tasks."""
     row = await tasks.get(task_id)
-    return entity_answer(row["task"], row["version"], if_none_match=if_none_match)
+    return entity_answer(row, write_task, if_none_match=if_none_match)
 
 
 @router.patch(
@@ -286,7 +287,7 @@ async def delete_task(
         return Response(status_code=204)
     row = await tasks.trash(task_id, allowed_versions(if_match))
     if representation:
-        return entity_answer(row["task"], row["version"], headers=APPLIED)
+        return entity_answer(row, write_task, headers=APPLIED)
     return Response(status_code=204)
 
 
@@ -302,7 +303,7 @@ async def restore_task(task_id: TaskId, tasks: Tasks, if_match: IfMatch = None) 
     it is.
     """
     row = await tasks.restore(task_id, allowed_versions(if_match))
-    return entity_answer(row["task"], row["version"])
+    return entity_answer(row, write_task)
 
 
 @router.post(
@@ -317,14 +318,14 @@ async def move_task(task_id: TaskId, move: TaskMove, tasks: Tasks, if_match: IfM
     where it is, at another place.
     """
     row = await tasks.move(task_id, move.changes(), move.after, allowed_versions(if_match))
-    return entity_answer(row["task"], row["version"])
+    return entity_answer(row, write_task)
 
 
 def _written(request: Request, written: Written) -> Response:
     headers = {}
     if written.next_id is not None:
         headers["Link"] = f'<{public_path(request, f"{PATH}/{written.next_id}")}>; rel="next-occurrence"'
-    return entity_answer(written.row["task"], written.row["version"], headers=headers)
+    return entity_answer(written.row, write_task, headers=headers)
 
 
 def _result(request: Request, outcome: Outcome, rows: Mapping[UUID, Any]) -> str:
@@ -333,7 +334,7 @@ def _result(request: Request, outcome: Outcome, rows: Mapping[UUID, Any]) -> str
         return f'{{"status":{outcome.status},"problem":{problem}}}'
     row = None if outcome.is_gone else rows.get(outcome.task_id)
     following = "" if outcome.next_id is None else f',"next_id":"{outcome.next_id}"'
-    return f'{{"status":{outcome.status},"task":{"null" if row is None else row["task"]}{following}}}'
+    return f'{{"status":{outcome.status},"task":{"null" if row is None else write_task(row)}{following}}}'
 
 
 async def _check_there(tasks: TaskStore, filters: TaskFilters) -> None:

@@ -29,7 +29,7 @@ from taskward.database.documents import within
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.lists.table import TaskList
-from taskward.tasks.query import EXPORTED, export_from, read_from, size_of
+from taskward.tasks.documents import EXPORTED, READ, export_from, size_of
 from taskward.tasks.table import Task
 
 _task = columns(Task)
@@ -124,30 +124,32 @@ def _rows() -> Any:
 
 
 @cache
-def insert_rows() -> Statement:
-    """Write new tasks, made when they were changed: `rows` is a JSON array of objects with the members `WRITTEN`."""
+def insert_rows(reads: bool) -> Statement:  # noqa: FBT001
+    """Write new tasks, made when they were changed: `rows` is a JSON array of objects with the members `WRITTEN`.
+
+    Args:
+        reads: Whether it yields what was written.
+    """
     rows = _rows()
     values: dict[str, Any] = {"user_id": OWNER.label("user_id"), **{name: rows.c[name] for name in WRITTEN}}
     values["created_at"] = rows.c.updated_at
-    return compile_statement(
-        insert(Task).from_select(list(values), select(*values.values())).returning(*read_from(_task))
-    )
+    made = insert(Task).from_select(list(values), select(*values.values()))
+    return compile_statement(made.returning(*READ) if reads else made)
 
 
 @cache
-def update_rows() -> Statement:
-    """Write tasks that are there, given as for `insert_rows`."""
+def update_rows(reads: bool) -> Statement:  # noqa: FBT001
+    """Write tasks that are there; as `insert_rows`."""
     rows = _rows()
     values = {name: rows.c[name] for name in WRITTEN if name != "id"}
-    return compile_statement(
-        update(Task).where(_task.user_id == OWNER, _task.id == rows.c.id).values(values).returning(*read_from(_task))
-    )
+    changed = update(Task).where(_task.user_id == OWNER, _task.id == rows.c.id).values(values)
+    return compile_statement(changed.returning(*READ) if reads else changed)
 
 
 @cache
 def read_rows() -> Statement:
     """The tasks with `ids` as they are."""
-    return compile_statement(select(*read_from(_task)).where(*_MINE))
+    return compile_statement(select(*READ).where(*_MINE))
 
 
 @cache

@@ -28,12 +28,12 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    true,
     update,
 )
 from sqlmodel import select
 from uuid_utils.compat import uuid7
 
+from taskward.database.documents import Row
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, tick
@@ -42,10 +42,11 @@ from taskward.errors import FieldError, Invalid, LimitReached, OutcomeUnknown, T
 from taskward.limits import Limits
 from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, carry_out
+from taskward.tasks.documents import READ
 from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.plan import PLAN, check_plan
-from taskward.tasks.query import Listing, read_from
+from taskward.tasks.query import Listing
 from taskward.tasks.search import searchable
 from taskward.tasks.series import Subtasks
 from taskward.tasks.table import Task
@@ -56,7 +57,6 @@ _task = columns(Task)
 
 _ID = bindparam("id", type_=Uuid())
 _VERSIONS = bindparam("versions", type_=ARRAY(BigInteger()))
-_READ = read_from(_task)
 _MINE = (_task.user_id == OWNER, _task.id == _ID)
 # Of no series, nor has it left one that goes on.
 _ORDINARY = (_task.series_id.is_(None), _task.next_id.is_(None))
@@ -68,6 +68,8 @@ _DEFAULTS: dict[str, Any] = {
     for name, member in TaskCreate.model_fields.items()
     if name not in {*_ALWAYS, "parent_id", "tags", "completed_at"}
 } | {"metadata": "{}"}
+# A new task, by the columns of `READ` in their order.
+_NEW: dict[str, Any] = {str(column.key): None for column in READ} | _DEFAULTS | {"tags": []}
 _PLAN = frozenset(PLAN)
 _ALL = 2**62
 # What one statement can change without a look at anything else.
@@ -81,11 +83,11 @@ class Written(NamedTuple):
     """What a write has left.
 
     Attributes:
-        row: The task, as `query.read_from` reads it.
+        row: The task, with `documents.READ`.
         next_id: The task that follows it in its series, where the write has completed it.
     """
 
-    row: asyncpg.Record
+    row: Row
     next_id: UUID | None = None
 
 
@@ -104,13 +106,13 @@ class Page(NamedTuple):
 
 
 class TaskStore:
-    """The tasks of the session's owner. Where a method returns a row, it is one of `query.read_from`."""
+    """The tasks of the session's owner. Where a method returns a row, it has `documents.READ`."""
 
     def __init__(self, session: Session, limits: Limits | None = None) -> None:
         self._session = session
         self._limits = limits or Limits()
 
-    async def add(self, task: TaskCreate) -> asyncpg.Record:
+    async def add(self, task: TaskCreate) -> Row:
         """Write a new task.
 
         Raises:
@@ -125,6 +127,9 @@ class TaskStore:
         if "metadata" in values:
             values["metadata"] = dump_metadata(task.metadata)
         extra = tuple([name for name, value in values.items() if value != _DEFAULTS[name]])
+        if values.get("due_at") is not None:
+            # Whoever does not come by JSON may have it in another zone, in which PostgreSQL does not keep it.
+            values["due_at"] = values["due_at"].astimezone(UTC)
         if not _PLAN.isdisjoint(extra):
             check_plan({name: getattr(task, name) for name in PLAN}, now=datetime.now(UTC))
         if "recurrence" in extra:
@@ -135,10 +140,11 @@ class TaskStore:
         values |= {name: getattr(task, name) for name in _ALWAYS}
         return await self._insert(_add(extra), values, is_clients_id="id" in sent)
 
-    async def _insert(self, statement: Statement, values: dict[str, Any], *, is_clients_id: bool) -> asyncpg.Record:
+    async def _insert(self, statement: Statement, values: dict[str, Any], *, is_clients_id: bool) -> Row:
         try:
             try:
-                row = await self._session.change(statement, **values, most=self._limits.tasks)
+                stamp = await self._session.change(statement, **values, most=self._limits.tasks)
+                row = self._made(values, stamp)
             except OutcomeUnknown:
                 if is_clients_id:
                     raise
@@ -146,7 +152,8 @@ class TaskStore:
             if row is None:
                 # The owner's first write, or one too many.
                 await ensure_account(self._session)
-                row = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
+                stamp = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
+                row = self._made(values, stamp)
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name != "task_pkey":
                 raise
@@ -155,10 +162,26 @@ class TaskStore:
             raise Invalid([FieldError("body", "/list_id", "You have no such list.")]) from None
         if row is None:
             raise LimitReached("tasks", self._limits.tasks)
-        self._session.trashed_at = row.get("trashed_at")
         return row
 
-    async def _insert_again(self, statement: Statement, values: dict[str, Any]) -> asyncpg.Record | None:
+    def _made(self, values: dict[str, Any], stamp: asyncpg.Record | None) -> Row | None:
+        """What a create has left; PostgreSQL says of it only what it has decided.
+
+        Args:
+            values: What was written; all else of a new task has its default.
+            stamp: Of `_add`; None where nothing was written.
+        """
+        if stamp is None:
+            return None
+        self._session.trashed_at = stamp["trashed_at"]
+        at = stamp["at"]
+        decided = {"version": stamp["clock"], "created_at": at, "updated_at": at}
+        row = {**_NEW, **values, "user_id": self._session.user_id, **decided}
+        if row["completed"]:
+            row["completed_at"] = at
+        return row
+
+    async def _insert_again(self, statement: Statement, values: dict[str, Any]) -> Row | None:
         """Write a task of which it is not known whether it was written. Nobody has been told its id.
 
         Raises:
@@ -169,7 +192,7 @@ class TaskStore:
         if row is not None:
             return row
         try:
-            return await self._session.fetch_one(statement, **values, most=self._limits.tasks)
+            stamp = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
         except asyncpg.UniqueViolationError:
             # It came through after all, while its account was waited for.
             await self._session.start_over()
@@ -177,8 +200,9 @@ class TaskStore:
             if row is None:
                 raise OutcomeUnknown(reason="what was written is not live any more") from None
             return row
+        return self._made(values, stamp)
 
-    async def _add_to_others(self, task: TaskCreate) -> asyncpg.Record:
+    async def _add_to_others(self, task: TaskCreate) -> Row:
         work = await UnitOfWork.begin(self._session, self._limits)
         await work.load([task.id], parents=_given(task.parent_id), lists=_given(task.list_id), tags=bool(task.tags))
         work.create(task)
@@ -367,14 +391,16 @@ def _add(extra: tuple[str, ...]) -> Statement:
     times = {"completed_at": case((sent["completed"], clock.c.at)), "created_at": clock.c.at, "updated_at": clock.c.at}
     values: dict[str, Any] = {"user_id": OWNER, **sent, **times, "version": clock.c.clock}
     row = select(*(value.label(name) for name, value in values.items()))
-    made = insert(Task).from_select(list(values), row).returning(*_READ).cte("made")
-    written = select(made.c.id, made.c.version, made.c.task, clock.c.trashed_at).select_from(made.join(clock, true()))
-    return compile_statement(written.where(OWNER.is_not(None)))
+    made = insert(Task).from_select(list(values), row).cte("made")
+    # PostgreSQL carries out a write that nothing reads. Where the clock has a row, so has this, or all is refused: by a
+    # constraint, or by row-level security, which refuses what is not the owner's. Only a trigger or a rule could drop a
+    # row without a word, and there is none.
+    return compile_statement(select(clock.c.clock, clock.c.at, clock.c.trashed_at).add_cte(made))
 
 
 @cache
 def _get() -> Statement:
-    return compile_statement(select(*_READ).where(*_MINE, _task.deleted_at.is_(None)))
+    return compile_statement(select(*READ).where(*_MINE, _task.deleted_at.is_(None)))
 
 
 @cache
@@ -394,7 +420,7 @@ def _change(meant: tuple[ColumnElement[bool], ...], values: Callable[[CTE], dict
     # Where there is no such task the clock stands still, so that nothing comes of a change of nothing.
     clock = tick(exists(select(_task.id).where(*meant)))
     changed = update(Task).where(*meant).values(**values(clock), version=clock.c.clock, updated_at=clock.c.at)
-    return compile_statement(changed.returning(*_READ, clock.c.trashed_at))
+    return compile_statement(changed.returning(*READ, clock.c.trashed_at))
 
 
 @cache

@@ -8,7 +8,7 @@ limit is said here and nowhere else; `store` has shorter ways for changes that t
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -251,7 +251,7 @@ class UnitOfWork(Loaded):
         """
         if len(self._new) == _AT_ONCE or self._new_text > _MOST_TEXT:
             await self._stamp(self._new)
-            await self._write(statements.insert_rows(), self._new, ())
+            await self._write(statements.insert_rows, self._new, ())
             self._entries.let_go(self._new)
             self._new.clear()
             self._new_text = 0
@@ -260,7 +260,7 @@ class UnitOfWork(Loaded):
         """Write all changes, whose versions and times are in the order of ids.
 
         Returns:
-            Those of the `wanted` tasks that are there, as `query.read_from` reads them.
+            Those of the `wanted` tasks that are there, each with `documents.READ`.
         """
         written = [entry for entry in self._entries.values() if entry.is_changed and not entry.is_erased]
         await self._stamp(written)
@@ -268,8 +268,8 @@ class UnitOfWork(Loaded):
         new = [entry for entry in written if entry.version is None]
         old = [entry for entry in written if entry.version is not None]
         found: dict[UUID, asyncpg.Record] = {}
-        for statement, entries in ((statements.insert_rows(), new), (statements.update_rows(), old)):
-            found |= await self._write(statement, entries, wanted)
+        for build, entries in ((statements.insert_rows, new), (statements.update_rows, old)):
+            found |= await self._write(build, entries, wanted)
         await self._bury()
         if unchanged := [task_id for task_id in wanted if task_id not in found]:
             found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
@@ -289,10 +289,11 @@ class UnitOfWork(Loaded):
                 self.turn.note_trash(entry.values["deleted_at"])
 
     async def _write(
-        self, statement: Statement, entries: Iterable[Entry], wanted: Collection[UUID]
+        self, build: Callable[[bool], Statement], entries: Iterable[Entry], wanted: Collection[UUID]
     ) -> dict[UUID, asyncpg.Record]:
         """Write tasks that have their versions; returns those of the `wanted`."""
         found: dict[UUID, asyncpg.Record] = {}
+        statement = build(bool(wanted))
         # An import may have so many that others would wait.
         async for some in fairly(_pieces(entries)):
             rows = await self._session.fetch(statement, rows=_as_json(some))

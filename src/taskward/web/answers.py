@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from fastapi import Header, Request, Response
 from pydantic import BeforeValidator
 from pydantic.json_schema import WithJsonSchema
 
+from taskward.database.documents import Row
 from taskward.members import CONTENT_CODING
 
 ENTITY_CACHE = "private, no-cache"
@@ -120,19 +121,24 @@ def allowed_versions(if_match: EntityTags | None) -> list[int] | None:
 
 
 def entity_answer(
-    document: str,
-    version: int,
+    row: Row,
+    write: Callable[[Row], str],
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     if_none_match: EntityTags | None = None,
 ) -> Response:
-    """Answer with an entity's JSON, its ETag, and 304 where the client has it already."""
-    tag = entity_tag(version)
+    """Answer with an entity's JSON, its ETag, and 304 where the client has it already.
+
+    Args:
+        row: Has a `version`.
+        write: Makes JSON of the row, where that is answered.
+    """
+    tag = entity_tag(row["version"])
     all_headers = {"ETag": tag, "Cache-Control": ENTITY_CACHE, **(headers or {})}
     if if_none_match is not None and if_none_match.matches(tag):
         return Response(status_code=304, headers=all_headers)
-    return document_answer(document, status=status, headers=all_headers)
+    return document_answer(write(row), status=status, headers=all_headers)
 
 
 def collection_tag(user_id: str, account: tuple[object, int] | None, fingerprint: str) -> str:
