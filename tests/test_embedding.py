@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 
 from taskward.app import create_app, lifespan
 from taskward.tasks.filters import TaskFilters
@@ -201,16 +201,17 @@ async def test_errors_of_an_outer_apps_dependency_are_problems_too(cluster: Clus
     assert problem["request_id"] == response.headers["x-request-id"]
 
 
+async def _own(request: Request) -> AsyncIterator[str]:
+    yield "own"
+    request.app.state.left.append("own")
+
+
 async def test_a_route_of_an_outer_app_that_fastapi_runs_has_a_session_of_ours(cluster: Cluster, template: str):
     app = create_app(make_settings(cluster.url(template)))
-    left: list[str] = []
-
-    async def own() -> AsyncIterator[str]:
-        yield "own"
-        left.append("own")
+    app.state.left = []
 
     @app.get("/titles")
-    async def titles(session: OwnerSession, name: Annotated[str, Depends(own)]) -> list[str]:
+    async def titles(session: OwnerSession, name: Annotated[str, Depends(_own)]) -> list[str]:
         page = await TaskStore(session).list(listing(TaskFilters()))
         return [name, *(json.loads(task)["title"] for task in page.tasks)]
 
@@ -222,7 +223,7 @@ async def test_a_route_of_an_outer_app_that_fastapi_runs_has_a_session_of_ours(c
     ):
         await client.post("/api/v1/tasks", json={"title": "Buy milk"})
         assert (await client.get("/titles")).json() == ["own", "Buy milk"]
-        assert left == ["own"]
+        assert app.state.left == ["own"]
         assert app.state.database.pool._in_use == 0
 
 
