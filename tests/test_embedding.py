@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 
 from taskward.app import create_app, lifespan
+from taskward.tasks.filters import TaskFilters
+from taskward.tasks.query import listing
+from taskward.tasks.store import TaskStore
+from taskward.web.dependencies import OwnerSession
 from tests.conftest import NO_TLS, PLAIN, Cluster, make_settings, make_token, serving
 
 PREFIX = "/todo"
@@ -194,6 +199,32 @@ async def test_errors_of_an_outer_apps_dependency_are_problems_too(cluster: Clus
     problem = response.json()
     assert (problem["type"], problem["status"], problem["title"]) == ("about:blank", 418, "I'm a Teapot")
     assert problem["request_id"] == response.headers["x-request-id"]
+
+
+async def _own(request: Request) -> AsyncIterator[str]:
+    yield "own"
+    request.app.state.left.append("own")
+
+
+async def test_a_route_of_an_outer_app_that_fastapi_runs_has_a_session_of_ours(cluster: Cluster, template: str):
+    app = create_app(make_settings(cluster.url(template)))
+    app.state.left = []
+
+    @app.get("/titles")
+    async def titles(session: OwnerSession, name: Annotated[str, Depends(_own)]) -> list[str]:
+        page = await TaskStore(session).list(listing(TaskFilters()))
+        return [name, *(json.loads(task)["title"] for task in page.tasks)]
+
+    headers = {"Authorization": f"Bearer {make_token(f'erin-{secrets.token_hex(4)}')}"}
+    transport = httpx2.ASGITransport(app)
+    async with (
+        lifespan(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://x", headers=headers, verify=NO_TLS) as client,
+    ):
+        await client.post("/api/v1/tasks", json={"title": "Buy milk"})
+        assert (await client.get("/titles")).json() == ["own", "Buy milk"]
+        assert app.state.left == ["own"]
+        assert app.state.database.pool._in_use == 0
 
 
 async def test_what_was_refused_while_it_ended_is_told(

@@ -1,9 +1,14 @@
 """`SessionRoute`, through apps of a few lines: what runs in which order, and what is refused at declaration."""
 
+import asyncio
 import contextlib
+import functools
 import gc
+import inspect
+import sys
 import weakref
 from collections.abc import AsyncIterator, Callable
+from types import TracebackType
 from typing import Annotated, Any
 
 import httpx2
@@ -16,6 +21,7 @@ from taskward.deadlines import Deadlines
 from taskward.errors import NotAuthenticated
 from taskward.fairness import LongWork
 from taskward.web import problems
+from taskward.web.entering import yields
 from taskward.web.failures import Failures
 from taskward.web.reading import LARGEST_BODY
 from taskward.web.routing import RouteIndex, SessionRoute
@@ -338,6 +344,200 @@ async def test_a_dependency_that_breaks_the_rules_keeps_none_from_its_end(
     assert (await send(make_app(router))).status_code == 500
     causes = {swallowing: "RuntimeError from LookupError('the cause')", never: "RuntimeError from StopAsyncIteration()"}
     assert log == [causes.get(dependency, "OSError from None")]
+
+
+class Manager:
+    """Writes down how it is entered and left, and by whom: a generator or not."""
+
+    def __init__(self, log: Log, name: str, *, keeps: bool = False, fails: bool = False) -> None:
+        self._log = log
+        self._name = name
+        self._keeps = keeps
+        self._fails = fails
+
+    async def __aenter__(self) -> str:
+        by_generator = sys._getframe(1).f_code.co_flags & inspect.CO_ASYNC_GENERATOR
+        self._log.append(f"+{self._name}{' by a generator' if by_generator else ''}")
+        return self._name
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        assert traceback is (None if error is None else error.__traceback__)
+        self._log.append(f"-{self._name} {None if kind is None else kind.__name__}")
+        if self._fails:
+            raise ConnectionError
+        return self._keeps
+
+
+def managed(log: Log, **options: bool) -> Callable[..., AsyncIterator[str]]:
+    async def who() -> str:
+        return "alice"
+
+    @yields
+    def session(user: Annotated[str, Depends(who)], request: Request) -> Manager:
+        return Manager(log, f"{request.method} of {user}", **options)
+
+    return session
+
+
+def on_managed(session: Callable[..., AsyncIterator[str]], endpoint: Callable[..., Any]) -> FastAPI:
+    router = make_router()
+
+    @router.get("/")
+    async def read(session: Annotated[str, Depends(session)]) -> Response:
+        await endpoint()
+        return Response(session)
+
+    return make_app(router)
+
+
+async def nothing() -> None:
+    pass
+
+
+async def fail() -> None:
+    raise LookupError
+
+
+async def test_what_yields_makes_is_entered_and_left_without_a_generator(log: Log):
+    assert (await send(on_managed(managed(log), nothing))).text == "GET of alice"
+    assert log == ["+GET of alice", "-GET of alice None"]
+
+
+async def test_the_framework_runs_what_yields_makes_as_a_generator(log: Log):
+    app = FastAPI()
+
+    @app.get("/")
+    async def read(session: Annotated[str, Depends(managed(log))]) -> str:
+        return session
+
+    assert (await send(app)).json() == "GET of alice"
+    assert log == ["+GET of alice by a generator", "-GET of alice None"]
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+async def test_a_manager_sees_the_exception_of_the_endpoint_and_cannot_keep_it(log: Log, keeps: bool):
+    assert (await send(on_managed(managed(log, keeps=keeps), fail))).status_code == 500
+    assert log == ["+GET of alice", "-GET of alice LookupError"]
+
+
+async def test_a_manager_that_fails_to_end_is_no_success(log: Log):
+    assert (await send(on_managed(managed(log, fails=True), nothing))).status_code == 500
+
+
+async def test_a_manager_is_left_when_it_takes_too_long(log: Log):
+    app = on_managed(managed(log), functools.partial(asyncio.sleep, 60))
+    app.state.deadlines = Deadlines(0.05)
+    assert (await send(app)).status_code == 503
+    assert log == ["+GET of alice", "-GET of alice CancelledError"]
+
+
+async def test_a_manager_is_left_when_the_request_is_cancelled(log: Log):
+    app = on_managed(managed(log), functools.partial(asyncio.sleep, 60))
+    task = asyncio.create_task(send(app))
+    while not log:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == ["+GET of alice", "-GET of alice CancelledError"]
+
+
+async def test_managers_and_generators_are_left_in_the_reverse_of_the_order_they_were_entered(log: Log):
+    session = managed(log)
+
+    async def inner(session: Annotated[str, Depends(session)]) -> AsyncIterator[None]:
+        log.append(f"+inner of {session}")
+        yield
+        log.append("-inner")
+
+    router = make_router()
+    router.add_api_route("/", _read, dependencies=[Depends(inner)])
+    await send(make_app(router))
+    assert log == ["+GET of alice", "+inner of GET of alice", "-inner", "-GET of alice None"]
+
+
+async def test_an_override_takes_the_place_of_a_manager(log: Log):
+    session = managed(log)
+    other: Log = []
+    app = on_managed(session, nothing)
+
+    async def generator(request: Request) -> AsyncIterator[str]:
+        yield f"other {request.method}"
+        log.append("left")
+
+    app.dependency_overrides[session] = generator
+    assert (await send(app)).text == "other GET"
+    app.dependency_overrides[session] = managed(other)
+    assert (await send(app)).text == "GET of alice"
+    assert (log, other) == (["left"], ["+GET of alice", "-GET of alice None"])
+
+
+async def test_what_is_put_around_a_dependency_that_yields_makes_is_not_passed_by(log: Log):
+    session = managed(log)
+
+    @functools.wraps(session)
+    async def around(*arguments: Any, **named: Any) -> AsyncIterator[str]:
+        async for value in session(*arguments, **named):
+            yield f"around {value}"
+
+    assert (await send(on_managed(around, nothing))).text == "around GET of alice"
+
+
+async def test_whatever_can_be_called_is_given_its_arguments_by_their_names():
+    class Named:
+        def __init__(self, request: Request, *, b: str = "c") -> None:
+            self.text = f"{request.method}{b}"
+
+        def method(self, b: str, request: Request) -> str:
+            return f"{request.method}{b}"
+
+    @functools.wraps(Named.method)
+    def wrapped(**named: Any) -> str:
+        return f"{named.pop('request').method}{named.pop('b')}{named}"
+
+    wrapped.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        list(inspect.signature(Named.method).parameters.values())[1:]
+    )
+
+    def part(a: str, b: str, request: Request) -> str:
+        return f"{a}{request.method}{b}"
+
+    router = make_router()
+
+    @router.get("/")
+    async def read(
+        made: Annotated[Named, Depends()],
+        method: Annotated[str, Depends(Named.__new__(Named).method)],
+        wrapped: Annotated[str, Depends(wrapped)],
+        part: Annotated[str, Depends(functools.partial(part, "a"))],
+        *,
+        b: str,
+    ) -> Response:
+        return Response(f"{made.text} {method} {wrapped} {part} {b}")
+
+    assert (await send(make_app(router), path="/?b=b")).text == "GETb GETb GETb{} aGETb b"
+
+
+async def test_lines_of_one_header_are_one_list_and_of_what_is_given_once_none_counts():
+    router = make_router()
+
+    @router.patch("/")
+    async def change(note: Note, x: Annotated[str | None, Header()] = None) -> Response:
+        return Response(f"{note.text} {x}")
+
+    async def status(*headers: tuple[str, str]) -> tuple[int, str]:
+        given = [("Content-Type", "application/json")] if headers[0][0] != "Content-Type" else []
+        answer = await send(make_app(router), "PATCH", content=b'{"text": "x"}', headers=[*given, *headers])
+        return answer.status_code, answer.text if answer.status_code == 200 else ""
+
+    assert await status(("X", "1"), ("X", "2")) == (200, "x 1, 2")
+    assert await status(("Content-Encoding", "identity"), ("Content-Encoding", "identity")) == (200, "x None")
+    assert await status(("Content-Encoding", "identity"), ("Content-Encoding", "gzip")) == (415, "")
+    assert await status(("Content-Type", "application/json"), ("Content-Type", "application/json")) == (415, "")
+    assert await status(("Accept", "text/html"), ("Accept", "text/plain")) == (406, "")
+    assert await status(("Accept", "text/html"), ("Accept", "*/*")) == (200, "x None")
 
 
 @pytest.mark.parametrize("error", [LookupError, NotAuthenticated])

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward import __version__
 from taskward.account.foreign import UNPACKED
@@ -49,8 +50,33 @@ _DESCRIPTION = "A private task list for each user of your app. Every request nee
 _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 
 
+@dataclass
+class Parts:
+    """What requests are served with: `app.state`, where the framework's own kind would take a call to look for each."""
+
+    deadlines: Deadlines
+    long_work: LongWork
+    spools: Spools
+    spools_of_records: Spools
+    database: Database
+    limits: Limits
+    purges: Purges
+    unsent: Unsent
+    verifier: Verifier
+    scopes_enforced: bool
+    failures: Failures
+
+
 class _Service(FastAPI):
     """FastAPI with `ErrorBoundary` in place of its layers for errors and `RouteIndex` before its search for a route."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self.middleware_stack is None or self.root_path:
+            await super().__call__(scope, receive, send)
+            return
+        # FastAPI's would ask each time whether its telemetry is on, which it is not.
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         app: ASGIApp = AsyncExitStackMiddleware(self.router)  # routes that an embedding app adds may need it
@@ -88,18 +114,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
     )
-    app.state.deadlines = Deadlines(settings.request_timeout)
-    app.state.long_work = LongWork()
-    app.state.spools = Spools(settings.max_import_bytes)
-    # An archive may have several times as much to be read.
-    app.state.spools_of_records = Spools(settings.max_import_bytes, of_one=2 * UNPACKED)
-    app.state.database = Database(address, pool_size=settings.pool_size)
-    app.state.limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
-    app.state.purges = Purges(app.state.database, app.state.limits, settings.trash_days)
-    app.state.unsent = Unsent(settings.unsent_per_user, settings.unsent_per_worker, _PATIENCE)
-    app.state.verifier = make_verifier(settings)
-    app.state.scopes_enforced = settings.scopes == "enforced"
-    app.state.failures = Failures()
+    database = Database(address, pool_size=settings.pool_size)
+    limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
+    app.state = Parts(  # type: ignore[assignment]
+        deadlines=Deadlines(settings.request_timeout),
+        long_work=LongWork(),
+        spools=Spools(settings.max_import_bytes),
+        # An archive may have several times as much to be read.
+        spools_of_records=Spools(settings.max_import_bytes, of_one=2 * UNPACKED),
+        database=database,
+        limits=limits,
+        purges=Purges(database, limits, settings.trash_days),
+        unsent=Unsent(settings.unsent_per_user, settings.unsent_per_worker, _PATIENCE),
+        verifier=make_verifier(settings),
+        scopes_enforced=settings.scopes == "enforced",
+        failures=Failures(),
+    )
     if accepts_any_audience(settings):
         _log.warning("TASKWARD_AUDIENCE is not set: tokens that the issuer made for other services are accepted, too")
     _add_middleware(app, settings)

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 LIMIT_KEY = "taskward.limit"
 """Where an ASGI scope has the `Deadline` of its request."""
@@ -26,25 +26,22 @@ class Deadline:
     As a context manager it is a limit of the task that enters it, see `Deadlines.limit`.
 
     Attributes:
+        at: When it ends, by the event loop's clock.
         in_doubt: Whether something is under way that may be done although the limit ends the wait for it.
     """
 
-    __slots__ = ("_at", "_on_expiry", "expired", "in_doubt")
+    __slots__ = ("_on_expiry", "at", "expired", "in_doubt")
 
     def __init__(self, at: float, on_expiry: Callable[[], object]) -> None:
-        self._at = at
+        self.at = at
         self._on_expiry: Callable[[], object] | None = on_expiry
         self.expired = False
         self.in_doubt = False
 
     @property
-    def at(self) -> float:
-        return self._at
-
-    @property
     def left(self) -> float:
         """Seconds until it ends."""
-        return self._at - asyncio.get_running_loop().time()
+        return self.at - asyncio.get_running_loop().time()
 
     @property
     def is_over(self) -> bool:
@@ -66,7 +63,7 @@ class Deadline:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self.end()
+        self._on_expiry = None
         if self.expired and isinstance(error, asyncio.CancelledError):
             cast("asyncio.Task[object]", asyncio.current_task()).uncancel()
             raise Expired from None
@@ -102,7 +99,8 @@ class Deadlines:
         Raises:
             Expired: In place of the cancellation, where the context is left.
         """
-        return self.start(cast("asyncio.Task[object]", asyncio.current_task()).cancel)
+        task: Any = asyncio.current_task()
+        return self.start(task.cancel)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None

@@ -16,7 +16,9 @@ from pydantic.json_schema import WithJsonSchema
 from taskward.database.documents import Row
 from taskward.members import CONTENT_CODING
 
-ENTITY_CACHE = "private, no-cache"
+RawHeaders = list[tuple[bytes, bytes]]
+
+_ENTITY_CACHE = (b"cache-control", b"private, no-cache")
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 # Empty elements of a list are to be taken (RFC 9110, section 5.6.1.2).
 _ENTITY_TAGS = re.compile(rf"[\s,]*(?:{_ENTITY_TAG.pattern})(?:\s*,[\s,]*(?:{_ENTITY_TAG.pattern}))*[\s,]*")
@@ -36,14 +38,35 @@ def encode_line(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
+class Answer(Response):
+    """An answer that is sent as it is. The framework's own would first look for what is missing."""
+
+    def __init__(self, body: bytes, status: int, headers: RawHeaders) -> None:
+        self.body = body
+        self.status_code = status
+        self.raw_headers = headers
+        self.background = None
+
+
 def json_answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(encode_line(value), status, headers, "application/json")
+    return _written(encode_line(value), status, _raw(headers))
 
 
 def document_answer(document: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON that is written already."""
     # Added and not formatted: a row without JSON is a defect, and no answer "None".
-    return Response((document + "\n").encode(), status, headers, "application/json")
+    return _written((document + "\n").encode(), status, _raw(headers))
+
+
+def _written(content: bytes, status: int, headers: RawHeaders) -> Answer:
+    headers += ((b"content-length", b"%d" % len(content)), (b"content-type", b"application/json"))
+    return Answer(content, status, headers)
+
+
+def _raw(headers: Mapping[str, str] | None) -> RawHeaders:
+    if not headers:
+        return []
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def entity_tag(version: int) -> str:
@@ -135,10 +158,10 @@ def entity_answer(
         write: Makes JSON of the row, where that is answered.
     """
     tag = entity_tag(row["version"])
-    all_headers = {"ETag": tag, "Cache-Control": ENTITY_CACHE, **(headers or {})}
+    all_headers = [*_raw(headers), (b"etag", tag.encode()), _ENTITY_CACHE]
     if if_none_match is not None and if_none_match.matches(tag):
-        return Response(status_code=304, headers=all_headers)
-    return document_answer(write(row), status=status, headers=all_headers)
+        return Answer(b"", 304, all_headers)
+    return _written((write(row) + "\n").encode(), status, all_headers)
 
 
 def collection_tag(user_id: str, account: tuple[object, int] | None, fingerprint: str) -> str:
@@ -165,18 +188,18 @@ def collection_answer(
         documents: Taken out of the list: a large page would be there three times at once.
         tag: None where it may change without a write.
     """
-    all_headers = dict(headers or {})
+    all_headers = _raw(headers)
     if tag is not None:
-        all_headers |= {"ETag": tag, "Cache-Control": ENTITY_CACHE}
+        all_headers += ((b"etag", tag.encode()), _ENTITY_CACHE)
         if if_none_match is not None and if_none_match.matches(tag):
-            return Response(status_code=304, headers=all_headers)
+            return Answer(b"", 304, all_headers)
     if sum(map(len, documents)) <= _SMALL_PAGE:
         content = f"[{','.join(documents)}]\n".encode()
     else:
         documents.reverse()
         encoded = [documents.pop().encode() for _ in range(len(documents))]
         content = b"[%b]\n" % b",".join(encoded)
-    return Response(content, headers=all_headers, media_type="application/json")
+    return _written(content, 200, all_headers)
 
 
 def public_path(request: Request, path: str) -> str:

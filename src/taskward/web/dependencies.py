@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Annotated
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from taskward.database.database import Database
 from taskward.database.session import Session
 from taskward.deadlines import LIMIT_KEY
-from taskward.identity import Caller, identity
+from taskward.identity import Caller, Owner, identity
 from taskward.limits import Limits
 from taskward.unsent import Room
+from taskward.web.entering import yields
 from taskward.web.sending import room_of
 
 CurrentCaller = Annotated[Caller, Depends(identity)]
 """Who sent the request; 401 where the token does not say."""
 
 
-async def owner_session(request: Request, caller: CurrentCaller) -> AsyncIterator[Session]:
+@yields
+def owner_session(request: Request, caller: CurrentCaller) -> AbstractAsyncContextManager[Session]:
     """A session as the caller: what it has written is committed before the answer is sent. See `Session`.
 
     A GET's cannot write.
     """
     database: Database = request.app.state.database
     limit = request.scope.get(LIMIT_KEY)
-    async with database.session(caller.owner, read_only=request.method == "GET", limit=limit) as session:
-        yield session
-    if session.trashed_at is not None:
-        request.app.state.purges.consider(session.trashed_at, caller.owner)
+    reads = request.method == "GET"
+    session = database.session(caller.owner, read_only=reads, limit=limit)
+    return session if reads else _Writing(session, request, caller.owner)
+
+
+class _Writing:
+    """A session that may write. Once it is committed, it is time to look whether the owner's trash has to be purged."""
+
+    __slots__ = ("_owner", "_request", "_session")
+
+    def __init__(self, session: Session, request: Request, owner: Owner) -> None:
+        self._session = session
+        self._request = request
+        self._owner = owner
+
+    def __aenter__(self) -> Coroutine[Any, Any, Session]:
+        return self._session.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.__aexit__(kind, error, traceback)
+        if error is None and self._session.trashed_at is not None:
+            self._request.app.state.purges.consider(self._session.trashed_at, self._owner)
 
 
 OwnerSession = Annotated[Session, Depends(owner_session)]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from taskward.web.headers import headers_of
 
 BASE_PATH = "/api/v1"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
@@ -47,34 +50,32 @@ class RequestContext:
         chosen = _chosen_id(scope)
         scope[_ID_KEY] = chosen
         common = [(b"x-request-id", chosen.encode()), (b"x-content-type-options", b"nosniff")]
-        if scope["path"].startswith(str(scope.get("root_path", "")).rstrip("/") + BASE_PATH) or scope[
-            "path"
-        ].startswith(BASE_PATH):
+        if scope["path"].startswith((BASE_PATH, str(scope.get("root_path", "")).rstrip("/") + BASE_PATH)):
             common.append((b"vary", b"Authorization"))
         is_head = scope["method"] == "HEAD"
         if is_head:
             # A copy: the server goes by its own scope when it leaves the body out.
             scope = {**scope, "method": "GET", _HEAD_KEY: True}
 
-        async def send_with_headers(message: Message) -> None:
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 scope[_STATUS_KEY] = message["status"]
                 headers = message["headers"]
+                names = dict(headers)
                 headers.extend(common)
-                names = [name for name, _ in headers]
                 if b"cache-control" not in names:
                     headers.append((b"cache-control", b"private, no-cache" if b"etag" in names else b"no-store"))
             elif is_head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_with_headers)
 
 
 def _chosen_id(scope: Scope) -> str:
-    given: list[bytes] = [value for name, value in scope["headers"] if name == b"x-request-id"]
-    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
-        return given[0].decode("ascii")
+    given = headers_of(scope).get(b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
     # Tells requests apart and guards nothing, so it needs no system call for its randomness.
     return f"{random.getrandbits(64):016x}"
 

@@ -143,29 +143,32 @@ class ErrorBoundary:
         # The framework's own routes would answer with the handlers of the app that this one is mounted in.
         scope["starlette.exception_handlers"] = _NO_HANDLERS
         try:
-            await self._run(scope, receive, send, began)
-        except ClientGone:
-            self._failures.note_gone(scope, began)
-        except Exception as error:  # noqa: BLE001 - the last net
-            begun = has_begun(scope)
-            self._failures.note(scope, error, None if begun else HTTPStatus.INTERNAL_SERVER_ERROR, began)
-            if not begun:
-                await render(Request(scope), InternalError())(scope, receive, send)
-
-    async def _run(self, scope: Scope, receive: Receive, send: Send, began: float) -> None:
-        try:
             await self._app(scope, receive, send)
-        except Exception as error:
-            handler = self._handler(error)
-            if handler is None or has_begun(scope):
-                raise
-            request = Request(scope, receive, send)
-            if is_async_callable(handler):
-                response: Response = await handler(request, error)
-            else:
-                response = await run_in_threadpool(handler, request, error)
-            self._failures.note(scope, error, response.status_code, began)
-            await response(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - every one is answered
+            try:
+                if not await self._has_handled(scope, receive, send, error, began):
+                    raise
+            except ClientGone:
+                self._failures.note_gone(scope, began)
+            except Exception as defect:  # noqa: BLE001 - the last net
+                begun = has_begun(scope)
+                self._failures.note(scope, defect, None if begun else HTTPStatus.INTERNAL_SERVER_ERROR, began)
+                if not begun:
+                    await render(Request(scope), InternalError())(scope, receive, send)
+
+    async def _has_handled(self, scope: Scope, receive: Receive, send: Send, error: Exception, began: float) -> bool:
+        """Answer by the app's handler, unless there is none for this or another answer has begun."""
+        handler = self._handler(error)
+        if handler is None or has_begun(scope):
+            return False
+        request = Request(scope, receive, send)
+        if is_async_callable(handler):
+            response: Response = await handler(request, error)
+        else:
+            response = await run_in_threadpool(handler, request, error)
+        self._failures.note(scope, error, response.status_code, began)
+        await response(scope, receive, send)
+        return True
 
     def _handler(self, error: Exception) -> Any:
         by_status = (error.status_code,) if isinstance(error, HTTPException) else ()

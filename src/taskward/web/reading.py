@@ -25,6 +25,7 @@ from taskward.errors import (
 from taskward.json_bounds import TooMuchJson
 from taskward.json_mistakes import EMPTY, NotJson
 from taskward.web.bodies import JsonBody
+from taskward.web.headers import headers_of
 from taskward.web.receiving import receive, spool
 from taskward.web.spooling import SpooledBody
 from taskward.web.suggestions import suggestion
@@ -33,7 +34,6 @@ from taskward.web.validation import field_errors
 LARGEST_BODY = 256 * 1024
 """Bytes that a body may have, where its route does not say otherwise."""
 
-Arguments = dict[str, Any]
 ReceivedBody = bytes | SpooledBody
 BODY_DIGEST = "taskward.body_digest"
 """Where a scope has the digest of a body that is spooled."""
@@ -71,17 +71,17 @@ class RequestBody(Body):  # type: ignore[misc] # as every Body of the framework
 
 
 class _Parameter:
-    """One path, query or header parameter of one step of a plan, or a model of several query parameters."""
+    """A path, query or header parameter, a model of several query parameters, or the body; and its value's place."""
 
     __slots__ = (
-        "_default", "adapter", "alias", "dear", "is_missing", "members", "name", "repeatable", "required", "step",
+        "alias", "dear", "default", "is_missing", "members", "place", "repeatable", "required", "validate",
     )  # fmt: skip
 
-    def __init__(self, step: int, field: Any) -> None:
-        self.step = step
-        self.name = field.name
+    def __init__(self, place: int, field: Any) -> None:
+        self.place = place
         self.alias = field.alias
-        self.adapter: TypeAdapter[Any] = field._type_adapter  # noqa: SLF001 - prebuilt by FastAPI; validate() wraps it
+        adapter: TypeAdapter[Any] = field._type_adapter  # noqa: SLF001 - prebuilt by FastAPI; validate() wraps it
+        self.validate = adapter.validator.validate_python
         self.required = field.field_info.is_required()
         meaning = (field.field_info.description or "").replace("`", "")
         self.is_missing = f"This is required: {meaning[:1].lower()}{meaning[1:]}" if meaning else "This is required."
@@ -92,35 +92,35 @@ class _Parameter:
         # What may be given several times is a list.
         fields = model.model_fields if is_model else {}
         self.repeatable = tuple(f.alias or name for name, f in fields.items() if get_origin(f.annotation) is list)
-        self._default = None if self.required else field.get_default()
-
-    @property
-    def default(self) -> Any:
-        return self._default
+        self.default = None if self.required else field.get_default()
 
 
 class RequestReader:
     """Reads what the signatures of a plan's steps declare.
 
     Args:
-        dependants: FastAPI's description of each step, in the order of the plan.
+        steps: FastAPI's description of each step, in the order of the plan, and the places of its arguments.
+        size: How many places there are.
         produced: The media type of the answer, which `Accept` must not rule out.
+
+    Attributes:
+        unsent: The values of all places where all that may be left out is.
     """
 
-    def __init__(self, dependants: Sequence[Dependant], produced: str) -> None:
+    def __init__(self, steps: Sequence[tuple[Dependant, Mapping[str, int]]], size: int, produced: str) -> None:
         self._precision = {b"*/*": 0, b"application/*": 1, produced.encode(): 2, b"application/problem+json": 1}
-        self._steps = len(dependants)
-        self._path = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.path_params]
-        self._query = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.query_params]
-        self._headers = [_Parameter(i, f) for i, d in enumerate(dependants) for f in d.header_params]
+        self._path = [_Parameter(places[f.name], f) for d, places in steps for f in d.path_params]
+        self._query = [_Parameter(places[f.name], f) for d, places in steps for f in d.query_params]
+        self._headers = [_Parameter(places[f.name], f) for d, places in steps for f in d.header_params]
+        self.unsent: list[Any] = [None] * size
+        self._needs_query = not _validate("query", self._query, {}, self.unsent, [])
+        self._needs_headers = not _validate("header", self._headers, {}, self.unsent, [])
         self._header_names = {p.alias.lower().replace("_", "-").encode(): p for p in self._headers}
         self._repeatable = frozenset(name for p in self._query for name in p.repeatable)
         self._dear = next((p.dear for p in self._query if p.dear is not None), None)
         self._query_names = frozenset(name for p in self._query for name in p.members or (p.alias,))
-        # What an empty query string means: of each parameter its step, its name and its value.
-        self._unasked: list[tuple[int, str, Any]] | None = None
-        bodies = [(i, f) for i, d in enumerate(dependants) for f in d.body_params]
-        if len(bodies) > 1 or any(d.cookie_params for d in dependants):
+        bodies = [(places[f.name], f) for d, places in steps for f in d.body_params]
+        if len(bodies) > 1 or any(d.cookie_params for d, _ in steps):
             raise TypeError("one body at most, and no cookies, can be read")
         self._body: _Parameter | None = None
         self._json: JsonBody | None = None
@@ -131,6 +131,7 @@ class RequestReader:
             if isinstance(info, Form) or getattr(info, "embed", None):
                 raise TypeError("a body is one JSON document, neither a form nor a member of one")
             self._body = _Parameter(*bodies[0])
+            self.unsent[self._body.place] = self._body.default
             long = None
             if isinstance(info, RequestBody):
                 self._largest, self._media_types, long = info.largest, info.media_types, info.long
@@ -148,7 +149,7 @@ class RequestReader:
         Raises:
             Problem: It did not, or it is too large, or the answer would be of a type that the client does not take.
         """
-        _check_accept(request.scope["headers"], self._precision)
+        _check_accept(headers_of(request.scope), self._precision)
         if self._body is None:
             return b""
         try:
@@ -165,51 +166,45 @@ class RequestReader:
             return self._dear.search(request.scope["query_string"]) is not None
         return bool(body) and (self._json is None or isinstance(body, SpooledBody) or not self._json.is_small(body))
 
-    async def read(self, request: Request, body: ReceivedBody) -> list[Arguments]:
-        """The arguments of each step.
+    async def read(self, request: Request, body: ReceivedBody, values: list[Any]) -> None:
+        """Put what was sent into the places of those that ask for it.
 
         Args:
             body: As it was received.
+            values: At first as `unsent`.
 
         Raises:
             Problem: The request cannot be understood or breaks a rule; see the module `errors`.
         """
-        arguments: list[Arguments] = [{} for _ in range(self._steps)]
         errors: list[FieldError] = []
         if self._body is not None:
-            await self._read_body(request, self._body, body, arguments, errors)
+            await self._read_body(request, self._body, body, values, errors)
         query = request.scope["query_string"]
-        if query or self._unasked is None:
-            self._read_query(query, arguments, errors)
-            if not (query or errors):
-                self._unasked = [(p.step, p.name, arguments[p.step][p.name]) for p in self._query]
-        else:
-            for step, name, value in self._unasked:
-                arguments[step][name] = value
-        if self._headers:
-            self._read_headers(request.scope["headers"], arguments, errors)
+        if query or self._needs_query:
+            self._read_query(query, values, errors)
+        headers = headers_of(request.scope)
+        if self._needs_headers or not self._header_names.keys().isdisjoint(headers):
+            given = {p.alias: headers[n].decode("latin-1") for n, p in self._header_names.items() if n in headers}
+            _validate("header", self._headers, given, values, errors)
         if errors:
             raise Invalid(errors[:MOST_ERRORS])
         for parameter in self._path:
             # An id's type raises the problem of what is not one: it is the id of nothing.
             try:
-                value = parameter.adapter.validate_python(request.path_params[parameter.alias])
+                values[parameter.place] = parameter.validate(request.path_params[parameter.alias])
             except ValidationError as error:
                 found = error.errors(include_url=False, include_input=False)[0]
                 raise Invalid(field_errors("path", [{**found, "loc": (parameter.alias,)}])) from None
-            arguments[parameter.step][parameter.name] = value
-        return arguments
 
     async def _read_body(
         self,
         request: Request,
         parameter: _Parameter,
         body: ReceivedBody,
-        arguments: list[Arguments],
+        values: list[Any],
         errors: list[FieldError],
     ) -> None:
         if not body and not parameter.required:
-            arguments[parameter.step][parameter.name] = parameter.default
             return
         if isinstance(body, SpooledBody):
             request.scope[BODY_DIGEST] = body.digest
@@ -217,17 +212,16 @@ class RequestReader:
             request._body = body  # noqa: SLF001 - as the framework keeps it, for whoever asks for it later
         if self._json is None or isinstance(body, SpooledBody):
             _check_media_type(request, self._media_types)
-            arguments[parameter.step][parameter.name] = body
+            values[parameter.place] = body
             return
-        if not body and all(name != b"content-type" for name, _ in request.scope["headers"]):
+        if not body and b"content-type" not in headers_of(request.scope):
             raise MalformedBody(EMPTY)
         _check_media_type(request, _JSON_TYPES)
         try:
             if self._json.is_small(body):
-                argument = self._json.validate(body)
+                values[parameter.place] = self._json.validate(body)
             else:
-                argument = await self._json.validate_fairly(body)
-            arguments[parameter.step][parameter.name] = argument
+                values[parameter.place] = await self._json.validate_fairly(body)
         except NotJson as error:
             raise MalformedBody(str(error)) from None
         except TooMuchJson as error:
@@ -238,7 +232,7 @@ class RequestReader:
         except Invalid as problem:
             errors += problem.errors
 
-    def _read_query(self, query: bytes, arguments: list[Arguments], errors: list[FieldError]) -> None:
+    def _read_query(self, query: bytes, values: list[Any], errors: list[FieldError]) -> None:
         given: dict[str, Any] = {}
         if query.count(b"&") >= _MOST_PARAMETERS:
             errors.append(FieldError("query", "", f"This must have at most {_MOST_PARAMETERS} parameters."))
@@ -258,26 +252,18 @@ class RequestReader:
                 meant = suggestion(name, self._query_names) if len(errors) < MOST_ERRORS else ""
                 errors += field_errors("query", [_custom(name, f"This parameter is not known.{meant}")])
             given[name] = value
-        _validate("query", self._query, given, arguments, errors)
-
-    def _read_headers(self, headers: Any, arguments: list[Arguments], errors: list[FieldError]) -> None:
-        given: dict[str, str] = {}
-        for name, value in headers:
-            parameter = self._header_names.get(name)
-            if parameter is not None:
-                text = value.decode("latin-1")
-                # Several lines of a list header are one list (RFC 9110, section 5.3).
-                given[parameter.alias] = f"{given[parameter.alias]}, {text}" if parameter.alias in given else text
-        _validate("header", self._headers, given, arguments, errors)
+        _validate("query", self._query, given, values, errors)
 
 
 def _validate(
     location: Literal["query", "header"],
     parameters: Sequence[_Parameter],
     given: Mapping[str, Any],
-    arguments: list[Arguments],
+    values: list[Any],
     errors: list[FieldError],
-) -> None:
+) -> bool:
+    """Put what is given into its places, and say whether it breaks no rule."""
+    before = len(errors)
     for parameter in parameters:
         value: Any
         if parameter.members is not None:
@@ -288,15 +274,16 @@ def _validate(
             errors += field_errors(location, [_custom(parameter.alias, parameter.is_missing)])
             continue
         else:
-            arguments[parameter.step][parameter.name] = parameter.default
+            values[parameter.place] = parameter.default
             continue
         try:
-            arguments[parameter.step][parameter.name] = parameter.adapter.validate_python(value)
+            values[parameter.place] = parameter.validate(value)
         except ValidationError as error:
             found = error.errors(include_url=False)
             if parameter.members is None:
                 found = [{**found[0], "loc": (parameter.alias,)}]
             errors += field_errors(location, found)
+    return len(errors) == before
 
 
 def _custom(name: str, sentence: str) -> dict[str, Any]:
@@ -306,11 +293,10 @@ def _custom(name: str, sentence: str) -> dict[str, Any]:
 def _check_media_type(request: Request, allowed: frozenset[bytes]) -> None:
     if request.method != "PATCH":
         allowed -= {_MERGE_PATCH}
-    headers = request.scope["headers"]
-    types = [value for name, value in headers if name == b"content-type"]
-    if len(types) != 1 or any(name == b"content-encoding" and value != b"identity" for name, value in headers):
+    headers = headers_of(request.scope)
+    if set(headers.get(b"content-encoding", b"identity").split(b", ")) != {b"identity"}:
         raise UnsupportedMediaType(_texts(allowed))
-    media_type, *parameters = (part.strip().lower() for part in types[0].split(b";"))
+    media_type, *parameters = (part.strip().lower() for part in headers.get(b"content-type", b"").split(b";"))
     if media_type in _FORMS:
         raise UnsupportedMediaType(_texts(allowed), is_form=True)
     if media_type not in allowed or any(p and p not in _UTF8 for p in parameters):
@@ -321,12 +307,12 @@ def _texts(media_types: frozenset[bytes]) -> list[str]:
     return sorted(media_type.decode() for media_type in media_types)
 
 
-def _check_accept(headers: Any, precision: Mapping[bytes, int]) -> None:
-    values = [value for name, value in headers if name == b"accept"]
-    if not values:
+def _check_accept(headers: Mapping[bytes, bytes], precision: Mapping[bytes, int]) -> None:
+    accept = headers.get(b"accept")
+    if accept is None:
         return
     best: tuple[int, float] = (-1, 0.0)
-    for entry in b",".join(values).lower().split(b","):
+    for entry in accept.lower().split(b","):
         media_range, *parameters = (part.strip() for part in entry.split(b";"))
         if media_range in precision:
             best = max(best, (precision[media_range], quality(parameters)))

@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.types import Scope
 
 from taskward.errors import BodyTimeout, BodyTooLarge
+from taskward.web.headers import headers_of
 from taskward.web.spooling import SpooledBody, Spools
 
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
@@ -55,7 +56,7 @@ def _body_at_hand(request: Request, largest: int) -> bytes | None:
         if len(body) > largest:
             raise BodyTooLarge(largest)
         return body
-    length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
+    length = headers_of(request.scope).get(b"content-length", b"0")
     if length.isdigit() and int(length) > largest:
         raise BodyTooLarge(largest)
     return None
@@ -90,4 +91,4 @@ def _may_have_body(scope: Scope) -> bool:
     # What stands between, such as a gateway that makes events of requests, may drop the length and keep the type.
     if not scope.get("http_version", "").startswith("1"):
         return True
-    return any(name in _BODY_HEADERS for name, _ in scope["headers"])
+    return not _BODY_HEADERS.isdisjoint(headers_of(scope))

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+import itertools
+import operator
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from types import AsyncGeneratorType
+from types import AsyncGeneratorType, TracebackType
 from typing import Any, cast
 
 from fastapi import Request, Response
@@ -32,12 +35,13 @@ from taskward.errors import MethodNotAllowed, OutcomeUnknown, Unavailable
 from taskward.fairness import LongWork
 from taskward.identity import Caller
 from taskward.unsent import TIGHT, NeedsRoom
+from taskward.web.entering import managers_of
 from taskward.web.reading import ReceivedBody, RequestReader
 from taskward.web.sending import ROOM_KEY, room_of
 from taskward.web.spooling import SpooledBody
 
-Arguments = dict[str, Any]
-_Generator = AsyncGeneratorType[Any, None]
+_REQUEST = 0
+"""The place of the request among the values of a plan."""
 
 
 class SessionRoute(APIRoute):
@@ -144,31 +148,24 @@ def _application(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> 
 
 @dataclass(slots=True)
 class _Step:
-    """One dependency, or the endpoint: how it is called and where its arguments come from."""
+    """One dependency, or the endpoint.
 
-    index: int
+    Attributes:
+        call: Takes its arguments in their order.
+        arguments: Picks them out of all values.
+        place: Where what comes of it goes.
+        is_manager: Whether it makes a context manager, and what comes of it is what that gives when it is entered.
+    """
+
     call: Callable[..., Any]
-    earlier: tuple[tuple[str, int], ...]
-    request_names: tuple[str, ...]
-    parameters: bool
-    is_generator: bool
+    arguments: Callable[[list[Any]], Sequence[Any]]
+    place: int
     is_coroutine: bool
-
-    def start(self, request: Request, results: list[Any], arguments: Arguments) -> Any:
-        """Call it.
-
-        Args:
-            arguments: Those that were read from the request; the others are added.
-        """
-        for name, index in self.earlier:
-            arguments[name] = results[index]
-        for name in self.request_names:
-            arguments[name] = request
-        return self.call(**arguments)
+    is_manager: bool
 
 
 class _Plan:
-    """A signature, read once.
+    """A signature, read once. All that its steps take and give is in one list of values, each at a place of its own.
 
     Args:
         produced: The media type of the answer.
@@ -178,22 +175,21 @@ class _Plan:
         if not inspect.iscoroutinefunction(endpoint.call):
             raise TypeError(f"{endpoint.call} is not a coroutine function")
         self._steps: list[_Step] = []
-        self._dependants: list[Dependant] = []
-        self._index: dict[Any, int] = {}
+        self._declared: list[tuple[Dependant, Mapping[str, int]]] = []
+        self._places = itertools.count(_REQUEST + 1)
+        self._place_of: dict[Any, int] = {}
+        self._ready = {_REQUEST}
         self._add(endpoint)
-        self._reader = RequestReader(self._dependants, produced)
-        ready: set[int] = set()
-        for step in self._steps:
-            if not (step.parameters or step.is_generator) and all(i in ready for _, i in step.earlier):
-                ready.add(step.index)
+        self._reader = RequestReader(self._declared, next(self._places), produced)
         *dependencies, self._endpoint = self._steps
-        self._before = [step for step in dependencies if step.index in ready]
-        self._after = [step for step in dependencies if step.index not in ready]
+        self._before = [step for step in dependencies if step.place in self._ready]
+        self._after = [step for step in dependencies if step.place not in self._ready]
 
     def _add(self, dependant: Dependant) -> int:
+        """Add what a dependency depends on and then itself, unless it is there, and tell its place."""
         call = cast("Callable[..., Any]", dependant.call)
-        if call in self._index and dependant.use_cache:
-            return self._index[call]
+        if call in self._place_of and dependant.use_cache:
+            return self._place_of[call]
         unsupported = (
             dependant.response_param_name,
             dependant.background_tasks_param_name,
@@ -203,45 +199,47 @@ class _Plan:
         # Scope "request" is FastAPI's for what stays open until the answer is sent.
         if any(unsupported) or inspect.isgeneratorfunction(_function(call)) or dependant.scope == "request":
             raise TypeError(f"{call} asks for something that SessionRoute does not give")
-        earlier = tuple((sub.name, self._add(sub)) for sub in dependant.dependencies if sub.name)
+        places = {sub.name: self._add(sub) for sub in dependant.dependencies if sub.name}
         for sub in dependant.dependencies:
             if not sub.name:
                 self._add(sub)
         names = (dependant.request_param_name, dependant.http_connection_param_name)
-        parameters = bool(
-            dependant.path_params
-            or dependant.query_params
-            or dependant.header_params
-            or dependant.cookie_params
-            or dependant.body_params
-        )
-        function = _function(call)
-        step = _Step(
-            index=len(self._steps),
-            call=call,
-            earlier=earlier,
-            request_names=tuple(name for name in names if name),
-            parameters=parameters,
-            is_generator=inspect.isasyncgenfunction(function),
-            is_coroutine=inspect.iscoroutinefunction(function),
-        )
-        self._steps.append(step)
-        self._dependants.append(dependant)
-        self._index[call] = step.index
-        return step.index
+        places |= {name: _REQUEST for name in names if name}
+        for fields in (
+            dependant.path_params,
+            dependant.query_params,
+            dependant.header_params,
+            dependant.cookie_params,
+            dependant.body_params,
+        ):
+            places |= {field.name: next(self._places) for field in fields}
+        place = next(self._places)
+        yields = inspect.isasyncgenfunction(_function(call))
+        if not yields and self._ready.issuperset(places.values()):
+            self._ready.add(place)
+        makes = managers_of(call)
+        in_order, order = _in_order(makes or call, places)
+        if yields and makes is None:
+            in_order = functools.partial(_Yielding, in_order)
+        is_coroutine = inspect.iscoroutinefunction(_function(call))
+        self._steps.append(_Step(in_order, _picking(order), place, is_coroutine, is_manager=yields))
+        self._declared.append((dependant, places))
+        self._place_of[call] = place
+        return place
 
     async def run(self, request: Request) -> Response:
-        results: list[Any] = [None] * len(self._steps)
+        values = self._reader.unsent.copy()
+        values[_REQUEST] = request
         for step in self._before:
-            value = step.start(request, results, {})
-            results[step.index] = await value if step.is_coroutine else value
+            value = step.call(*step.arguments(values))
+            values[step.place] = await value if step.is_coroutine else value
         deadlines: Deadlines = request.app.state.deadlines
-        user_id = _user_id(results)
+        user_id = _user_id(values)
         body = await self._reader.receive(request, deadlines, user_id)
         try:
             with deadlines.limit() as deadline:
                 request.scope[LIMIT_KEY] = deadline
-                return await self._answer_in_turn(request, results, body, deadline, user_id)
+                return await self._answer_in_turn(request, values, body, deadline, user_id)
         except Expired:
             problem = OutcomeUnknown if deadline.in_doubt else Unavailable
             raise problem(reason=f"it took longer than {deadlines.seconds:g} s") from None
@@ -250,7 +248,7 @@ class _Plan:
                 body.close()
 
     async def _answer_in_turn(
-        self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline, user_id: str
+        self, request: Request, values: list[Any], body: ReceivedBody, deadline: Deadline, user_id: str
     ) -> Response:
         """Answer when no other long work of the user is under way, or at once if this is not long. Where there was no
         room for the answer, answer again when there is.
@@ -261,10 +259,10 @@ class _Plan:
             try:
                 if is_long:
                     async with work.of(user_id):
-                        return await self._answer(request, results, body, deadline)
+                        return await self._answer(request, values, body, deadline)
                 work.short += 1
                 try:
-                    return await self._answer(request, results, body, deadline)
+                    return await self._answer(request, values, body, deadline)
                 finally:
                     work.ended()
             except NeedsRoom as needs:
@@ -272,23 +270,20 @@ class _Plan:
             # What was entered has been left, so nobody waits with a connection or the user's turn in his hands.
             await room_of(request, user_id).ask(size)
 
-    async def _answer(self, request: Request, results: list[Any], body: ReceivedBody, deadline: Deadline) -> Response:
-        read = await self._reader.read(request, body)
-        entered: list[_Generator] = []
+    async def _answer(self, request: Request, values: list[Any], body: ReceivedBody, deadline: Deadline) -> Response:
+        await self._reader.read(request, body, values)
+        entered: list[AbstractAsyncContextManager[Any]] = []
         failure: BaseException | None = None
         try:
             for step in self._after:
-                value = step.start(request, results, read[step.index])
-                if step.is_generator:
-                    try:
-                        results[step.index] = await anext(value)
-                    except StopAsyncIteration as error:
-                        raise RuntimeError(f"{value.__name__} did not yield") from error
+                value = step.call(*step.arguments(values))
+                if step.is_manager:
+                    values[step.place] = await value.__aenter__()
                     entered.append(value)
                 else:
-                    results[step.index] = await value if step.is_coroutine else value
-            response = await self._endpoint.start(request, results, read[-1])
-            _count(request, response, results)
+                    values[step.place] = await value if step.is_coroutine else value
+            response = await self._endpoint.call(*self._endpoint.arguments(values))
+            _count(request, response, values)
             # A limit that struck during COMMIT could not tell whether the change was written.
             deadline.end()
         except BaseException as error:  # noqa: BLE001 - raised again when what was entered has been left
@@ -304,33 +299,62 @@ class _Plan:
         return cast("Response", response)
 
 
-async def _leave(generator: _Generator, failure: BaseException | None) -> BaseException | None:
-    """Let a dependency that yielded come to its end.
+async def _leave(manager: AbstractAsyncContextManager[Any], failure: BaseException | None) -> BaseException | None:
+    """Leave what was entered.
 
     Args:
-        failure: What ended the request, which is raised where it yielded.
+        failure: What ended the request. That a manager keeps it to itself does not make a success of it.
 
     Returns:
         What ends the request now.
     """
     try:
         if failure is None:
-            await anext(generator)
+            await manager.__aexit__(None, None, None)
         else:
-            await generator.athrow(failure)
-        await generator.aclose()
-    except StopAsyncIteration:
-        return None if failure is None else _defect(f"{generator.__name__} kept an exception to itself", failure)
+            await manager.__aexit__(type(failure), failure, failure.__traceback__)
     except BaseException as error:  # noqa: BLE001 - the caller raises it
         return error
     else:
-        return _defect(f"{generator.__name__} yielded twice", failure)
+        return failure
     finally:
         # It knows this frame by its traceback, too.
         failure = None
 
 
-def _count(request: Request, response: Response, results: Iterable[Any]) -> None:
+class _Yielding:
+    """A dependency that yields and was not made by `yields`, as a context manager."""
+
+    def __init__(self, call: Callable[..., AsyncGeneratorType[Any, None]], *arguments: Any) -> None:
+        self._generator = call(*arguments)
+
+    async def __aenter__(self) -> Any:
+        try:
+            return await anext(self._generator)
+        except StopAsyncIteration as error:
+            raise RuntimeError(f"{self._generator.__name__} did not yield") from error
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, failure: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        try:
+            if failure is None:
+                await anext(self._generator)
+            else:
+                await self._generator.athrow(failure)
+            await self._generator.aclose()
+        except StopAsyncIteration:
+            if failure is None:
+                return
+            raise RuntimeError(f"{self._generator.__name__} kept an exception to itself") from failure
+        else:
+            raise RuntimeError(f"{self._generator.__name__} yielded twice") from failure
+        finally:
+            # As in `_leave`.
+            failure = None
+
+
+def _count(request: Request, response: Response, values: Iterable[Any]) -> None:
     """Count the bytes of an answer that will wait to be sent, whatever has made it.
 
     Raises:
@@ -339,18 +363,40 @@ def _count(request: Request, response: Response, results: Iterable[Any]) -> None
     # One that is sent page by page has asked for what it takes.
     content = getattr(response, "body", None)
     if content is not None and (len(content) > TIGHT or ROOM_KEY in request.scope):
-        room_of(request, _user_id(results)).settle(len(content), may_wait=request.method == "GET")
+        room_of(request, _user_id(values)).settle(len(content), may_wait=request.method == "GET")
 
 
-def _user_id(results: Iterable[Any]) -> str:
+def _user_id(values: Iterable[Any]) -> str:
     """Who the caller is, as far as the steps up to now know one."""
-    return next((result.owner.user_id for result in results if isinstance(result, Caller)), "")
+    for value in values:
+        if isinstance(value, Caller):
+            return value.owner.user_id
+    return ""
 
 
-def _defect(sentence: str, cause: BaseException | None) -> RuntimeError:
-    error = RuntimeError(sentence)
-    error.__cause__ = cause
-    return error
+def _in_order(call: Callable[..., Any], places: Mapping[str, int]) -> tuple[Callable[..., Any], list[int]]:
+    """What can be called with arguments in an order, and the places of these arguments.
+
+    Args:
+        places: Of each argument by its name.
+    """
+    code = getattr(call, "__code__", None)
+    names = () if code is None else code.co_varnames[: code.co_argcount]
+    if set(names) == places.keys():
+        return call, [places[name] for name in names]
+
+    def by_name(*arguments: Any) -> Any:
+        return call(**dict(zip(places, arguments, strict=True)))
+
+    return by_name, list(places.values())
+
+
+def _picking(places: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]]:
+    """What picks the values at some places, in this order."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    # With one place, `itemgetter` would give the value itself.
+    return operator.itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
 def _function(call: Callable[..., Any]) -> Callable[..., Any]:

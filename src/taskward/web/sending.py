@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import cast
 
@@ -61,18 +61,19 @@ class Sending:
 
         async def send_large(message: Message) -> None:
             nonlocal outlet
-            body = message.get("body", b"")
             if outlet is None:
-                if len(body) <= LARGE and not message.get("more_body"):
-                    await send(message)
-                    return
                 outlet = Outlet(receive, send, self._patience)
-            await outlet.write(body)
+            await outlet.write(message.get("body", b""))
             if not message.get("more_body"):
                 await outlet.end()
 
+        def send_any(message: Message) -> Awaitable[None]:
+            if outlet is None and len(message.get("body", b"")) <= LARGE and not message.get("more_body"):
+                return send(message)
+            return send_large(message)
+
         try:
-            await self._app(scope, receive, send_large)
+            await self._app(scope, receive, send_any)
         finally:
             if outlet is not None:
                 outlet.close()
