@@ -39,6 +39,13 @@ UNION ALL
 SELECT version, created_at, updated_at, NULL, NULL FROM taskward.list WHERE user_id = $1
 ORDER BY version
 """
+# No index says that these are an owner's clock's values, each once (decision 0022).
+_VERSIONS = """
+SELECT version FROM taskward.task WHERE user_id = $1
+UNION ALL SELECT version FROM taskward.list WHERE user_id = $1
+UNION ALL SELECT version FROM taskward.tombstone WHERE user_id = $1
+ORDER BY version
+"""
 ADD: dict[str, Any] = {"op": "create", "task": {"title": "made"}}
 
 
@@ -142,6 +149,13 @@ async def _newest(superuser: Superuser, owner: Owner) -> Any:
     return (await superuser.fetch(_TIMES, owner.user_id))[-1]
 
 
+async def assert_each_version_is_one_rows(superuser: Superuser, user_id: str) -> None:
+    versions = [row["version"] for row in await superuser.fetch(_VERSIONS, user_id)]
+    clock = await superuser.fetchval("SELECT clock FROM taskward.account WHERE user_id = $1", user_id)
+    assert versions == sorted(set(versions))
+    assert 0 < versions[0] <= versions[-1] <= clock
+
+
 @pytest.fixture
 async def database(cluster: Cluster, template: str) -> AsyncIterator[Database]:
     """One with connections for three requests of one owner."""
@@ -181,6 +195,7 @@ async def test_who_began_first_and_commits_last_has_the_later_times(
             # As old as this change, or as one before.
             assert row[which] is None or row[which] == row["updated_at"] or row[which] < began, which
     assert afterwards["created_at"] == afterwards["updated_at"] > changed[-1]["updated_at"]
+    await assert_each_version_is_one_rows(superuser, owner.user_id)
 
 
 async def test_a_completion_and_a_removal_are_as_old_as_the_change(
@@ -284,6 +299,7 @@ async def test_versions_and_times_are_one_order_however_many_write(alice: User, 
     rows = await superuser.fetch(_TIMES, alice.id)
     times: list[datetime] = [row["updated_at"] for row in rows]
     assert times == sorted(set(times))
+    await assert_each_version_is_one_rows(superuser, alice.id)
     created = {row["created_at"]: row for row in rows}
     assert len(created) == len(rows)
     # Of those that were never changed, the order of creation is that of versions.

@@ -34,6 +34,8 @@ OF_THE_SERVER = {
     *("folded_title", "folded_description", "deleted_with"),
     *("next_id", "next_version", "next_parts", "moved_from", "meant_at"),
 }
+# What PostgreSQL computes from another column, so that nobody may write it.
+COMPUTED = {"version_block"}
 # Taken from the owner's clock in the statement that writes the row.
 TIMES = {"created_at", "updated_at"}
 # For each filter of a listing a value that is not its default, and another one.
@@ -86,7 +88,7 @@ class Resource:
 
 
 TASK = Resource(
-    Task, TaskCreate, TaskUpdate, TaskRead, task_models.EXAMPLE, OF_THE_SERVER,
+    Task, TaskCreate, TaskUpdate, TaskRead, task_models.EXAMPLE, OF_THE_SERVER | COMPUTED,
     OF_THE_SERVER | {"position", "series_id", "version", "deleted_at"},
 )  # fmt: skip
 LIST = Resource(

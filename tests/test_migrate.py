@@ -125,9 +125,12 @@ async def test_the_table_classes_are_what_was_migrated(cluster: Cluster, new_dat
             "compare_server_default": another_default,
             "include_schemas": True,
             "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
-            # The migrations alone know of indexes, of foreign keys and of their own table.
-            "include_object": lambda _, name, kind, *__: (
-                kind not in {"index", "foreign_key_constraint"} and name != "alembic_version"
+            # The migrations alone know of indexes, of foreign keys and of their own table. Of computed columns it says
+            # nothing, and they are looked at below.
+            "include_object": lambda one, name, kind, *__: (
+                kind not in {"index", "foreign_key_constraint"}
+                and name != "alembic_version"
+                and getattr(one, "computed", None) is None
             ),
         }
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), Task.metadata))
@@ -141,7 +144,19 @@ async def test_the_table_classes_are_what_was_migrated(cluster: Cluster, new_dat
             "SELECT DISTINCT attcollation::regcollation::text FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid"
             " WHERE relnamespace = 'taskward'::regnamespace AND relkind = 'r' AND attname = 'user_id'"
         )
+        computed = await catalog.fetch(
+            "SELECT c.relname::text, a.attname::text, pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a"
+            " JOIN pg_class c ON c.oid = attrelid JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum"
+            " WHERE relnamespace = 'taskward'::regnamespace AND attgenerated <> ''"
+        )
     assert [row[0] for row in collations] == ['"C"']
+    tables = OwnedTable.metadata.tables.values()
+    assert {tuple(row) for row in computed} == {
+        (table.name, column.name, f"({column.computed.sqltext})")
+        for table in tables
+        for column in table.columns
+        if column.computed is not None
+    }
 
 
 async def test_a_newer_schema_is_left_alone(new_database: str):

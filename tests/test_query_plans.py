@@ -21,7 +21,9 @@ from taskward.tasks import statements, store
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.search import searchable
-from tests.conftest import Cluster, connected, name_of, opened
+from taskward.tasks.table import VERSIONS_OF_BLOCK
+from tests.conftest import Cluster, connected, name_of, opened, write_task
+from tests.sizes import sized
 
 MINE, THEIRS = 1500, 10_000
 # As in life there are many users; of two, each has half of all tasks to a plan that is made for anybody.
@@ -206,6 +208,45 @@ async def test_trees_and_siblings_are_read_without_a_look_at_others(session: Ses
                 assert node["Node Type"] != "Seq Scan", brief(plan)
                 looked_at = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
                 assert looked_at * node["Actual Loops"] <= most, node
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["with statistics", "without"])
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_what_has_changed_is_read_a_block_of_versions_at_a_time(
+    data: Data, cluster: Cluster, mode: str, is_known: bool
+):
+    user_id, blocks = f"carol-{secrets.token_hex(4)}", 5
+    async with connected(cluster.url(name_of(data.url), superuser=True)) as connection:
+        await write_tasks(connection, user_id, blocks * VERSIONS_OF_BLOCK)
+        if is_known:
+            await connection.execute("ANALYZE")
+    async with opened(data.url) as database, database.session(Owner(user_id)) as session:
+        for after in (0, 1, VERSIONS_OF_BLOCK - 1, VERSIONS_OF_BLOCK, blocks * VERSIONS_OF_BLOCK - 10):
+            parameters = {"after": after, "rows": 200, "most": 2**62}
+            plan = await explain(session, statements.export_changed(), user_id, parameters, mode=mode)
+            # Of the block that the version is in, there may be none left, and of the next no more than are wanted.
+            assert_only(plan, "task_version_block", 2 * VERSIONS_OF_BLOCK)
+            page = await session.fetch(statements.export_changed(), **parameters)
+            last = min(after + 200, blocks * VERSIONS_OF_BLOCK)
+            assert [row["version"] for row in page] == list(range(after + 1, last + 1))
+
+
+async def test_most_changes_of_a_task_touch_no_index(new_database: str):
+    tasks, changes = 100, sized(500, 5000)
+    async with opened(new_database, pool_size=1) as database:
+        ids = [await write_task(database, "alice") for _ in range(tasks)]
+        for number in range(changes):
+            async with database.session(Owner("alice")) as session:
+                await store.TaskStore(session).update(ids[number * 7919 % tasks], {"title": f"Task {number}"}, None)
+        async with database.session(Owner("alice")) as session:
+            await (await session._begun()).execute("SELECT pg_stat_force_next_flush()")
+    async with connected(new_database) as connection:
+        counted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relid = 'taskward.task'::regclass"
+        row = await connection.fetchrow(counted)
+    assert row is not None
+    assert row["n_tup_upd"] == changes
+    # In each block of versions the first change of a task does.
+    assert row["n_tup_hot_upd"] > 0.85 * changes
 
 
 async def test_the_plans_are_those_of_the_requests_role(session: Session, data: Data):

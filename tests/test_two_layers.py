@@ -265,7 +265,7 @@ async def test_reading_never_scans_the_table_with_a_generic_plan(cluster: Cluste
                     "task_children",
                     "task_of_list",
                     "task_open",
-                    "task_version",
+                    "task_version_block",
                     "list_pkey",
                     "account_pkey",
                 }

@@ -212,7 +212,7 @@ def _policies() -> Iterator[Mutant]:
     )
     for name, old, new in (
         ("user_id is not first in a key of task", "deleted_with uuid,\n    PRIMARY KEY (user_id, id)", "deleted_with uuid,\n    PRIMARY KEY (id, user_id)"),
-        ("versions are unique across users", "task_version ON taskward.task (user_id, version)", "task_version ON taskward.task (version)"),
+        ("versions of tombstones are unique across users", "tombstone_version ON taskward.tombstone (user_id, version)", "tombstone_version ON taskward.tombstone (version)"),
         ("a task may be in any list", "    CONSTRAINT task_list FOREIGN KEY (user_id, list_id) REFERENCES taskward.list (user_id, id),\n", ""),
         ("a task may be part of any task", "    CONSTRAINT task_parent FOREIGN KEY (user_id, parent_id) REFERENCES taskward.task (user_id, id),\n", ""),
         ("user ids are compared as a language does", '    user_id text COLLATE "C" PRIMARY KEY', "    user_id text PRIMARY KEY"),

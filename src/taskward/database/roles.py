@@ -43,7 +43,7 @@ GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
             "user_id", "id", "title", "description", "completed", "completed_at", "priority", "due_date", "due_at",
             "time_zone", "recurrence", "recurs_from", "meant_at", "series_id", "next_id", "next_version", "next_parts",
             "list_id", "parent_id", "moved_from", "position", "tags", "metadata", "folded_title", "folded_description",
-            "version", "created_at", "updated_at", "deleted_at", "deleted_with",
+            "version", "version_block", "created_at", "updated_at", "deleted_at", "deleted_with",
         ),
         "INSERT": (
             "user_id", "id", "title", "description", "completed", "completed_at", "priority", "due_date", "due_at",

@@ -30,13 +30,13 @@ from taskward.database.statements import OWNER, Constant, Statement, compile_sta
 from taskward.database.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.lists.table import TaskList
 from taskward.tasks.documents import EXPORTED, READ, export_from, size_of
-from taskward.tasks.table import Task
+from taskward.tasks.table import VERSIONS_OF_BLOCK, Task
 
 _task = columns(Task)
 _IDS = bindparam("ids", type_=ARRAY(Uuid()))
 _MINE = (_task.user_id == OWNER, _task.id == any_(_IDS))
-# Who owns a task never changes, nor when it was made.
-_NEVER_WRITTEN = frozenset({"user_id", "created_at"})
+# Who owns a task never changes, nor when it was made. PostgreSQL computes what block its version is in.
+_NEVER_WRITTEN = frozenset({"user_id", "created_at", "version_block"})
 WRITTEN = tuple(str(name) for name in _task.keys() if name not in _NEVER_WRITTEN)  # noqa: SIM118 - not a dict
 """The columns that a unit of work writes."""
 
@@ -216,15 +216,24 @@ def export_page(level: int) -> Statement:
 @cache
 def export_changed() -> Statement:
     """A page of tasks, of those that have changed since the version `after`, in the order of their last changes."""
-    changed = (_task.user_id == OWNER, _task.version > bindparam("after", type_=BigInteger()))
-    return compile_statement(_export(table_of(Task), changed, "version"))
+    after = bindparam("after", type_=BigInteger())
+    # The index knows blocks only: PostgreSQL reads one, sorts it, and goes on to the next where that was not enough.
+    # It does so because the limit is sent. Of one in the SQL, it may think that there are no more, and sort them all.
+    later = _task.version_block >= after // Constant(VERSIONS_OF_BLOCK)
+    changed = (_task.user_id == OWNER, later, _task.version > after)
+    return compile_statement(_export(table_of(Task), changed, "version_block", "version"))
 
 
-def _export(source: Any, where: Iterable[ColumnElement[bool]], order: str) -> Any:
-    """The first `rows` tasks, or as many of them as have `most` bytes together; `found` says how many there were."""
-    chosen = [_task[name] for name in EXPORTED]
+def _export(source: Any, where: Iterable[ColumnElement[bool]], *by: str) -> Any:
+    """The first `rows` tasks, or as many of them as have `most` bytes together; `found` says how many there were.
+
+    Args:
+        by: The columns by which they are ordered. The last of them gives the same order by itself.
+    """
+    chosen, order = [_task[name] for name in EXPORTED], by[-1]
     rows = bindparam("rows", type_=BigInteger())
-    page = select(*chosen).select_from(source).where(*where).order_by(_task[order]).limit(rows).subquery("page")
+    ordered = select(*chosen).select_from(source).where(*where).order_by(*(_task[name] for name in by))
+    page = ordered.limit(rows).subquery("page")
     # JSON makes up to six bytes of one, which is seen only when it is written, and that for no more than may be needed.
     size = size_of(page.c)
     before = func.pg_catalog.sum(size).over(order_by=page.c[order]) - size

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     Date,
     ForeignKeyConstraint,
     Text,
@@ -22,6 +23,9 @@ from sqlalchemy import (
 from sqlmodel import Field
 
 from taskward.database.tables import OwnedTable, owner_column, text_column, timestamp_column
+
+VERSIONS_OF_BLOCK = 1024
+"""How many versions share a block (decision 0022)."""
 
 
 class Task(OwnedTable, table=True):
@@ -37,6 +41,7 @@ class Task(OwnedTable, table=True):
         meant_at: The local time that `due_at` means, where that does not show it; see `meant`.
         position: NULL where the task was never moved; then it is the id.
         folded_title, folded_description: For searching and sorting, as `search` folds them.
+        version_block: In which block of `VERSIONS_OF_BLOCK` the version is, computed by PostgreSQL.
         deleted_with: The task with which this one went to the trash, which may be itself.
     """
 
@@ -77,6 +82,9 @@ class Task(OwnedTable, table=True):
     folded_title: str = text_column(collation="C")
     folded_description: str | None = text_column(nullable=True, collation="C")
     version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    version_block: int = Field(
+        default=None, sa_column=Column(BigInteger, Computed(f"version / {VERSIONS_OF_BLOCK}"), nullable=False)
+    )
     created_at: datetime = timestamp_column(default=func.now())
     updated_at: datetime = timestamp_column(default=func.now(), onupdate=func.now())
     deleted_at: datetime | None = timestamp_column(nullable=True)
