@@ -380,7 +380,7 @@ def _sessions() -> Iterator[Mutant]:
         ("a change takes longer than the server allows", _OPENING, "min(max(1, int(seconds * 1000)), self._longest)", "max(1, int(seconds * 1000))", (whole + "a_server_that_gives_up_earlier_by_itself_still_does",)),
         ("a change is never in doubt", _SESSION, "        limit.in_doubt = True\n", "        pass\n", (whole + "who_is_not_answered_in_time_is_told_that_it_is_not_known",)),
         ("a change is in doubt for ever", _SESSION, "        limit.in_doubt = False\n        return _only(rows)", "        return _only(rows)", (whole + "what_waits_before_it_writes_is_not_in_doubt",)),
-        ("what was sent is sent again", _SESSION, "        except Unanswered as error:\n            raise OutcomeUnknown(reason=f\"the database failed while it wrote: {kind_of(error)}\") from error\n", "", cuts),
+        ("what was sent is sent again", _SESSION, '        except Unanswered as error:\n            raise OutcomeUnknown(reason=f"the database failed while it wrote: {kind_of(error)}") from error\n', "", cuts),
         ("what was sent is taken for unsent", _WIRE, "if not wire.opening and connection.is_closed()", "if False and connection.is_closed()", cuts),
         ("a client's own create is sent again", _STORE, "                if is_clients_id:\n                    raise\n", "", cuts),
         ("a create is not looked for", _STORE, "        if row is not None:\n            return row\n        try:\n            stamp = await self._session.fetch_one(statement", "        try:\n            stamp = await self._session.fetch_one(statement", ("tests/test_cut_connections.py::test_the_last_create_within_the_limit_is_found_again",)),
