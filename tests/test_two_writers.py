@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 
 from taskward.tasks.members import LONGEST_DESCRIPTION, LONGEST_TAG, PRIORITIES
 from taskward.tasks.plan import PLAN
+from taskward.web.answers import EntityTags, entity_answer
 from tests.conftest import NO_TLS, make_token
 from tests.sizes import sized
 
@@ -146,3 +147,11 @@ def test_a_list_reads_as_it_will_be_read(client: httpx2.Client, name: str, other
     check(client, send(client, "PATCH", path, {"name": other}), path)
     check(client, send(client, "POST", f"{path}/move", {}), path)
     client.delete(path)
+
+
+def test_what_a_client_has_already_is_not_written():
+    def write(_row: Any) -> str:
+        raise AssertionError
+
+    answer = entity_answer({"version": 7}, write, if_none_match=EntityTags(strong=frozenset({"7"})))
+    assert (answer.status_code, answer.body) == (304, b"")
