@@ -224,7 +224,7 @@ async def test_a_route_of_an_outer_app_that_fastapi_runs_has_a_session_of_ours(c
         await client.post("/api/v1/tasks", json={"title": "Buy milk"})
         assert (await client.get("/titles")).json() == ["own", "Buy milk"]
         assert app.state.left == ["own"]
-        assert app.state.database.pool._in_use == 0
+        assert app.state.database.pool.in_use == 0
 
 
 async def test_what_was_refused_while_it_ended_is_told(

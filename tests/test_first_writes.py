@@ -23,7 +23,7 @@ from taskward.lists.store import ListStore
 from taskward.tasks.batch import Batch
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.conftest import Superuser, User
+from tests.conftest import Superuser, User, execute, opened
 
 TASKS, ME, LISTS = "/api/v1/tasks", "/api/v1/me", "/api/v1/lists"
 NOTHING = {"atomic": False, "operations": [{"op": "delete", "id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"}]}
@@ -129,17 +129,18 @@ async def test_writes_and_erasures_at_once_are_each_answered_and_leave_no_task_w
     assert (await alice.http.post(TASKS, json={"title": "x"})).status_code == 201
 
 
-async def test_only_an_id_that_is_taken_is_told_to_be(database: Database, nobody: Owner, superuser: Superuser):
+async def test_only_an_id_that_is_taken_is_told_to_be(new_database: str, nobody: Owner):
     task = TaskCreate(title="x")
-    async with database.session(nobody) as session:
-        await TaskStore(session).add(task)
-    with pytest.raises(TaskIdTaken):
+    async with opened(new_database) as database:
         async with database.session(nobody) as session:
             await TaskStore(session).add(task)
-    # What cannot be is no fault of the request's.
-    await superuser.execute("UPDATE taskward.account SET clock = 0 WHERE user_id = $1", nobody.user_id)
-    with pytest.raises(asyncpg.UniqueViolationError):
-        await create(database, nobody)
+        with pytest.raises(TaskIdTaken):
+            async with database.session(nobody) as session:
+                await TaskStore(session).add(task)
+        # What Taskward's own tables do not have is no fault of the request's.
+        await execute(new_database, "CREATE UNIQUE INDEX another ON taskward.task (user_id, title)")
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await create(database, nobody)
 
 
 async def test_a_limit_is_reached_at_the_first_write_as_well(database: Database, nobody: Owner):
