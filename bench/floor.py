@@ -60,7 +60,7 @@ def examples(users: int, start: int) -> dict[str, str]:
 
 
 def script(operation: str, database: str, *, writes: bool) -> str:
-    """The transaction of an operation, in as many messages as the service takes for it."""
+    """The transaction of an operation: what opens it in a message of its own, then its statement and its end."""
     statement, values = operations()[operation]
     role = quote_identifier(RoleNames.of(database).requests)
     access = "" if writes else " READ ONLY"
@@ -69,7 +69,6 @@ def script(operation: str, database: str, *, writes: bool) -> str:
         f"SELECT pg_catalog.set_config('taskward.user_id', {_USER}, true);\n\\endpipeline\n"
     )
     run = _filled(statement, values) + ";\n"
-    # A read's transaction is ended on the way into the next one.
     ending = f"{run}COMMIT;\n" if writes else f"\\startpipeline\n{run}COMMIT;\n\\endpipeline\n"
     return _TASK + opening + ending
 

@@ -319,9 +319,9 @@ async def test_a_table_that_changed_is_read_on(new_database: str):
         await write_task(database, "alice")
         for _ in range(2):
             (mine,) = await read_tasks(database, ALICE)
-        await execute(new_database, "ALTER TABLE taskward.task ADD COLUMN color text")
+        await execute(new_database, "ALTER TABLE taskward.task ADD COLUMN unexpected text")
         assert await read_tasks(database, ALICE) == [mine]
-        await execute(new_database, "ALTER TABLE taskward.task DROP COLUMN color")
+        await execute(new_database, "ALTER TABLE taskward.task DROP COLUMN unexpected")
         await write_task(database, "alice")
         assert len(await read_tasks(database, ALICE)) == 2
 

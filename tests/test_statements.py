@@ -29,6 +29,7 @@ from taskward.database.statements import OWNER, Statement, UnscopedStatementErro
 from taskward.database.tables import Account, Tombstone, columns, table_of, tick
 from taskward.tasks import query, store
 from taskward.tasks.conditions import Conditions
+from taskward.tasks.documents import READ
 from taskward.tasks.tree import DEEPEST
 from taskward.tasks.table import Task
 
@@ -564,6 +565,18 @@ def test_every_statement_of_the_store_is_compiled(name: str, arguments: tuple[An
     statement = _built(name, arguments)
     assert isinstance(statement, Statement)
     assert "taskward_owner" in statement.names
+
+
+def test_the_columns_of_which_the_worker_writes_json_come_first():
+    # It takes values by their order.
+    read = ", ".join([f"taskward.task.{column.key}" for column in READ])
+    found = [(name, sql.partition(read)[0]) for name, sql in ((n, _built(n, a).sql) for n, a in CASES) if read in sql]
+    assert {name for name, _ in found} == {
+        *("tasks.store._get", "tasks.store._update", "tasks.store._toggle"),
+        *("tasks.statements.insert_rows", "tasks.statements.update_rows", "tasks.statements.read_rows"),
+    }
+    for _, before in found:
+        assert before.endswith(("SELECT ", "RETURNING "))
 
 
 @pytest.mark.parametrize(("name", "arguments"), CASES, ids=_named)

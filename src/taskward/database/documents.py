@@ -126,13 +126,13 @@ def writer(members: Mapping[str, Member]) -> Callable[[Row], str]:
     names = {_key(column): f"column_{number}" for number, column in enumerate(columns)}
     # An id may be needed twice.
     ids = [names[_key(one)] for one in columns if isinstance(one.type, Uuid) and not _may_be_null(one)]
-    text = ",".join([f'"{name}":{_written(member, names)}' for name, member in members.items()])
+    text = "{{" + ",".join([f'"{name}":{_written(member, names)}' for name, member in members.items()]) + "}}"
     lines = [
         "def write(row):",
         f"    {', '.join(names.values())}, *_ = row.values()",
         *(f"    {one} = str({one})" for one in ids),
         # No expression has a quote or a backslash, so that they can stand in a literal as it is.
-        f"    return f{f'{{{{{text}}}}}'!r}",
+        f"    return f{text!r}",
     ]
     known = {"dumps": orjson.dumps, "utc": orjson.OPT_UTC_Z, "escaped": encode_basestring}
     known |= {"instant": _whole_second, "quoted": _quoted}
@@ -279,7 +279,9 @@ def _expression(kind: Any, name: str) -> str:
     if isinstance(kind, Text):
         # orjson makes room for a thousand bytes first, and most texts are short.
         return f"escaped({name})"
-    return f"dumps({name}).decode() if {name} else empty"
+    if isinstance(kind, ARRAY):
+        return f"dumps({name}).decode() if {name} else empty"
+    raise TypeError(f"{kind!r} has no form as JSON here")
 
 
 def _quoted(value: object) -> str:
@@ -287,5 +289,5 @@ def _quoted(value: object) -> str:
 
 
 def _whole_second(instant: datetime) -> str:
-    # Of such a one orjson writes no fraction.
+    # orjson writes no fraction where it is zero.
     return f'{orjson.dumps(instant, None, orjson.OPT_UTC_Z).decode()[:-2]}.000000Z"'

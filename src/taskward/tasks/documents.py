@@ -63,6 +63,7 @@ def _members(source: Any) -> dict[str, Member]:
 
 _TASK = _members(columns(Task))
 READ = documents.read_from(_TASK)
-"""What is read of a task whose JSON the worker writes: the columns of the members."""
+"""What is read of a task whose JSON the worker writes: the columns of the members, before any others that a statement
+yields, since `write_task` takes them by their order."""
 write_task = documents.writer(_TASK)
 """Writes the JSON of a row that has `READ`."""

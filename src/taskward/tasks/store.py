@@ -68,7 +68,7 @@ _DEFAULTS: dict[str, Any] = {
     for name, member in TaskCreate.model_fields.items()
     if name not in {*_ALWAYS, "parent_id", "tags", "completed_at"}
 } | {"metadata": "{}"}
-# A new task, by the columns of `READ` in their order.
+# A new task, by the columns of `READ` in their order, by which its JSON is written.
 _NEW: dict[str, Any] = {str(column.key): None for column in READ} | _DEFAULTS | {"tags": []}
 _PLAN = frozenset(PLAN)
 _ALL = 2**62

@@ -104,7 +104,7 @@ class RequestReader:
         produced: The media type of the answer, which `Accept` must not rule out.
 
     Attributes:
-        unsent: The values of all places where all that may be left out is.
+        defaults: A value for each place, as if all that may be left out were. Requests share them.
     """
 
     def __init__(self, steps: Sequence[tuple[Dependant, Mapping[str, int]]], size: int, produced: str) -> None:
@@ -112,9 +112,9 @@ class RequestReader:
         self._path = [_Parameter(places[f.name], f) for d, places in steps for f in d.path_params]
         self._query = [_Parameter(places[f.name], f) for d, places in steps for f in d.query_params]
         self._headers = [_Parameter(places[f.name], f) for d, places in steps for f in d.header_params]
-        self.unsent: list[Any] = [None] * size
-        self._needs_query = not _validate("query", self._query, {}, self.unsent, [])
-        self._needs_headers = not _validate("header", self._headers, {}, self.unsent, [])
+        self.defaults: list[Any] = [None] * size
+        self._needs_query = not _validate("query", self._query, {}, self.defaults, [])
+        self._needs_headers = not _validate("header", self._headers, {}, self.defaults, [])
         self._header_names = {p.alias.lower().replace("_", "-").encode(): p for p in self._headers}
         self._repeatable = frozenset(name for p in self._query for name in p.repeatable)
         self._dear = next((p.dear for p in self._query if p.dear is not None), None)
@@ -131,7 +131,7 @@ class RequestReader:
             if isinstance(info, Form) or getattr(info, "embed", None):
                 raise TypeError("a body is one JSON document, neither a form nor a member of one")
             self._body = _Parameter(*bodies[0])
-            self.unsent[self._body.place] = self._body.default
+            self.defaults[self._body.place] = self._body.default
             long = None
             if isinstance(info, RequestBody):
                 self._largest, self._media_types, long = info.largest, info.media_types, info.long
@@ -171,7 +171,7 @@ class RequestReader:
 
         Args:
             body: As it was received.
-            values: At first as `unsent`.
+            values: At first a copy of `defaults`.
 
         Raises:
             Problem: The request cannot be understood or breaks a rule; see the module `errors`.

@@ -214,21 +214,21 @@ class _Plan:
         ):
             places |= {field.name: next(self._places) for field in fields}
         place = next(self._places)
-        yields = inspect.isasyncgenfunction(_function(call))
-        if not yields and self._ready.issuperset(places.values()):
+        is_generator = inspect.isasyncgenfunction(_function(call))
+        if not is_generator and self._ready.issuperset(places.values()):
             self._ready.add(place)
         makes = managers_of(call)
         in_order, order = _in_order(makes or call, places)
-        if yields and makes is None:
+        if is_generator and makes is None:
             in_order = functools.partial(_Yielding, in_order)
         is_coroutine = inspect.iscoroutinefunction(_function(call))
-        self._steps.append(_Step(in_order, _picking(order), place, is_coroutine, is_manager=yields))
+        self._steps.append(_Step(in_order, _picking(order), place, is_coroutine, is_manager=is_generator))
         self._declared.append((dependant, places))
         self._place_of[call] = place
         return place
 
     async def run(self, request: Request) -> Response:
-        values = self._reader.unsent.copy()
+        values = self._reader.defaults.copy()
         values[_REQUEST] = request
         for step in self._before:
             value = step.call(*step.arguments(values))
