@@ -30,6 +30,12 @@ class Cutter:
     has_cut: bool = False
     hold: float = 0
     stays_away: bool = False
+    open: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    def cut_clients(self) -> None:
+        """End what clients have open now. The server notices when it answers."""
+        for writer in self.open:
+            writer.transport.abort()
 
     def listen(self, cut: tuple[Side, int] | None = None) -> None:
         """Count messages from now on, and cut the connection in place of relaying one of them."""
@@ -61,6 +67,7 @@ async def cutting(url: str) -> AsyncIterator[Cutter]:
             return
         server_reader, server_writer = await asyncio.open_unix_connection(socket)
         both = (writer, server_writer)
+        cutter.open.append(writer)
         for side, source, target in (("client", reader, server_writer), ("server", server_reader, writer)):
             task = asyncio.create_task(_relay(cutter, side, source, target, both))  # type: ignore[arg-type]
             tasks.add(task)

@@ -144,3 +144,26 @@ async def test_a_create_whose_answer_is_lost_for_good_is_not_known(cluster: Clus
         trial.cutter.hold = 5 if gone == "slow" else 0
         outcome, before, after = await trial.run(("server", last))
         assert (outcome, after["tasks"]) == ("outcome-unknown", before["tasks"] + 1)
+
+
+async def test_the_last_create_is_found_again_where_it_came_through_later(cluster: Cluster, new_database: str):
+    async with trying(cluster, new_database, OPERATIONS["create"], max_tasks=4) as trial:
+        for _ in range(3):
+            assert (await trial.client.post(TASKS, json={"title": "x"})).status_code == 201
+        async with trial.watcher.transaction():
+            await trial.watcher.execute("SELECT FROM taskward.account FOR UPDATE")
+            asked = asyncio.create_task(trial.client.post(TASKS, json={"title": "last"}))
+            await waiting(trial.watcher, 1)
+            trial.cutter.cut_clients()
+            # The first one goes on waiting, and whoever asks again waits behind it.
+            await waiting(trial.watcher, 2)
+        answer = await asked
+        assert (answer.status_code, answer.json()["title"]) == (201, "last")
+        assert (await trial.watcher.fetchrow(STATE))["tasks"] == 4
+
+
+async def waiting(watcher: Any, number: int) -> None:
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while await watcher.fetchval(sql) < number:  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)

@@ -165,3 +165,14 @@ async def test_closing_does_not_wait_for_ever(new_database: str):
         assert lease.connection.is_closed()
         with pytest.raises(asyncpg.InterfaceError):
             await lease.connection.fetch("SELECT")
+
+
+async def test_a_connection_that_has_died_costs_no_new_one_while_another_is_idle(full: Database):
+    taken = [await full.pool.acquire() for _ in range(SIZE)]
+    for lease in taken:
+        full.pool.release(lease)
+    for lease in taken[1:]:
+        lease.connection.terminate()
+    assert await full.pool.acquire() is taken[0]
+    assert (full.pool.in_use, full.pool.idle) == (1, [])
+    full.pool.release(taken[0])

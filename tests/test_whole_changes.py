@@ -232,3 +232,17 @@ async def test_two_writers_of_one_task_are_one_after_the_other(cluster: Cluster,
         versions = sorted(answer.json()["version"] for answer in answers)
         assert versions == list(range(2, 42))
         assert (await here.account())[0] == 41
+
+
+async def test_a_change_whose_answer_cannot_be_read_is_in_doubt(cluster: Cluster, new_database: str):
+    async with place(cluster, new_database) as here:
+        task = await here.create()
+        url = f"{TASKS}/{task['id']}"
+        for _ in range(3):
+            assert (await here.client.patch(url, json={"title": "y"})).is_success
+        # Beyond Python's calendar. No request can write that.
+        await here.superuser.execute("UPDATE taskward.task SET due_at = '12000-01-01', time_zone = 'UTC'")
+        answer = await here.client.patch(url, json={"title": "written"})
+        assert (answer.status_code, problem_of(answer)) == (503, "outcome-unknown")
+        assert (await here.task(task["id"]))[0] == "written"
+        assert (await here.client.post(TASKS, json={"title": "x"})).status_code == 201

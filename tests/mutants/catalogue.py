@@ -381,7 +381,7 @@ def _sessions() -> Iterator[Mutant]:
         ("a change is never in doubt", _SESSION, "        limit.in_doubt = True\n", "        pass\n", (whole + "who_is_not_answered_in_time_is_told_that_it_is_not_known",)),
         ("a change is in doubt for ever", _SESSION, "        limit.in_doubt = False\n        return _only(rows)", "        return _only(rows)", (whole + "what_waits_before_it_writes_is_not_in_doubt",)),
         ("what was sent is sent again", _SESSION, '        except Unanswered as error:\n            raise OutcomeUnknown(reason=f"the database failed while it wrote: {kind_of(error)}") from error\n', "", cuts),
-        ("what was sent is taken for unsent", _WIRE, "if not wire.opening and connection.is_closed()", "if False and connection.is_closed()", cuts),
+        ("what was sent is taken for unsent", _WIRE, "if not wire.opening and (connection.is_closed()", "if False and (connection.is_closed()", cuts),
         ("a client's own create is sent again", _STORE, "                if is_clients_id:\n                    raise\n", "", cuts),
         ("a create is not looked for", _STORE, "        if row is not None:\n            return row\n        try:\n            stamp = await self._session.fetch_one(statement", "        try:\n            stamp = await self._session.fetch_one(statement", ("tests/test_cut_connections.py::test_the_last_create_within_the_limit_is_found_again",)),
         ("a change of nothing takes a clock", _STORE, "clock = tick(exists(select(_task.id).where(*meant)))", "clock = tick()", (whole + "a_change_of_nothing_takes_no_clock",)),
@@ -421,7 +421,7 @@ def _sessions() -> Iterator[Mutant]:
         ("nobody asks how it ended", _SESSION, 'if tag != "COMMIT":', "if False:", ended),
         ("a failed commit's connection is used again", _SESSION, "    except BaseException as error:\n        pool.discard(lease)\n        if isinstance(error, LOST):\n            raise Outcome", "    except BaseException as error:\n        pool.release(lease)\n        if isinstance(error, LOST):\n            raise Outcome", ended),
         ("a connection that proved wrong stays open", _POOL, "            connection.terminate()\n            raise\n", "            raise\n", (opening + "a_connection_that_proved_wrong_is_closed",)),
-        ("a closed connection is handed out", _POOL, "if lease is not None and not lease.connection.is_closed() and not lease.has_begun():", "if lease is not None:", cut),
+        ("a closed connection is handed out", _POOL, "if not lease.connection.is_closed() and not lease.has_begun():", "if True:", cut),
         ("a discarded connection is used again", _POOL, "        lease.connection.terminate()\n        self._put(None)\n", "        self._put(lease)\n", ended),
         ("it serves before it has looked", "src/taskward/database/database.py", "if self._pool is None:\n            why", "if False:\n            why", unopened),
     ):  # fmt: skip

@@ -154,12 +154,14 @@ class Pool:
             raise ShuttingDown
         self.acquired += 1
         lease = self._places.pop() if self._places else await self._wait()
-        # One in a transaction is somebody's; none is given back so.
-        if lease is not None and not lease.connection.is_closed() and not lease.has_begun():
-            return lease
+        while lease is not None:
+            # One in a transaction is somebody's; none is given back so.
+            if not lease.connection.is_closed() and not lease.has_begun():
+                return lease
+            lease.connection.terminate()
+            self._places.insert(0, None)
+            lease = self._places.pop()
         try:
-            if lease is not None:
-                lease.connection.terminate()
             return await self._make()
         except BaseException as error:
             self._put(None)

@@ -1,8 +1,8 @@
 """How a transaction begins as its owner's, and how statements run in it.
 
 An opening takes the role that row-level security binds, and names the owner whose rows that role sees. Both last until
-the transaction ends, so that nothing leaks to whoever uses the connection next. A pool has one of three kinds of
-connection; stores know of none.
+the transaction ends, so that nothing leaks to whoever uses the connection next. A pool has one kind of connection;
+stores know of none.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ class OneMessageLease(Lease):
             Unanswered: The connection ended before the answer.
         """
         milliseconds = min(max(1, int(seconds * 1000)), self._longest)
-        return await wire.run(self.connection, _CHANGING.bound(user_id, str(milliseconds)), prepared, arguments)
+        opening = _CHANGING.bound(user_id, str(milliseconds))
+        return await wire.run(self.connection, opening, prepared, arguments, commits=True)
 
 
 def _set(name: str, value: str) -> str:

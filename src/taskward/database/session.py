@@ -45,7 +45,8 @@ class Session:
 
     Raises:
         Unavailable: The database cannot be reached.
-        OutcomeUnknown: The connection was lost while the transaction was being committed.
+        OutcomeUnknown: The connection was lost while the transaction was being committed, or a change was sent that was
+            not answered, and it could not be found out what became of it.
     """
 
     __slots__ = ("_lease", "_limit", "_pool", "_read_only", "_user_id", "trashed_at")
@@ -108,7 +109,7 @@ class Session:
             RuntimeError: As `fetch_one`.
         """
         limit = self._limit
-        run = None if limit is None else self._leased.whole(statement.sql)
+        run = None if limit is None or self._read_only else self._leased.whole(statement.sql)
         if run is None or limit is None:
             return await self.fetch_one(statement, **parameters)
         arguments = statement.arguments(self._user_id, parameters)

@@ -25,8 +25,8 @@ _int32, _int16 = Struct("!i").pack, Struct("!h").pack
 _BIND = ord("B")
 # Close of a statement, Sync and Terminate run nothing.
 _IDLE = frozenset(b"CSX")
-# Rows as text, of which there are none; Execute of the unnamed portal, all rows.
-_EXECUTE = _int16(0) + b"E" + _int32(9) + b"\0" + _int32(0)
+# The unnamed portal, all rows.
+_EXECUTE = b"E" + _int32(9) + b"\0" + _int32(0)
 
 
 class WireError(Exception):
@@ -176,22 +176,30 @@ class Opening:
             if b"\0" in text:
                 raise ValueError("a string for PostgreSQL cannot have a NUL")
             body += _int32(len(text)) + text
-        return b"B" + _int32(len(body) + 6) + body + _EXECUTE
+        body += _int16(0)
+        return b"B" + _int32(len(body) + 4) + body + _EXECUTE
 
 
-async def run(connection: Any, opening: bytes, statement: Any, arguments: Sequence[Any]) -> list[asyncpg.Record]:
+async def run(
+    connection: Any, opening: bytes, statement: Any, arguments: Sequence[Any], *, commits: bool = False
+) -> list[asyncpg.Record]:
     """Run a prepared statement behind an opening, in one message.
+
+    Args:
+        commits: Whether what was sent is committed although nobody can read the answer.
 
     Raises:
         asyncpg.DataError: An argument is not of its type; nothing was sent.
-        Unanswered: The connection ended before the answer.
+        Unanswered: The connection ended before the answer; or one that `commits` was answered by what is no refusal,
+            and cannot be read.
     """
     wire = connection._transport
     wire.opening = opening
     try:
         rows: list[asyncpg.Record] = await connection._protocol.bind_execute(statement, arguments, "", 0, False, None)
     except Exception as error:
-        if not wire.opening and connection.is_closed() and not isinstance(error, WireError):
+        is_unread = commits and not isinstance(error, asyncpg.PostgresError)
+        if not wire.opening and (connection.is_closed() or is_unread) and not isinstance(error, WireError):
             raise Unanswered from error
         raise
     finally:

@@ -69,7 +69,7 @@ _DEFAULTS: dict[str, Any] = {
     if name not in {*_ALWAYS, "parent_id", "tags", "completed_at"}
 } | {"metadata": "{}"}
 # A new task, by the columns of `READ` in their order, by which its JSON is written.
-_NEW: dict[str, Any] = {str(column.key): None for column in READ} | _DEFAULTS | {"tags": []}
+_NEW: dict[str, Any] = {str(column.key): None for column in READ} | _DEFAULTS | {"tags": ()}
 _PLAN = frozenset(PLAN)
 _ALL = 2**62
 # What one statement can change without a look at anything else.
@@ -200,7 +200,8 @@ class TaskStore:
             if row is None:
                 raise OutcomeUnknown(reason="what was written is not live any more") from None
             return row
-        return self._made(values, stamp)
+        # At the limit, the first one may have come through meanwhile.
+        return self._made(values, stamp) or await self._session.fetch_one(_get(), id=values["id"])
 
     async def _add_to_others(self, task: TaskCreate) -> Row:
         work = await UnitOfWork.begin(self._session, self._limits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from starlette.types import Scope
 
@@ -14,13 +14,19 @@ def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
 
     Several lines of one header are one list (RFC 9110, section 5.3).
     """
-    found: dict[bytes, bytes] | None = scope.get(_KEY)
-    if found is None:
-        lines = scope["headers"]
+    lines = scope["headers"]
+    of, found = scope.get(_KEY, (None, {}))
+    # Whoever stands in between may have put others in their place.
+    if of is not lines:
         found = dict(lines)
         if len(found) < len(lines):
-            found = {}
-            for name, value in lines:
-                found[name] = b"%b, %b" % (found[name], value) if name in found else value
-        scope[_KEY] = found
+            found = _joined(lines)
+        scope[_KEY] = (lines, found)
     return found
+
+
+def _joined(lines: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in lines:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(several) for name, several in values.items()}
