@@ -150,8 +150,9 @@ async def test_the_last_create_is_found_again_where_it_came_through_later(cluste
     async with trying(cluster, new_database, OPERATIONS["create"], max_tasks=4) as trial:
         for _ in range(3):
             assert (await trial.client.post(TASKS, json={"title": "x"})).status_code == 201
-        async with trial.watcher.transaction():
-            await trial.watcher.execute("SELECT FROM taskward.account FOR UPDATE")
+        superuser = cluster.url(name_of(new_database), superuser=True)
+        async with connected(superuser) as holder, holder.transaction():
+            await holder.execute("SELECT FROM taskward.account FOR UPDATE")
             asked = asyncio.create_task(trial.client.post(TASKS, json={"title": "last"}))
             await waiting(trial.watcher, 1)
             trial.cutter.cut_clients()
