@@ -167,8 +167,8 @@ class Statement:
         self.sql = sql
         self.names = names
         self._constants = constants
-        # Of a single name it would not make a tuple.
-        self._in_order = itemgetter(*names) if len(names) > 1 else lambda values: (values[names[0]],)
+        # Of fewer than two names it would not make a tuple.
+        self._in_order = itemgetter(*names) if names[1:] else lambda values: tuple([values[name] for name in names])
 
     def arguments(self, owner: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
         """The values of `$1`, `$2`, … in order.
