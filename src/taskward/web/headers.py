@@ -14,14 +14,15 @@ def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
 
     Several lines of one header are one list (RFC 9110, section 5.3).
     """
-    lines = scope["headers"]
-    of, found = scope.get(_KEY, (None, {}))
+    lines: list[tuple[bytes, bytes]] = scope["headers"]
+    known: tuple[object, dict[bytes, bytes]] | None = scope.get(_KEY)
     # Whoever stands in between may have put others in their place.
-    if of is not lines:
-        found = dict(lines)
-        if len(found) < len(lines):
-            found = _joined(lines)
-        scope[_KEY] = (lines, found)
+    if known is not None and known[0] is lines:
+        return known[1]
+    found = dict(lines)
+    if len(found) < len(lines):
+        found = _joined(lines)
+    scope[_KEY] = (lines, found)
     return found
 
 
