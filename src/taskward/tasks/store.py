@@ -188,19 +188,15 @@ class TaskStore:
             OutcomeUnknown: It was, and is not live any more.
         """
         await self._session.start_over()
-        row = await self._session.fetch_one(_get(), id=values["id"])
-        if row is not None:
-            return row
         try:
             stamp = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
         except asyncpg.UniqueViolationError:
-            # It came through after all, while its account was waited for.
             await self._session.start_over()
             row = await self._session.fetch_one(_get(), id=values["id"])
             if row is None:
                 raise OutcomeUnknown(reason="what was written is not live any more") from None
             return row
-        # At the limit, the first one may have come through meanwhile.
+        # Where it was the last one within the limit, there is no room for it again.
         return self._made(values, stamp) or await self._session.fetch_one(_get(), id=values["id"])
 
     async def _add_to_others(self, task: TaskCreate) -> Row:
