@@ -75,11 +75,11 @@ def told(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Told:
     asked: list[str] = []
     pool, run = app.state.database.pool, wire.run
 
-    async def noted(connection: Any, opening: bytes, statement: Any, arguments: Any) -> Any:
+    async def noted(connection: Any, opening: bytes, statement: Any, arguments: Any, **options: Any) -> Any:
         if opening.startswith(wire.Opening("tw_begin").bound()):
             asked.append("BEGIN")
         asked.append(statement.query)
-        return await run(connection, opening, statement, arguments)
+        return await run(connection, opening, statement, arguments, **options)
 
     def noting(method: Callable[..., Any]) -> Callable[..., Any]:
         async def ask(connection: Any, query: str, *arguments: Any, **options: Any) -> Any:
