@@ -80,7 +80,7 @@ def _measure(options: argparse.Namespace, stack: ExitStack) -> report.Results:
         options.crowd,
     )
     results = report.Results(
-        options={name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+        options={name: value.name if isinstance(value, Path) else value for name, value in vars(options).items()}
         | {"database_url": bool(options.database_url)},  # it has a password
         postgresql=stage.facts,
         versions={one.label: report.versions(one.contender) for one in participants},
