@@ -190,8 +190,8 @@ def test_the_worker_writes_of_any_row_what_postgresql_writes(new_database: str, 
     asyncio.run(set_up(new_database, settings))
     members = MEMBERS | {name: usual(name, "null") for name in PERHAPS}
 
-    @hypothesis.settings(max_examples=sized(5, 50), deadline=None, database=None)
-    @given(st.lists(VALUES, min_size=sized(50, 200), max_size=sized(50, 200)))
+    @hypothesis.settings(max_examples=sized(5, 200), deadline=None, database=None)
+    @given(st.lists(VALUES, min_size=30, max_size=30))
     def agree(values: list[dict[str, Any]]) -> None:
         written = asyncio.run(read(new_database, values, members))
         assert [json.loads(one) for one in written] == [json_of(value) for value in values]
