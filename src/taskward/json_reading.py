@@ -19,7 +19,7 @@ from taskward.json_bounds import (
     TooMuchJson,
     check_bounds,
     may_be_much,
-    shape,
+    tallies,
 )
 from taskward.json_mistakes import COLON, COMMA, END, NAME, TOO_DEEP, VALUE, NotJson, mistake, not_utf8
 
@@ -64,8 +64,8 @@ def steps(text: bytes) -> Iterator[Any]:
     """As `parse`: the last that is yielded is the value. Between the steps, others may run."""
     if len(text) > LARGEST_PART:
         raise TooMuchJson(_TOO_LONG)
-    check_bounds(text)
-    yield PAUSE
+    for _ in check_bounds(text):
+        yield PAUSE
     yield _decode(_text(text))
 
 
@@ -242,14 +242,11 @@ def _constant(text: str, start: int) -> NotJson:
 
 def _within_bounds(text: str) -> Generator[Pause, None, str]:
     """The beginning of a text that has as many values as are read, and not many more."""
-    if not may_be_much(text.encode()):
+    encoded = text.encode()
+    if not may_be_much(encoded):
         return text
-    low, high = _SHORT, len(text)
-    while high - low > _SHORT:
-        middle = (low + high) // 2
+    for tally, end in tallies(encoded):
         yield PAUSE
-        if shape(text[:middle].encode()).values > MOST_VALUES:
-            high = middle
-        else:
-            low = middle
-    return text[:high]
+        if tally.values > MOST_VALUES:
+            return encoded[:end].decode(errors="ignore")
+    return text
