@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -156,6 +157,24 @@ async def test_a_request_that_has_ended_in_whatever_way_is_waited_for_no_more(ap
     await alice.http.get(TASKS, params={"sort": "title", "count": "true", "q": "x"})
     assert app.state.long_work.short == 0
     assert app.state.long_work._waiting == {}
+
+
+@pytest.mark.parametrize(("announced", "expected"), [("13", 1), ("32768", 1), ("32769", 0), (None, 0)])
+async def test_long_work_waits_for_a_short_body_while_it_comes(
+    app: FastAPI, alice: User, announced: str | None, expected: int
+):
+    counted = []
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            counted.append(app.state.long_work.short)
+        yield b'"title":"x"}'.ljust(int(announced or 0) - 1)
+
+    headers = {"Content-Type": "application/json", **({} if announced is None else {"Content-Length": announced})}
+    answer = await alice.http.post(TASKS, content=body(), headers=headers)
+    assert (answer.status_code, max(counted), app.state.long_work.short) == (201, expected, 0)
 
 
 async def test_threads_change_sooner_while_there_is_long_work_and_no_longer():

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from taskward.json_bounds import DEEPEST, MOST_VALUES, TooMuchJson, check_bounds, may_be_much, shape
+from taskward import json_bounds
+from taskward.json_bounds import DEEPEST, MOST_VALUES, Shape, Tally, TooMuchJson, check_bounds, may_be_much, shape
 from taskward.json_mistakes import NotJson
 from taskward.json_reading import ITEMS, Item, Pause, parse, parts
 from tests.sizes import sized
@@ -49,6 +50,17 @@ def test_the_scan_counts_what_a_parser_finds(value: Any, ascii_only: bool, inden
     assert (found.values, found.depth) == (counted(value), depth(value))
     check(text)
     assert parse(text) == value
+
+
+@settings(max_examples=sized(300, 2000), deadline=None)
+@given(values, st.booleans(), st.integers(1, 40))
+@example(["[", {}, "]", [], [[]], "\\\\", '\\"'], False, 1)
+def test_the_scan_counts_the_same_wherever_a_piece_ends(value: Any, ascii_only: bool, piece: int):
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=" ").encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_bounds, "_PIECE", piece)
+        assert shape(text) == Shape(counted(value), depth(value))
+        assert list(Tally().read(text))[-1] == len(text)
 
 
 def full(description: str, tag: str, title: str, metadata: str) -> str:

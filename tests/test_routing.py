@@ -20,6 +20,7 @@ from starlette.routing import Route
 from taskward.deadlines import Deadlines
 from taskward.errors import NotAuthenticated
 from taskward.fairness import LongWork
+from taskward.unsent import NeedsRoom, Unsent
 from taskward.web import problems
 from taskward.web.entering import yields
 from taskward.web.failures import Failures
@@ -283,6 +284,28 @@ async def test_an_override_reaches_a_dependency_of_an_included_router(log: Log):
     app.dependency_overrides[guard] = lambda: log.append("override")
     assert (await send(app, path="/v2/x")).text == "read"
     assert log == ["override"]
+
+
+async def test_nobody_waits_for_a_request_that_waits_for_room():
+    app, counted = make_app(router := make_router()), []
+
+    class Recording(Unsent):
+        async def take(self, user_id: str, size: int) -> None:
+            counted.append(app.state.long_work.short)
+            await super().take(user_id, size)
+
+    app.state.unsent = Recording(1 << 20, 1 << 20, 5)
+
+    @router.get("/")
+    async def read() -> Response:
+        counted.append(app.state.long_work.short)
+        if len(counted) == 1:
+            raise NeedsRoom(1000)
+        return Response("read")
+
+    app.router.routes.extend(router.routes)
+    assert (await send(app)).text == "read"
+    assert (counted, app.state.long_work.short) == ([1, 0, 1], 0)
 
 
 async def test_a_dependency_that_yields_twice_is_no_success():

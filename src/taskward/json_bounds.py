@@ -68,8 +68,20 @@ class Tally:
         self._last = b""
         self._brackets: list[bytes] = []
 
-    def take(self, piece: bytes) -> None:
-        """Count the next piece. No piece may end between a backslash and what it speaks for."""
+    def read(self, text: bytes) -> Iterator[int]:
+        """Count a text, and say after each piece where it ends. There is an early end where there is too much."""
+        start = 0
+        while start < len(text) and self.values <= MOST_VALUES:
+            end = start + _PIECE
+            if text[end - 1 : end] == b"\\":
+                # No piece ends between a backslash and what it speaks for.
+                found = _BACKSLASHES.match(text, end)
+                end = (end if found is None else found.end()) + 1
+            self._take(text[start:end])
+            start = min(end, len(text))
+            yield start
+
+    def _take(self, piece: bytes) -> None:
         if b"\\" in piece:
             # First go those that speak for another one, from the left.
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -100,23 +112,10 @@ class Tally:
         return depth
 
 
-def tallies(text: bytes) -> Iterator[tuple[Tally, int]]:
-    """One tally after each piece of a text, and where the piece ends. It ends early where there is too much."""
-    tally, start = Tally(), 0
-    while start < len(text) and tally.values <= MOST_VALUES:
-        end = start + _PIECE
-        if text[end - 1 : end] == b"\\":
-            found = _BACKSLASHES.match(text, end)
-            end = (end if found is None else found.end()) + 1
-        tally.take(text[start:end])
-        start = min(end, len(text))
-        yield tally, start
-
-
 def shape(text: bytes) -> Shape:
     """What a text has outside of its strings. Of one that is not JSON the numbers say nothing."""
     tally = Tally()
-    for tally, _ in tallies(text):
+    for _ in tally.read(text):
         pass
     return Shape(tally.values, tally.depth)
 
@@ -130,7 +129,7 @@ def check_bounds(text: bytes) -> Iterator[None]:
     if not may_be_much(text):
         return
     tally = Tally()
-    for tally, _ in tallies(text):
+    for _ in tally.read(text):
         yield
     if tally.values > MOST_VALUES:
         raise TooMuchJson(TOO_MANY_VALUES)

@@ -16,10 +16,10 @@ from typing import Any
 from taskward.json_bounds import (
     MOST_VALUES,
     TOO_MANY_VALUES,
+    Tally,
     TooMuchJson,
     check_bounds,
     may_be_much,
-    tallies,
 )
 from taskward.json_mistakes import COLON, COMMA, END, NAME, TOO_DEEP, VALUE, NotJson, mistake, not_utf8
 
@@ -245,7 +245,8 @@ def _within_bounds(text: str) -> Generator[Pause, None, str]:
     encoded = text.encode()
     if not may_be_much(encoded):
         return text
-    for tally, end in tallies(encoded):
+    tally = Tally()
+    for end in tally.read(encoded):
         yield PAUSE
         if tally.values > MOST_VALUES:
             return encoded[:end].decode(errors="ignore")

@@ -14,8 +14,8 @@ from taskward.fairness import fairly
 from taskward.json_reading import ITEMS, Item, Pause, parse, parts, steps
 from taskward.web.validation import field_errors
 
-# A body of which this is true takes less than a millisecond whatever it is.
-_SMALL = 32 * 1024
+SMALL = 32 * 1024
+"""Bytes of a body that may be read in one go: with few values in it, that takes less than a millisecond."""
 _FEW_VALUES = 64
 
 
@@ -35,7 +35,7 @@ class JsonBody:
 
     def is_small(self, body: bytes) -> bool:
         """Whether it can be read in one go, whatever it may be."""
-        if len(body) > _SMALL or body.count(b",") > _FEW_VALUES:
+        if len(body) > SMALL or body.count(b",") > _FEW_VALUES:
             return False
         # Of members with one name, the parser of small bodies would take the last without a word.
         return self._long is None or body.count(self._long.quoted_name) <= 1

@@ -6,13 +6,17 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from taskward.web.answers import json_answer, public_path
+from taskward.web.answers import encode_line, json_answer, public_path
 from taskward.web.middleware import BASE_PATH
 from taskward.web.reading import quality
+from taskward.web.sending import PIECE
 
 # Swagger UI sets inline styles and data: images; scripts come from this origin only.
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
@@ -48,7 +52,21 @@ SwaggerUIBundle({
 });
 """
 
-_ASSETS = StaticFiles(directory=Path(str(files("fastapi_offline") / "static")))
+
+class _Assets(StaticFiles):
+    """Files of which no more is in memory than is about to be sent, however many clients take nothing of them."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        if isinstance(response, FileResponse):
+            response.chunk_size = PIECE
+        return response
+
+
+_ASSETS = _Assets(directory=Path(str(files("fastapi_offline") / "static")))
+
+_JSON = {"Content-Type": "application/json"}
+_documents: WeakKeyDictionary[FastAPI, tuple[dict[str, Any], str, bytes]] = WeakKeyDictionary()
 
 router = APIRouter(include_in_schema=False)
 
@@ -99,7 +117,14 @@ async def docs_asset(name: str, request: Request) -> Response:
 
 @router.get("/openapi.json")
 async def openapi_document(request: Request) -> Response:
-    document = request.app.openapi()
-    if root := str(request.scope.get("root_path", "")).rstrip("/"):
-        document = {**document, "servers": [{"url": root}]}
-    return json_answer(document)
+    return Response(_written(request.app, str(request.scope.get("root_path", "")).rstrip("/")), headers=_JSON)
+
+
+def _written(app: FastAPI, root: str) -> bytes:
+    """The document as text, written once and shared by all who take it."""
+    document = app.openapi()
+    known = _documents.get(app)
+    if known is None or known[0] is not document or known[1] != root:
+        servers = {"servers": [{"url": root}]} if root else {}
+        known = _documents[app] = document, root, encode_line({**document, **servers})
+    return known[2]

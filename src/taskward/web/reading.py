@@ -24,7 +24,7 @@ from taskward.errors import (
 )
 from taskward.json_bounds import TooMuchJson
 from taskward.json_mistakes import EMPTY, NotJson
-from taskward.web.bodies import JsonBody
+from taskward.web.bodies import SMALL, JsonBody
 from taskward.web.headers import headers_of
 from taskward.web.receiving import receive, spool
 from taskward.web.spooling import SpooledBody
@@ -38,6 +38,7 @@ ReceivedBody = bytes | SpooledBody
 BODY_DIGEST = "taskward.body_digest"
 """Where a scope has the digest of a body that is spooled."""
 _MOST_PARAMETERS = 100
+_DIGITS = len(str(SMALL))
 _FORMS = frozenset({b"multipart/form-data", b"application/x-www-form-urlencoded"})
 _MERGE_PATCH = b"application/merge-patch+json"
 _JSON_TYPES = frozenset({b"application/json", _MERGE_PATCH})
@@ -159,6 +160,15 @@ class RequestReader:
                 return await receive(request, self._largest)
         except Expired:
             raise BodyTimeout(reason=f"the body did not come within {deadlines.seconds:g} s") from None
+
+    def announces_little(self, request: Request) -> bool:
+        """Whether a request is short, as far as one sees before its body has come."""
+        if self._dear is not None:
+            return not self.is_long(request, b"")
+        if self._body is None:
+            return True
+        length = headers_of(request.scope).get(b"content-length", b"")
+        return self._json is not None and length.isdigit() and len(length) <= _DIGITS and int(length) <= SMALL
 
     def is_long(self, request: Request, body: ReceivedBody) -> bool:
         """Whether to read a body, or to do what is asked, may take long enough for others to notice."""

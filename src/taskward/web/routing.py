@@ -234,41 +234,64 @@ class _Plan:
             value = step.call(*step.arguments(values))
             values[step.place] = await value if step.is_coroutine else value
         deadlines: Deadlines = request.app.state.deadlines
+        work: LongWork = request.app.state.long_work
         user_id = _user_id(values)
-        body = await self._reader.receive(request, deadlines, user_id)
+        # From now on long work gives way, also while the body comes.
+        is_short = self._reader.announces_little(request)
+        work.short += is_short
         try:
-            with deadlines.limit() as deadline:
-                request.scope[LIMIT_KEY] = deadline
-                return await self._answer_in_turn(request, values, body, deadline, user_id)
-        except Expired:
-            problem = OutcomeUnknown if deadline.in_doubt else Unavailable
-            raise problem(reason=f"it took longer than {deadlines.seconds:g} s") from None
+            body = await self._reader.receive(request, deadlines, user_id)
+            is_long = self._reader.is_long(request, body)
+            if is_short and is_long:
+                work.ended()
+            elif not is_short and not is_long:
+                work.short += 1
+            is_short = not is_long
+            try:
+                with deadlines.limit() as deadline:
+                    request.scope[LIMIT_KEY] = deadline
+                    return await self._answer_in_turn(request, values, body, deadline, user_id, is_long=is_long)
+            except Expired:
+                problem = OutcomeUnknown if deadline.in_doubt else Unavailable
+                raise problem(reason=f"it took longer than {deadlines.seconds:g} s") from None
+            finally:
+                if isinstance(body, SpooledBody):
+                    body.close()
         finally:
-            if isinstance(body, SpooledBody):
-                body.close()
+            if is_short:
+                work.ended()
 
     async def _answer_in_turn(
-        self, request: Request, values: list[Any], body: ReceivedBody, deadline: Deadline, user_id: str
+        self,
+        request: Request,
+        values: list[Any],
+        body: ReceivedBody,
+        deadline: Deadline,
+        user_id: str,
+        *,
+        is_long: bool,
     ) -> Response:
         """Answer when no other long work of the user is under way, or at once if this is not long. Where there was no
         room for the answer, answer again when there is.
         """
         work: LongWork = request.app.state.long_work
-        is_long = self._reader.is_long(request, body)
         while True:
             try:
                 if is_long:
                     async with work.of(user_id):
                         return await self._answer(request, values, body, deadline)
-                work.short += 1
-                try:
-                    return await self._answer(request, values, body, deadline)
-                finally:
-                    work.ended()
+                return await self._answer(request, values, body, deadline)
             except NeedsRoom as needs:
                 size = needs.size
             # What was entered has been left, so nobody waits with a connection or the user's turn in his hands.
-            await room_of(request, user_id).ask(size)
+            if is_long:
+                await room_of(request, user_id).ask(size)
+                continue
+            work.ended()
+            try:
+                await room_of(request, user_id).ask(size)
+            finally:
+                work.short += 1
 
     async def _answer(self, request: Request, values: list[Any], body: ReceivedBody, deadline: Deadline) -> Response:
         await self._reader.read(request, body, values)

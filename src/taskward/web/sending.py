@@ -20,7 +20,8 @@ ROOM_KEY = "taskward.room"
 """The key in a request's scope of the `Room` of its answer."""
 LARGE = 64 * 1024
 """Bytes of a body that is sent in pieces if it has more."""
-_PIECE = 16 * 1024
+PIECE = 16 * 1024
+"""Bytes that are sent at once of such a body."""
 # Granian's `send` returns at once while fewer than four messages wait for the connection. When so many empty ones have
 # got past, what came before them has reached the connection's own buffer.
 _BEHIND = 5
@@ -97,8 +98,8 @@ class Outlet:
         Raises:
             ClientGone: Nobody takes it.
         """
-        for start in range(0, len(body), _PIECE):
-            await self._write_piece(body[start : start + _PIECE])
+        for start in range(0, len(body), PIECE):
+            await self._write_piece(body[start : start + PIECE])
 
     async def end(self) -> None:
         """Send the end of the body; raises as `write`."""
