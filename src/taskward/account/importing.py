@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
@@ -25,7 +25,6 @@ from taskward.json_reading import parse
 from taskward.limits import Limits
 from taskward.lists.store import ListStore
 from taskward.tasks.metadata import dump_metadata
-from taskward.tasks.models import TaskCreate
 from taskward.tasks.work import UnitOfWork
 
 Format = Literal["taskward", ForeignFormat]
@@ -62,6 +61,24 @@ class Imported:
     losses_left_out: int = 0
 
 
+class _Named:
+    """What the tasks of an export name, to be loaded before they are made."""
+
+    def __init__(self) -> None:
+        self.parents: set[UUID] = set()
+        self.lists: set[UUID] = set()
+        self.series: set[UUID] = set()
+        self.has_tags = False
+
+    def take(self, line: TaskLine) -> None:
+        for names, name in (
+            (self.parents, line.parent_id), (self.lists, line.list_id), (self.series, line.series_id)
+        ):  # fmt: skip
+            if name is not None:
+                names.add(name)
+        self.has_tags = self.has_tags or bool(line.tags)
+
+
 class Importer:
     """Imports into the account of the session's owner."""
 
@@ -77,13 +94,23 @@ class Importer:
             Invalid: A line's members do not go together, or name what is not there.
             LimitReached, Cycle: See `errors`.
         """
-        lines = [(number, line) async for number, line in fairly(_lines(export)) if line is not None]
-        lists = [line for _, line in lines if isinstance(line, ListLine)]
-        tasks = {line.id: (number, line) for number, line in lines if isinstance(line, TaskLine)}
+        lists: list[ListLine] = []
+        tasks: dict[UUID, tuple[int, TaskLine]] = {}
+        named = _Named()
+        is_whole = False
+        async for number, line in fairly(_lines(export)):
+            if isinstance(line, ListLine):
+                lists.append(line)
+            elif isinstance(line, TaskLine):
+                tasks[line.id] = number, line
+                named.take(line)
+            elif isinstance(line, EndLine):
+                is_whole = True
         work = await UnitOfWork.begin(self._session, self._limits)
         made_lists = await ListStore(self._session, self._limits).put_back(work.turn, [one.values() for one in lists])
-        series = {line.series_id for _, line in tasks.values() if line.series_id is not None}
-        await self._load(work, [line for _, line in tasks.values()], ids=tasks.keys(), series=series)
+        await work.load(
+            tasks.keys(), parents=named.parents, lists=named.lists, tags=named.has_tags, series=named.series
+        )
         made = 0
         async for number, line in fairly(_parents_first(tasks)):
             try:
@@ -91,7 +118,6 @@ class Importer:
             except Problem as problem:
                 raise _of_line(problem, number) from None
         await work.flush(())
-        is_whole = any(isinstance(line, EndLine) for _, line in lines)
         return Imported(made_lists, made, len(lists) - made_lists + len(tasks) - made, is_whole)
 
     async def carry_over(self, found: Foreign) -> Imported:
@@ -133,17 +159,6 @@ class Importer:
             counts=found.counts,
             losses=reading.losses,
             losses_left_out=reading.losses_left_out,
-        )
-
-    async def _load(
-        self, work: UnitOfWork, tasks: Sequence[TaskCreate], *, ids: Collection[UUID], series: Collection[UUID] = ()
-    ) -> None:
-        await work.load(
-            ids,
-            parents={task.parent_id for task in tasks if task.parent_id is not None},
-            lists={task.list_id for task in tasks if task.list_id is not None},
-            tags=any(task.tags for task in tasks),
-            series=series,
         )
 
 

@@ -60,27 +60,14 @@ class Loaded:
             series: Those that tasks which they make may be in.
         """
         if ids:
-            await self._load_trees(ids)
-            followers = (self._entries[task_id].values["next_id"] for task_id in ids if task_id in self._entries)
-            await self._load_trees({task_id for task_id in followers if task_id is not None})
-            missing = [task_id for task_id in ids if task_id not in self._entries]
-            if missing:
-                rows = await self._session.fetch(statements.strangers(), ids=missing)
-                self._strangers = frozenset(row["id"] for row in rows)
-        above = {entry.values["parent_id"] for entry in self._entries.values()} | set(parents)
-        if wanted := [task_id for task_id in above if task_id is not None and task_id not in self._entries]:
-            rows = await self._session.fetch(statements.load_ancestors(), ids=wanted)
-            for row in rows:
-                self._tree.put(row["id"], row["parent_id"])
-            self._trashed_parents = frozenset(row["id"] for row in rows if row["deleted_at"] is not None)
-            self._lists_above = {row["id"]: row["list_id"] for row in rows}
+            await self._load_named(ids)
+        await self._load_above(parents)
         if lists:
             rows = await self._session.fetch(statements.existing_lists(), ids=list(lists))
             self._lists = frozenset(row["id"] for row in rows)
         if tags:
             rows = await self._session.fetch(statements.tags_in_use())
             self._tags = {row["tag"] for row in rows}
-
         if reopens:
             series = {
                 entry.values["series_id"]
@@ -91,13 +78,38 @@ class Loaded:
             for row in await self._session.fetch(statements.open_of_series(), ids=found):
                 self._entries.note_open(row["series_id"], row["id"], has_rule=row["has_rule"])
 
+    async def _load_named(self, ids: Collection[UUID]) -> None:
+        await self._load_trees(ids)
+        missing, followers = list[UUID](), set[UUID]()
+        async for task_id in fairly(ids):
+            entry = self._entries.get(task_id)
+            if entry is None:
+                missing.append(task_id)
+            elif entry.values["next_id"] is not None:
+                followers.add(entry.values["next_id"])
+        await self._load_trees(followers)
+        if missing:
+            rows = await self._session.fetch(statements.strangers(), ids=missing)
+            self._strangers = frozenset(row["id"] for row in rows)
+
+    async def _load_above(self, parents: Collection[UUID]) -> None:
+        above = set(parents)
+        async for entry in fairly(tuple(self._entries.values())):
+            if entry.values["parent_id"] is not None:
+                above.add(entry.values["parent_id"])
+        if wanted := [task_id for task_id in above if task_id not in self._entries]:
+            rows = await self._session.fetch(statements.load_ancestors(), ids=wanted)
+            for row in rows:
+                self._tree.put(row["id"], row["parent_id"])
+            self._trashed_parents = frozenset(row["id"] for row in rows if row["deleted_at"] is not None)
+            self._lists_above = {row["id"]: row["list_id"] for row in rows}
+
     async def _load_trees(self, ids: Collection[UUID]) -> None:
-        wanted = [task_id for task_id in ids if task_id not in self._entries]
-        if not wanted:
-            return
-        async for start in fairly(range(0, len(wanted), _AT_ONCE)):
-            some = wanted[start : start + _AT_ONCE]
-            async for row in fairly(await self._session.fetch(statements.load_with_subtasks(), ids=some)):
+        all_ids = tuple(ids)
+        async for start in fairly(range(0, len(all_ids), _AT_ONCE)):
+            wanted = [task_id for task_id in all_ids[start : start + _AT_ONCE] if task_id not in self._entries]
+            rows = await self._session.fetch(statements.load_with_subtasks(), ids=wanted) if wanted else ()
+            async for row in fairly(rows):
                 if row["id"] not in self._entries:
                     self._entries.put(Entry(dict(row), row["version"]))
 

@@ -262,7 +262,14 @@ class UnitOfWork(Loaded):
         Returns:
             Those of the `wanted` tasks that are there, each with `documents.READ`.
         """
-        written = [entry for entry in self._entries.values() if entry.is_changed and not entry.is_erased]
+        written, erased = list[Entry](), list[UUID]()
+        # After an import there are many that nobody has changed.
+        async for entry in fairly(tuple(self._entries.values())):
+            if entry.is_erased:
+                if entry.version is not None:
+                    erased.append(entry.id)
+            elif entry.is_changed:
+                written.append(entry)
         await self._stamp(written)
         self._series.note_versions()
         new = [entry for entry in written if entry.version is None]
@@ -270,7 +277,7 @@ class UnitOfWork(Loaded):
         found: dict[UUID, asyncpg.Record] = {}
         for build, entries in ((statements.insert_rows, new), (statements.update_rows, old)):
             found |= await self._write(build, entries, wanted)
-        await self._bury()
+        await self._bury(erased)
         if unchanged := [task_id for task_id in wanted if task_id not in found]:
             found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
         await self.turn.end()
@@ -300,8 +307,7 @@ class UnitOfWork(Loaded):
             found |= {row["id"]: row for row in rows if row["id"] in wanted}
         return found
 
-    async def _bury(self) -> None:
-        erased = [i for i, entry in self._entries.items() if entry.is_erased and entry.version is not None]
+    async def _bury(self, erased: list[UUID]) -> None:
         if erased:
             await self._session.fetch(statements.delete_rows(), ids=erased)
             await self._session.fetch(statements.forget_next(), ids=erased)

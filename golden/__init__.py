@@ -1,0 +1,1 @@
+"""Scaffolding: what must not change while the house is rebuilt. Run `golden/make FOLDER`, and compare two folders."""
