@@ -24,7 +24,7 @@ class Ground:
     """What the cases stand on.
 
     Attributes:
-        tokens: A token per user: `writer`, `big`, who has very many tasks, and `tree`.
+        tokens: A token per user: `json_writer`, `big`, who has very many tasks, and `tree`.
         big: Ids of some tasks of `big`.
         roots: Of `tree`, the tops of subtrees, one for each connection.
     """

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid4, uuid7
 
 from tests.oracle_ask import BASE, LISTS, NO_IDS
 from tests.oracle_listing import QUERIES, SORTS
-from tests.oracle_series import NEVER, PLAN, RULES
+from tests.oracle_series import NEVER, RULES, SCHEDULE
 from tests.oracle_trees import UNTOLD, above, below, is_live
 from tests.oracle_world import SAID, Row, Shelf, User, World
 
@@ -165,13 +165,13 @@ class Chooser:
 
     def members(self) -> dict[str, Any]:
         """Some members of a task, as they may be sent."""
-        names = [name for name in VALUES if name not in PLAN and self.one(False, False, True)]
+        names = [name for name in VALUES if name not in SCHEDULE and self.one(False, False, True)]
         sent = {name: VALUES[name](self) for name in names}
         plan = self.one("", "", "due_date", "due_at", "none", "loose", "loose")
         if plan == "loose":
-            sent |= {name: VALUES[name](self) for name in PLAN if self.one(False, True)}
+            sent |= {name: VALUES[name](self) for name in SCHEDULE if self.one(False, True)}
         elif plan == "none":
-            sent |= dict.fromkeys(PLAN) | {"recurs_from": "due"}
+            sent |= dict.fromkeys(SCHEDULE) | {"recurs_from": "due"}
         elif plan:
             sent |= {"due_date": None, "due_at": None, plan: self.one(*_DUES[plan]), "time_zone": self.one(*ZONES)}
             sent |= {"recurrence": self.one(None, *RULES, *RULES), "recurs_from": self.one("due", "completion")}

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from tests.oracle_world import Row
 
-PLAN = ("due_date", "due_at", "time_zone", "recurrence", "recurs_from")
+SCHEDULE = ("due_date", "due_at", "time_zone", "recurrence", "recurs_from")
 RULES: dict[str, tuple[int, date | None]] = {
     "FREQ=DAILY": (1, None),
     "freq=daily;interval=3": (3, None),

@@ -10,7 +10,7 @@ import httpx2
 
 from tests.oracle_ask import TASKS, Ask
 from tests.oracle_next import NEW, completed
-from tests.oracle_series import PLAN, broken, instant, merged
+from tests.oracle_series import SCHEDULE, broken, instant, merged
 from tests.oracle_trees import put, refused
 from tests.oracle_world import LONG_AGO, Row, User
 
@@ -83,7 +83,7 @@ def update(user: User, ask: Ask, answer: httpx2.Response) -> None:
     changes.pop("id", None)
     if "metadata" in changes and ask.method == "PATCH":
         changes["metadata"] = merged(task["metadata"], changes["metadata"])
-    wrong = broken({**task, **changes}) if changes.keys() & set(PLAN) else []
+    wrong = broken({**task, **changes}) if changes.keys() & set(SCHEDULE) else []
     if wrong:
         user.invalid(ask, answer, *wrong)
     elif not refused(user, ask, answer, task, changes):

@@ -174,7 +174,7 @@ class Everything(logging.Handler):
 
 @contextmanager
 def listening() -> Iterator[Everything]:
-    """Turn up every logger that there is, and hear them all."""
+    """AccountLock up every logger that there is, and hear them all."""
     handler = Everything()
     loggers = [logging.root, *(x for x in logging.root.manager.loggerDict.values() if isinstance(x, logging.Logger))]
     before = [(logger, logger.level, logger.propagate, logger.disabled) for logger in loggers]

@@ -11,11 +11,11 @@ from typing import Any
 from uuid import UUID
 
 from taskward.database.database import Database
-from taskward.deadlines import Deadlines
 from taskward.errors import Unavailable
 from taskward.identity import Owner
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.store import TaskStore
+from taskward.timeouts import Timeouts
 from tests.conftest import Cluster, connected, listed, name_of, opened
 from tests.sizes import sized
 
@@ -48,7 +48,7 @@ async def work(database: Database, oracle: Oracle, chance: random.Random, number
     mine = [task for task, (_, known) in oracle.newest.items() if oracle.asked[known] == owner.user_id]
     kind = chance.choice(["create", "patch", "toggle", "get", "list", "tag"]) if mine else "create"
     oracle.asked[title] = owner.user_id
-    limit = Deadlines(30).start(lambda: None)
+    limit = Timeouts(30).start(lambda: None)
     async with database.session(owner, read_only=kind in {"get", "list"}, limit=limit) as session:
         store = TaskStore(session)
         row: Any = None

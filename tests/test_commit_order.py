@@ -77,7 +77,7 @@ async def _import(session: Session, rows: Rows) -> None:
         {"type": "task", "id": "01940000-0041-7000-8000-000000000002", "title": "Back", "completed": True},
         {"type": "task", "id": "01940000-0041-7000-8000-000000000003", "title": "Back as well"},
     ]
-    await Importer(session, Limits()).put_back("\n".join(json.dumps(line) for line in lines).encode())
+    await Importer(session, Limits()).import_own("\n".join(json.dumps(line) for line in lines).encode())
 
 
 async def _import_foreign(session: Session, rows: Rows) -> None:
@@ -85,7 +85,7 @@ async def _import_foreign(session: Session, rows: Rows) -> None:
     file = io.BytesIO(b"TYPE,CONTENT,PRIORITY,INDENT\ntask,Milk,4,1\ntask,Eggs,4,2\n")
     origin = Origin("todoist", "UTC", None, datetime.now(UTC))
     found = await read_foreign(file, b"", origin, Limits(), largest=1000)
-    await Importer(session, Limits()).carry_over(found)
+    await Importer(session, Limits()).import_foreign(found)
 
 
 async def _many(session: Session, rows: Rows) -> None:
@@ -95,7 +95,7 @@ async def _many(session: Session, rows: Rows) -> None:
         {"op": "complete", "id": rows.recurring}, {"op": "delete", "id": rows.done},
         {"op": "restore", "id": rows.trashed},
     ]  # fmt: skip
-    await TaskStore(session).carry_out(_batch(*operations))
+    await TaskStore(session).apply(_batch(*operations))
 
 
 WRITES: dict[str, Write] = {

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from taskward.database.connections import connect
-from taskward.database.documents import Plain, Usual, json_object, read_from, writer
+from taskward.database.documents import Plain, Usual, json_columns, json_object, json_writer
 from taskward.database.dsn import parse_address
 from taskward.database.statements import Constant
 from tests.conftest import execute, name_of
@@ -103,7 +103,7 @@ MEMBERS: dict[str, Any] = dict(table.c.items())
 
 async def read(url: str, values: list[dict[str, Any]], members: dict[str, Any] = MEMBERS) -> list[str]:
     """What PostgreSQL writes of these rows, which the worker must write as well."""
-    sql = str(select(*read_from(members), json_object(members).label("document")).compile(dialect=dialect()))
+    sql = str(select(*json_columns(members), json_object(members).label("document")).compile(dialect=dialect()))
     connection = await connect(parse_address(url))
     try:
         await connection.execute(
@@ -114,7 +114,7 @@ async def read(url: str, values: list[dict[str, Any]], members: dict[str, Any] =
         rows = [tuple(value.get(name) for name in table.c.keys()) for value in values]  # noqa: SIM118 - not a dict
         await connection.copy_records_to_table("sample", records=rows, columns=list(table.c.keys()))
         found = await connection.fetch(f"{sql} ORDER BY n")
-        write = writer(members)
+        write = json_writer(members)
         for row in found:
             # It is NULL where something is missing that never is.
             assert row["document"] in {None, write(row)}
@@ -202,7 +202,7 @@ def test_the_worker_writes_of_any_row_what_postgresql_writes(new_database: str, 
 def test_every_character_is_written_as_it_is_or_escaped_alike():
     """Each by itself, so that none hides behind the choice of others; PostgreSQL's rule, as its source has it."""
     short = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
-    write = writer({"text": table.c.text})
+    write = json_writer({"text": table.c.text})
     for code in (*range(1, 0xD800), *range(0xE000, 0x110000)):
         plain = chr(code) if code >= ord(" ") else f"\\u{code:04x}"
         assert write({"text": chr(code)}) == f'{{"text":"{short.get(code, plain)}"}}'
@@ -311,7 +311,7 @@ def test_a_type_without_a_form_is_refused(kind: Any):
         with pytest.raises(TypeError, match="member"):
             json_object({"member": member})
         with pytest.raises(TypeError, match="member"):
-            writer({"member": member})
+            json_writer({"member": member})
 
 
 def _rfc3339(instant: dt.datetime) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from taskward.fairness import LongWork, fairly, give_way, in_thread
+from taskward.fairness import LongWork, cooperatively, give_way, in_thread
 from taskward.tasks.search import fold, searchable
 from tests.conftest import User
 from tests.costs import allowed
@@ -32,10 +32,10 @@ async def test_others_run_between_items_whenever_these_have_taken_their_time():
             await asyncio.sleep(0)
 
     running = asyncio.create_task(other())
-    async for _ in fairly(range(10)):
+    async for _ in cooperatively(range(10)):
         time.sleep(0.006)  # noqa: ASYNC251 - the work of an item
     assert 9 <= ran <= 11
-    async for _ in fairly(range(100)):
+    async for _ in cooperatively(range(100)):
         pass
     assert ran <= 12
     running.cancel()

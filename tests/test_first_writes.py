@@ -47,7 +47,7 @@ async def test_who_writes_nothing_leaves_the_account_that_another_request_began(
 ):
     async def write_nothing() -> None:
         async with database.session(nobody) as session:
-            await TaskStore(session).carry_out(Batch.model_validate_json(json.dumps(NOTHING)))
+            await TaskStore(session).apply(Batch.model_validate_json(json.dumps(NOTHING)))
 
     async with database.session(nobody) as first:
         await TaskStore(first).add(TaskCreate(title="x"))

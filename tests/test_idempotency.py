@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from taskward.database import answers
-from taskward.database.answers import AnswerStore
+from taskward.database.answers import StoredResponses
 from taskward.database.database import Database
-from taskward.database.turns import Turn
+from taskward.database.turns import AccountLock
 from taskward.identity import Owner
 from tests.conftest import Superuser, User
 
@@ -162,7 +162,7 @@ async def test_one_waits_for_the_first_but_not_for_ever(
     assert answers.PATIENCE == 10
     monkeypatch.setattr(answers, "PATIENCE", 0.3)
     async with database.session(Owner(alice.id)) as session:
-        assert await AnswerStore(session).claim("a-key", b"other") is None
+        assert await StoredResponses(session).claim("a-key", b"other") is None
         response = await post(alice)
         assert (response.status_code, response.json()["type"]) == (409, "/problems/request-running")
         assert await titles(alice) == []
@@ -175,7 +175,7 @@ async def test_one_that_waited_for_a_request_that_failed_is_carried_out(alice: U
 
     async def fail() -> None:
         async with database.session(Owner(alice.id)) as session:
-            await AnswerStore(session).claim("a-key", b"other")
+            await StoredResponses(session).claim("a-key", b"other")
             waiting.append(asyncio.create_task(post(alice)))
             await asyncio.sleep(0.2)
             assert not waiting[0].done()
@@ -189,7 +189,7 @@ async def test_one_that_waited_for_a_request_that_failed_is_carried_out(alice: U
 
 async def test_what_waits_for_one_key_is_not_in_the_way_of_others(alice: User, database: Database):
     async with database.session(Owner(alice.id)) as session:
-        await AnswerStore(session).claim("a-key", b"other")
+        await StoredResponses(session).claim("a-key", b"other")
         waiting = asyncio.create_task(post(alice))
         assert (await post(alice, key="other")).status_code == 201
         assert (await alice.create("Without a key"))["title"] == "Without a key"
@@ -244,7 +244,7 @@ async def test_what_expires_is_in_nobodys_way(alice: User, database: Database, s
     await superuser.execute(age, alice.id)
     url = path.format(task["id"]).replace("{user}", alice.id)
     async with database.session(Owner(alice.id)) as session:
-        await AnswerStore(session).claim("new", b"request")
+        await StoredResponses(session).claim("new", b"request")
         # Whoever has claimed a key waits for the account next, which an erasure holds already.
         response = await asyncio.wait_for(alice.http.delete(url), 5)
         assert response.status_code == 204
@@ -259,9 +259,9 @@ async def test_whose_key_has_expired_waits_for_the_owners_turn_before_anything(
     age = "UPDATE taskward.stored_answer SET created_at = now() - interval '25 hours' WHERE user_id = $1"
     await superuser.execute(age, alice.id)
     async with database.session(Owner(alice.id)) as session:
-        answers = AnswerStore(session)
+        answers = StoredResponses(session)
         await answers.claim("new", b"request")
-        await Turn.begin(session)
+        await AccountLock.acquire(session)
         waiting = asyncio.create_task(post(alice, key="old"))
         await asyncio.sleep(0.2)
         await asyncio.wait_for(answers.store("new", 201, "{}", "{}", []), 5)

@@ -17,11 +17,11 @@ from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from taskward.deadlines import Deadlines
 from taskward.tasks.filters import SORTS, TaskFilters
 from taskward.tasks.routes import router
+from taskward.timeouts import Timeouts
 from taskward.web.middleware import BASE_PATH
-from taskward.web.routing import SessionRoute
+from taskward.web.routing import PrecompiledRoute
 from tests.conftest import (
     NO_TLS,
     PLAIN,
@@ -105,7 +105,7 @@ def test_the_walk_has_every_route_and_all_run_by_the_same_class():
         path = getattr(route, "path", None)
         if path in OPEN:
             continue
-        assert isinstance(route, SessionRoute), route
+        assert isinstance(route, PrecompiledRoute), route
         assert str(path).startswith(f"{BASE_PATH}/")
 
 
@@ -179,7 +179,7 @@ async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluste
     with serving(app) as url:
         pool = app.state.database.pool
         # Longer than the burst takes on any machine.
-        pool._patience = Deadlines(60)
+        pool._patience = Timeouts(60)
         async with (
             connected(cluster.url(name_of(new_database), superuser=True)) as superuser,
             httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client,

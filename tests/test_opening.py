@@ -19,11 +19,11 @@ from taskward.database.dsn import parse_address
 from taskward.database.migrate import migrate
 from taskward.database.opening import Lease, LiteralLease, OneMessageLease
 from taskward.database.session import Session
-from taskward.deadlines import Deadlines
 from taskward.errors import Unavailable
 from taskward.identity import Owner
 from taskward.tasks.models import TaskCreate
 from taskward.tasks.store import TaskStore
+from taskward.timeouts import Timeouts
 from tests.conftest import Cluster, execute, listed, name_of, opened, read_tasks, write_task
 
 ALICE, BOB = Owner("alice"), Owner("bob")
@@ -86,7 +86,7 @@ async def test_a_reading_session_cannot_write(new_database: str):
     async with opened(new_database) as database:
         for _ in range(3):
             assert await write_task(database, "alice")
-        limits = Deadlines(30)
+        limits = Timeouts(30)
         for limit in (None, limits.start(lambda: None)):
             for _ in range(3):
                 with pytest.raises(asyncpg.ReadOnlySQLTransactionError):

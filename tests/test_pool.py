@@ -13,9 +13,9 @@ import pytest
 from taskward.database.connections import Pool
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
-from taskward.deadlines import Deadlines
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
 from taskward.identity import Owner
+from taskward.timeouts import Timeouts
 from tests.conftest import connected, opened
 from tests.test_dsn import dead_port
 
@@ -50,7 +50,7 @@ async def test_never_more_connections_than_its_size(full: Database, new_database
 
 
 async def test_who_waits_too_long_is_told(full: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(full.pool, "_patience", Deadlines(0.1))
+    monkeypatch.setattr(full.pool, "_patience", Timeouts(0.1))
     holders = [asyncio.create_task(hold(full, 0.5)) for _ in range(SIZE)]
     await asyncio.sleep(0.05)
     with pytest.raises(PoolExhausted):

@@ -1,4 +1,4 @@
-"""`SessionRoute`, through apps of a few lines: what runs in which order, and what is refused at declaration."""
+"""`PrecompiledRoute`, through apps of a few lines: what runs in which order, and what is refused at declaration."""
 
 import asyncio
 import contextlib
@@ -17,15 +17,15 @@ from fastapi import APIRouter, Body, Depends, FastAPI, Header, Query, Request, R
 from pydantic import BaseModel
 from starlette.routing import Route
 
-from taskward.deadlines import Deadlines
 from taskward.errors import NotAuthenticated
 from taskward.fairness import LongWork
+from taskward.timeouts import Timeouts
 from taskward.unsent import NeedsRoom, Unsent
 from taskward.web import problems
 from taskward.web.entering import yields
 from taskward.web.failures import Failures
 from taskward.web.reading import LARGEST_BODY
-from taskward.web.routing import RouteIndex, SessionRoute
+from taskward.web.routing import PrecompiledRoute, RouteIndex
 from tests.conftest import NO_TLS
 
 
@@ -37,12 +37,12 @@ Log = list[str]
 
 
 def make_router() -> APIRouter:
-    return APIRouter(route_class=SessionRoute)
+    return APIRouter(route_class=PrecompiledRoute)
 
 
 def make_app(*routers: APIRouter) -> FastAPI:
     app = FastAPI(openapi_url=None)
-    app.state.deadlines = Deadlines(5)
+    app.state.timeouts = Timeouts(5)
     app.state.long_work = LongWork()
     for router in routers:
         app.router.routes.extend(router.routes)
@@ -201,7 +201,7 @@ async def test_a_dependency_runs_once_unless_it_asks_for_more(log: Log):
 
 async def test_overrides_are_honoured_with_parameters_of_their_own(log: Log):
     app = staged(log)
-    who = next(r for r in app.routes if isinstance(r, SessionRoute)).dependant.dependencies[1].call
+    who = next(r for r in app.routes if isinstance(r, PrecompiledRoute)).dependant.dependencies[1].call
     assert who is not None
 
     async def impostor(request: Request, x_user: Annotated[str, Header()]) -> str:
@@ -252,10 +252,10 @@ async def test_dependencies_run_at_whichever_level_they_are_declared(log: Log, l
         raise NotAuthenticated
 
     guards = [Depends(guard)]
-    router = APIRouter(route_class=SessionRoute, dependencies=guards if level == "router" else None)
+    router = APIRouter(route_class=PrecompiledRoute, dependencies=guards if level == "router" else None)
     router.add_api_route("/x", _read, dependencies=guards if level == "route" else None)
     app = FastAPI(dependencies=guards if level == "app" else None)
-    app.state.deadlines = Deadlines(5)
+    app.state.timeouts = Timeouts(5)
     app.state.long_work = LongWork()
     problems.install(app)
     if level == "nested include":
@@ -451,7 +451,7 @@ async def test_a_manager_that_fails_to_end_is_no_success(log: Log):
 
 async def test_a_manager_is_left_when_it_takes_too_long(log: Log):
     app = on_managed(managed(log), functools.partial(asyncio.sleep, 60))
-    app.state.deadlines = Deadlines(0.05)
+    app.state.timeouts = Timeouts(0.05)
     assert (await send(app)).status_code == 503
     assert log == ["+GET of alice", "-GET of alice CancelledError"]
 
@@ -692,7 +692,7 @@ async def test_the_index_finds_the_apis_routes_by_itself(method: str, path: str,
 
 
 def test_the_index_knows_every_route_of_the_service(app: FastAPI):
-    kinds = [isinstance(route, SessionRoute) for route in app.routes]
+    kinds = [isinstance(route, PrecompiledRoute) for route in app.routes]
     assert kinds == sorted(kinds, reverse=True)
     assert sum(kinds) > 8
 

@@ -1,4 +1,4 @@
-"""Signatures that `SessionRoute` takes, and those that it refuses when they are declared rather than misread later."""
+"""Signatures that `PrecompiledRoute` takes, and those that it refuses when they are declared, not misread later."""
 
 import functools
 from collections.abc import AsyncIterator, Iterator

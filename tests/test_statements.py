@@ -26,10 +26,10 @@ import taskward
 from taskward.account.store import erased_tables
 from taskward.database import statements
 from taskward.database.statements import OWNER, Statement, UnscopedStatementError, compile_statement
-from taskward.database.tables import Account, Tombstone, columns, table_of, tick
+from taskward.database.tables import Account, Tombstone, columns, table_of, next_version
 from taskward.tasks import query, store
 from taskward.tasks.conditions import Conditions
-from taskward.tasks.documents import READ
+from taskward.tasks.documents import JSON_COLUMNS
 from taskward.tasks.tree import DEEPEST
 from taskward.tasks.table import Task
 
@@ -391,7 +391,7 @@ SCOPED: dict[str, Callable[[], Any]] = {
     ),
     "union": lambda: union_all(my_ids, select(other.c.id).where(other.c.user_id == OWNER)),
     "cte": lambda: select(my_ids.cte("mine").c.id),
-    "the clock": lambda: update(Task).where(MINE).values(version=tick().c.clock, deleted_at=null()),
+    "the clock": lambda: update(Task).where(MINE).values(version=next_version().c.clock, deleted_at=null()),
     "recursive cte": lambda: _below(lambda tree: and_(other.c.user_id == OWNER, other.c.parent_id == tree.c.id)),
     "what a function yields": lambda: select(task.title).where(MINE, task.id == unnested(column("id", Uuid())).c.id),
     "update out of JSON": lambda: update(Task).where(MINE, task.id == TASKS.c.id).values(title=TASKS.c.title),
@@ -446,7 +446,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "database.answers._get": [()],
     "database.answers._store": [()],
     "database.turns._advance": [()],
-    "database.turns._bury": [()],
+    "database.turns._add_tombstones": [()],
     "database.turns._close_account": [()],
     "database.turns._lock": [()],
     "database.turns._open_account": [()],
@@ -488,7 +488,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.statements.oldest_trash": [()],
     "tasks.statements.open_of_series": [()],
     "tasks.statements.read_rows": [()],
-    "tasks.statements.strangers": [()],
+    "tasks.statements.ids_in_use": [()],
     "tasks.statements.tags_in_use": [()],
     "tasks.statements.trash_page": [()],
     "tasks.statements.update_rows": [(True,), (False,)],
@@ -569,7 +569,7 @@ def test_every_statement_of_the_store_is_compiled(name: str, arguments: tuple[An
 
 def test_the_columns_of_which_the_worker_writes_json_come_first():
     # It takes values by their order.
-    read = ", ".join([f"taskward.task.{column.key}" for column in READ])
+    read = ", ".join([f"taskward.task.{column.key}" for column in JSON_COLUMNS])
     found = [(name, sql.partition(read)[0]) for name, sql in ((n, _built(n, a).sql) for n, a in CASES) if read in sql]
     assert {name for name, _ in found} == {
         *("tasks.store._get", "tasks.store._update", "tasks.store._toggle"),

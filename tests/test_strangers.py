@@ -191,8 +191,8 @@ async def test_a_strangers_id_takes_about_as_long_as_an_unknown_one(alice: User,
     # by the test above, and microseconds, such as those of an index that is hit or missed, by none of them: no promise
     # is made about those. An id says nothing to who was not given it.
     hers = [await furnish(alice) for _ in range(2)]
-    strangers = [UUID(one) for belongings in hers for one in belongings.ids_of(path).values()]
-    kinds = {"strangers": strangers, "unknown": [uuid7() for _ in strangers]}
+    ids_in_use = [UUID(one) for belongings in hers for one in belongings.ids_of(path).values()]
+    kinds = {"strangers": ids_in_use, "unknown": [uuid7() for _ in ids_in_use]}
     gaps: list[float] = []
     for _ in range(3):
         medians = await samples(bob, method, path, kinds, sized(25, 150))

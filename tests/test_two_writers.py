@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from taskward.tasks.members import LONGEST_DESCRIPTION, LONGEST_TAG, PRIORITIES
-from taskward.tasks.plan import PLAN
-from taskward.web.answers import EntityTags, entity_answer
+from taskward.tasks.plan import SCHEDULE
+from taskward.web.answers import EntityTags, entity_response
 from tests.conftest import NO_TLS, make_token
 from tests.sizes import sized
 
@@ -118,7 +118,7 @@ def test_a_new_task_reads_as_it_will_be_read(client: httpx2.Client, list_id: str
 @TRIED
 def test_a_changed_task_reads_as_it_will_be_read(client: httpx2.Client, task: dict[str, Any], changes: dict[str, Any]):
     path = path_of(TASKS, send(client, "POST", TASKS, task))
-    changes = {name: value for name, value in changes.items() if name not in {"id", *PLAN}}
+    changes = {name: value for name, value in changes.items() if name not in {"id", *SCHEDULE}}
     one = {"title": changes["title"]}
     for method, where, body in (
         ("PATCH", path, one),
@@ -153,5 +153,5 @@ def test_what_a_client_has_already_is_not_written():
     def write(_row: Any) -> str:
         raise AssertionError
 
-    answer = entity_answer({"version": 7}, write, if_none_match=EntityTags(strong=frozenset({"7"})))
+    answer = entity_response({"version": 7}, write, if_none_match=EntityTags(strong=frozenset({"7"})))
     assert (answer.status_code, answer.body) == (304, b"")

@@ -191,7 +191,7 @@ async def test_the_address_of_the_keys_is_not_looked_up_each_time_unless_nothing
 def test_a_flood_of_unknown_keys_over_http_keeps_nobody_from_a_new_key(publisher: Publisher, database_url: str):  # noqa: F811
     """With a crowd of strangers that never rests, at the pace that is shipped."""
     app = create_app(make_settings(database_url, issuer=publisher.url, audience=("tasks",), jwt_secret=None))
-    strangers = 150
+    ids_in_use = 150
     with serving(app) as url:
         while not ready(url):
             time.sleep(0.05)
@@ -218,7 +218,7 @@ def test_a_flood_of_unknown_keys_over_http_keeps_nobody_from_a_new_key(publisher
                         statuses.add(await ask(token(SECOND, publisher, secrets.token_hex(8))))
                         await asyncio.sleep(0.1)
 
-                flooding = [asyncio.create_task(stranger()) for _ in range(strangers)]
+                flooding = [asyncio.create_task(stranger()) for _ in range(ids_in_use)]
                 await asyncio.sleep(1)
                 publisher.publish(FIRST.jwk(kid="1"), SECOND.jwk(kid="2"))
                 keys._adopt = observed

@@ -20,7 +20,6 @@ from taskward.account.foreign import UNPACKED
 from taskward.account.routes import router as account_router
 from taskward.database.database import Database
 from taskward.database.dsn import parse_address
-from taskward.deadlines import Deadlines
 from taskward.fairness import LongWork
 from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
 from taskward.limits import Limits
@@ -30,6 +29,7 @@ from taskward.settings import Settings, SettingsError, load_settings
 from taskward.tags.routes import router as tags_router
 from taskward.tasks.routes import router as tasks_router
 from taskward.tasks.trash import Purges
+from taskward.timeouts import Timeouts
 from taskward.unsent import Unsent
 from taskward.web import docs, document, problems
 from taskward.web.cors import Cors
@@ -54,7 +54,7 @@ _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_s
 class Parts:
     """What requests are served with: `app.state`, where the framework's own kind would take a call to look for each."""
 
-    deadlines: Deadlines
+    timeouts: Timeouts
     long_work: LongWork
     spools: Spools
     spools_of_records: Spools
@@ -117,7 +117,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     database = Database(address, pool_size=settings.pool_size)
     limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
     app.state = Parts(  # type: ignore[assignment]
-        deadlines=Deadlines(settings.request_timeout),
+        timeouts=Timeouts(settings.request_timeout),
         long_work=LongWork(),
         spools=Spools(settings.max_import_bytes),
         # An archive may have several times as much to be read.

@@ -54,7 +54,7 @@ def _count(change: int) -> None:
         sys.setswitchinterval(_SECONDS_TO_SWITCH if _under_way else _usual)
 
 
-async def fairly(items: Iterable[_T]) -> AsyncIterator[_T]:
+async def cooperatively(items: Iterable[_T]) -> AsyncIterator[_T]:
     """Items one by one; whenever they have taken their time, others run first."""
     since = monotonic()
     for item in items:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from taskward.deadlines import Deadlines
 from taskward.errors import AnswersUntaken
+from taskward.timeouts import Timeouts
 
 
 class NeedsRoom(Exception):
@@ -36,7 +36,7 @@ class Unsent:
     def __init__(self, of_one: int, of_all: int, patience: float) -> None:
         self._of_one = of_one
         self._of_all = of_all
-        self._patience = Deadlines(patience)
+        self._patience = Timeouts(patience)
         self._held: dict[str, int] = {}
         self._waiting: list[_Waiting] = []
         self.total = 0

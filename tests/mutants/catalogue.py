@@ -385,7 +385,7 @@ def _sessions() -> Iterator[Mutant]:
         ("a client's own create is sent again", _STORE, "                if is_clients_id:\n                    raise\n", "", cuts),
         ("a create is not looked for at the limit", _STORE, 'return self._made(values, stamp) or await self._session.fetch_one(_get(), id=values["id"])', "return self._made(values, stamp)", ("tests/test_cut_connections.py::test_the_last_create_within_the_limit_is_found_again",)),
         ("a create that is there is a conflict", _STORE, '            if row is None:\n                raise OutcomeUnknown(reason="what was written', '            if True:\n                raise OutcomeUnknown(reason="what was written', cuts),
-        ("a change of nothing takes a clock", _STORE, "clock = tick(exists(select(_task.id).where(*meant)))", "clock = tick()", (whole + "a_change_of_nothing_takes_no_clock",)),
+        ("a change of nothing takes a clock", _STORE, "clock = next_version(exists(select(_task.id).where(*meant)))", "clock = next_version()", (whole + "a_change_of_nothing_takes_no_clock",)),
         ("nothing is guarded", _OPENING, "wire.guard(self.connection)", "pass", refused),
         ("in text, no role", _OPENING, take_role, '""', all_kinds),
         ("in text, the role stays", _OPENING, take_role, take_role.replace("SET LOCAL", "SET"), all_kinds),
@@ -449,7 +449,7 @@ def _answers() -> Iterator[Mutant]:
         "tests/test_isolation_http.py::test_a_reference_to_a_strangers_row_is_422_in_the_same_bytes_as_one_to_nothing",
     )
     lists = "src/taskward/lists/store.py"
-    of_work = "raise TaskForbidden if task_id in self._strangers else TaskNotFound"
+    of_work = "raise TaskForbidden if task_id in self._ids_in_use else TaskNotFound"
     walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
     for name, file, old, new, tests in (
         ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", WITHDRAWN),

@@ -20,11 +20,11 @@ from taskward.account.records import Fate, Reading, Subject, Thing, UnreadableEx
 from taskward.account.todoist import read_todoist
 from taskward.account.vikunja import read_vikunja
 from taskward.errors import FieldError, Invalid
-from taskward.fairness import fairly
+from taskward.fairness import cooperatively
 from taskward.limits import Limits
 from taskward.lists.models import ListCreate
 from taskward.tasks.models import TaskCreate
-from taskward.tasks.plan import PLAN
+from taskward.tasks.plan import SCHEDULE
 
 ForeignFormat = Literal["todoist", "vikunja"]
 
@@ -114,7 +114,7 @@ async def read_foreign(
     """
     reading = Reading(tasks=Records(spool), limits=limits)
     try:
-        async for _ in fairly(_read(file, origin, reading, largest * UNPACKED)):
+        async for _ in cooperatively(_read(file, origin, reading, largest * UNPACKED)):
             pass
         reading.check()
     except UnreadableExport as error:
@@ -222,5 +222,5 @@ def _task(reading: Reading, members: dict[str, Any]) -> TaskCreate:
     if "tags" in kept:
         kept["tags"] = [tag for index, tag in enumerate(kept["tags"]) if ("tags", index) not in wrong]
     if not kept.keys() & {"due_date", "due_at"}:
-        kept = {name: value for name, value in kept.items() if name not in PLAN}
+        kept = {name: value for name, value in kept.items() if name not in SCHEDULE}
     return TaskCreate(**kept)

@@ -18,7 +18,7 @@ from taskward.account.store import AccountStore
 from taskward.curtailing import MOST_ERRORS, KnownMembers
 from taskward.database.session import Session
 from taskward.errors import Cycle, FieldError, Invalid, Problem
-from taskward.fairness import fairly
+from taskward.fairness import cooperatively
 from taskward.json_bounds import TooMuchJson
 from taskward.json_mistakes import NotJson
 from taskward.json_reading import parse
@@ -86,7 +86,7 @@ class Importer:
         self._session = session
         self._limits = limits
 
-    async def put_back(self, export: bytes) -> Imported:
+    async def import_own(self, export: bytes) -> Imported:
         """Make what an export of Taskward has, as it was, but for what is there already.
 
         Raises:
@@ -98,7 +98,7 @@ class Importer:
         tasks: dict[UUID, tuple[int, TaskLine]] = {}
         named = _Named()
         is_whole = False
-        async for number, line in fairly(_lines(export)):
+        async for number, line in cooperatively(_lines(export)):
             if isinstance(line, ListLine):
                 lists.append(line)
             elif isinstance(line, TaskLine):
@@ -107,20 +107,22 @@ class Importer:
             elif isinstance(line, EndLine):
                 is_whole = True
         work = await UnitOfWork.begin(self._session, self._limits)
-        made_lists = await ListStore(self._session, self._limits).put_back(work.turn, [one.values() for one in lists])
+        made_lists = await ListStore(self._session, self._limits).insert_exported(
+            work.lock, [one.values() for one in lists]
+        )
         await work.load(
             tasks.keys(), parents=named.parents, lists=named.lists, tags=named.has_tags, series=named.series
         )
         made = 0
-        async for number, line in fairly(_parents_first(tasks)):
+        async for number, line in cooperatively(_parents_first(tasks)):
             try:
-                made += work.put_back(task_values(line, dump_metadata(line.metadata), work.turn.now))
+                made += work.insert_exported(task_values(line, dump_metadata(line.metadata), work.lock.now))
             except Problem as problem:
                 raise _of_line(problem, number) from None
         await work.flush(())
         return Imported(made_lists, made, len(lists) - made_lists + len(tasks) - made, is_whole)
 
-    async def carry_over(self, found: Foreign) -> Imported:
+    async def import_foreign(self, found: Foreign) -> Imported:
         """Make what another service has exported.
 
         Raises:
@@ -132,13 +134,13 @@ class Importer:
         await account.check_import(found.digest)
         lists = found.lists.values()
         rows = [{"id": one.id, "name": one.name, "color": one.color, "position": None} for one in lists]
-        await ListStore(self._session, self._limits).put_back(work.turn, rows)
+        await ListStore(self._session, self._limits).insert_exported(work.lock, rows)
         made = [one.id for one in lists]
         # Their ids are new, so no task can have one.
         await work.load((), lists=made, tags=found.has_tags)
-        async for task, completed_at in fairly(found.tasks()):
+        async for task, completed_at in cooperatively(found.tasks()):
             # By the database's clock nothing may have been completed later than now.
-            completed = None if completed_at is None else min(completed_at, work.turn.now)
+            completed = None if completed_at is None else min(completed_at, work.lock.now)
             try:
                 work.create(task, completed_at=completed)
             except Invalid as problem:

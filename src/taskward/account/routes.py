@@ -23,13 +23,13 @@ from taskward.errors import AlreadyImported, BodyTooLarge, Cycle, FieldError, In
 from taskward.lists.models import EXAMPLE as A_LIST
 from taskward.members import Line
 from taskward.tasks.members import EXAMPLE_ID, TimeZone
-from taskward.web.answers import json_answer
+from taskward.web.answers import json_response
 from taskward.web.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
 from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import answers, operation_id
 from taskward.web.reading import RequestBody
-from taskward.web.routing import SessionRoute
+from taskward.web.routing import PrecompiledRoute
 from taskward.web.sending import Pages
 from taskward.web.spooling import SpooledBody, Spools
 from taskward.web.validation import field_errors
@@ -51,7 +51,7 @@ _EXPORT = (
 )
 
 router = APIRouter(
-    prefix=f"{BASE_PATH}/me", tags=["me"], route_class=SessionRoute, generate_unique_id_function=operation_id
+    prefix=f"{BASE_PATH}/me", tags=["me"], route_class=PrecompiledRoute, generate_unique_id_function=operation_id
 )
 
 
@@ -75,7 +75,7 @@ class Lines(Pages):
 @router.get("", response_model=Me, summary="Who am I", responses=answers(200, "Who you are, and how much you have."))
 async def get_me(caller: CurrentCaller, account: MyAccount, limits: UserLimits) -> Response:
     """Who the token says you are, until when, and with which scopes; how much you have, and how much you may have."""
-    return json_answer(
+    return json_response(
         {
             "user_id": caller.owner.user_id,
             "expires_at": _instant(caller.expires_at),
@@ -191,9 +191,9 @@ async def import_me(
     Todoist (CSV) or Vikunja (JSON) has exported; the answer says what became of it, and what could not come along.
     """
     if isinstance(file, Foreign):
-        return json_answer(_report(await imports.carry_over(file)))
+        return json_response(_report(await imports.import_foreign(file)))
     try:
-        return json_answer(_report(await imports.put_back(file)))
+        return json_response(_report(await imports.import_own(file)))
     except Unreadable as error:
         raise Invalid([one for n, found in error.errors for one in field_errors("body", found, f"/{n}")]) from None
 

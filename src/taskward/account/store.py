@@ -28,7 +28,7 @@ from sqlmodel import select
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, ImportedFile, OwnedTable, columns, table_of
-from taskward.database.turns import Turn
+from taskward.database.turns import AccountLock
 from taskward.errors import AlreadyImported
 from taskward.lists.table import TaskList
 from taskward.tasks.table import Task
@@ -82,7 +82,7 @@ class AccountStore:
     async def erase(self) -> None:
         """Remove every row of the owner's."""
         # Whoever has written nothing gets an account for it, since only a row makes the first writes of others wait.
-        await Turn.begin(self._session)
+        await AccountLock.acquire(self._session)
         for table in erased_tables():
             await self._session.fetch(_erase(table))
 

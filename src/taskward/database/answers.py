@@ -30,21 +30,21 @@ from sqlmodel import select
 
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import StoredAnswer, columns
-from taskward.database.turns import wait_for_turn
+from taskward.database.tables import StoredResponse, columns
+from taskward.database.turns import wait_for_lock
 from taskward.errors import KeyReused, RequestRunning
 
 _KEPT = timedelta(days=1)
 PATIENCE = 10.0
 """Seconds for which a request waits for an earlier one with its key."""
 
-_answer = columns(StoredAnswer)
+_answer = columns(StoredResponse)
 _KEY = bindparam("key", type_=Text())
 _MINE = (_answer.user_id == OWNER, _answer.key == _KEY)
 _HAS_EXPIRED = _answer.created_at < func.now() - bindparam("kept", type_=Interval())
 
 
-class AnswerStore:
+class StoredResponses:
     """The stored answers of the session's owner."""
 
     def __init__(self, session: Session) -> None:
@@ -82,7 +82,7 @@ class AnswerStore:
                 return row
             # Stored answers are removed in the owner's turn alone. Whoever removed one before it would be waited for,
             # and wait.
-            await wait_for_turn(self._session)
+            await wait_for_lock(self._session)
             await self._session.fetch(_expire(), kept=_KEPT)
         return None
 
@@ -105,13 +105,13 @@ class AnswerStore:
 
 @cache
 def _expire() -> Statement:
-    return compile_statement(delete(StoredAnswer).where(_answer.user_id == OWNER, _HAS_EXPIRED))
+    return compile_statement(delete(StoredResponse).where(_answer.user_id == OWNER, _HAS_EXPIRED))
 
 
 @cache
 def _claim() -> Statement:
     request = bindparam("request", type_=LargeBinary())
-    row = upsert(StoredAnswer).values(user_id=OWNER, key=_KEY, request=request)
+    row = upsert(StoredResponse).values(user_id=OWNER, key=_KEY, request=request)
     return compile_statement(row.on_conflict_do_nothing().returning(_answer.key))
 
 
@@ -135,7 +135,7 @@ def _store() -> Statement:
         "body": bindparam("body", type_=Text()),
         "shown": bindparam("shown", type_=ARRAY(Uuid())),
     }
-    return compile_statement(update(StoredAnswer).where(*_MINE).values(**values))
+    return compile_statement(update(StoredResponse).where(*_MINE).values(**values))
 
 
 @cache
@@ -145,4 +145,4 @@ def _forget() -> Statement:
     # Those of requests that are running, such as this one, have no status yet.
     is_done = _answer.status.is_not(None)
     tells = or_(_answer.shown.is_(None), is_shown)
-    return compile_statement(delete(StoredAnswer).where(_answer.user_id == OWNER, is_done, tells))
+    return compile_statement(delete(StoredResponse).where(_answer.user_id == OWNER, is_done, tells))

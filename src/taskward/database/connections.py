@@ -15,10 +15,10 @@ import asyncpg
 from taskward.database import wire
 from taskward.database.dsn import Address
 from taskward.database.opening import Lease, OneMessageLease
-from taskward.database.shares import Shares
-from taskward.deadlines import Deadlines
+from taskward.database.shares import OwnerLimiter
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
 from taskward.log import get_logger
+from taskward.timeouts import Timeouts
 
 Connection = wire.Connection
 
@@ -122,12 +122,12 @@ class Pool:
         self._size = size
         self.role = role
         self._kind = kind or kind_for(address)
-        self.shares = Shares((size + 1) // 2, ACQUIRE_TIMEOUT)
+        self.shares = OwnerLimiter((size + 1) // 2, ACQUIRE_TIMEOUT)
         """How many connections each owner may use at once."""
         # Nobody's, those with an open connection last: they are taken first.
         self._places: list[Lease | None] = [None] * size
         self._waiting: deque[asyncio.Future[Lease | None]] = deque()
-        self._patience = Deadlines(ACQUIRE_TIMEOUT)
+        self._patience = Timeouts(ACQUIRE_TIMEOUT)
         self._all_returned: asyncio.Event | None = None
         self.acquired = 0
         """How many times a connection was taken since the start."""

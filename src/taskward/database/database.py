@@ -17,8 +17,8 @@ from taskward.database.session import Session
 from taskward.errors import Unavailable
 
 if TYPE_CHECKING:
-    from taskward.deadlines import Deadline
     from taskward.identity import Owner
+    from taskward.timeouts import Timeout
 
 
 CHECK_TIMEOUT = 5.0
@@ -76,7 +76,7 @@ class Database:
             raise Unavailable(f"{why[0].upper()}{why[1:]}.", reason=why)
         return self._pool
 
-    def session(self, owner: Owner, *, read_only: bool = False, limit: Deadline | None = None) -> Session:
+    def session(self, owner: Owner, *, read_only: bool = False, limit: Timeout | None = None) -> Session:
         """A session as `owner`; see `Session`.
 
         Args:

@@ -105,24 +105,24 @@ def json_object(members: Mapping[str, Member]) -> ColumnElement[str]:
     return _concatenated(parts)
 
 
-def read_from(members: Mapping[str, Member]) -> tuple[ColumnElement[Any], ...]:
-    """The columns of which `writer` makes the same text."""
+def json_columns(members: Mapping[str, Member]) -> tuple[ColumnElement[Any], ...]:
+    """The columns of which `json_writer` makes the same text."""
     sources = [source for member in members.values() for source in _sources(member) if not isinstance(source, Constant)]
     return tuple({_key(source): source for source in sources}.values())
 
 
-def writer(members: Mapping[str, Member]) -> Callable[[Row], str]:
+def json_writer(members: Mapping[str, Member]) -> Callable[[Row], str]:
     """What makes of a row the text that `json_object` has: a function of its own, since it is on the way of almost
     every request.
 
     Args:
-        members: Of a table, whose columns say what is never NULL. A row has them first, as `read_from` has them;
+        members: Of a table, whose columns say what is never NULL. A row has them first, as `json_columns` has them;
             instants are in UTC.
 
     Raises:
         TypeError: There is no form for a column's type.
     """
-    columns = read_from(members)
+    columns = json_columns(members)
     names = {_key(column): f"column_{number}" for number, column in enumerate(columns)}
     # An id may be needed twice.
     ids = [names[_key(one)] for one in columns if isinstance(one.type, Uuid) and not _may_be_null(one)]
@@ -141,7 +141,7 @@ def writer(members: Mapping[str, Member]) -> Callable[[Row], str]:
     return known["write"]  # type: ignore[return-value]
 
 
-def within(lines: Select[Any], order: str) -> Select[Any]:
+def within_bytes(lines: Select[Any], order: str) -> Select[Any]:
     """The first of some lines, as many as have at most `most` bytes together, and one in any case.
 
     Args:

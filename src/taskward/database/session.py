@@ -20,8 +20,8 @@ from taskward.errors import OutcomeUnknown, Unavailable
 if TYPE_CHECKING:
     from taskward.database.opening import Lease
     from taskward.database.statements import Statement
-    from taskward.deadlines import Deadline
     from taskward.identity import Owner
+    from taskward.timeouts import Timeout
 
 _MARGIN = 0.5
 """Seconds by which PostgreSQL gives a change up before nobody waits for its answer any more."""
@@ -51,7 +51,7 @@ class Session:
 
     __slots__ = ("_lease", "_limit", "_pool", "_read_only", "_user_id", "trashed_at")
 
-    def __init__(self, pool: Pool, owner: Owner, *, read_only: bool = False, limit: Deadline | None = None) -> None:
+    def __init__(self, pool: Pool, owner: Owner, *, read_only: bool = False, limit: Timeout | None = None) -> None:
         self._pool = pool
         self._user_id = owner.user_id
         self._read_only = read_only

@@ -10,11 +10,11 @@ import asyncio
 from collections import deque
 from functools import partial
 
-from taskward.deadlines import Deadlines
 from taskward.errors import PoolExhausted
+from taskward.timeouts import Timeouts
 
 
-class Shares:
+class OwnerLimiter:
     """The places that owners take, each at most `most` at once.
 
     Args:
@@ -26,7 +26,7 @@ class Shares:
         self._most = most
         self._taken: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._patience = Deadlines(patience)
+        self._patience = Timeouts(patience)
         self._reason = f"the user has had all {most} connections of one user's for {patience:g} s"
 
     def enter(self, user_id: str) -> bool:

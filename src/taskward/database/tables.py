@@ -104,7 +104,7 @@ class Tombstone(OwnedTable, table=True):
     created_at: datetime = timestamp_column(default=func.now())
 
 
-class StoredAnswer(OwnedTable, table=True):
+class StoredResponse(OwnedTable, table=True):
     """The answer to a request with an Idempotency-Key, to be given again.
 
     Attributes:
@@ -172,7 +172,7 @@ def next_change_at() -> ColumnElement[Any]:
     return func.greatest(in_utc(func.now()), columns(Account).changed_at + MICROSECOND)
 
 
-def tick(*conditions: ColumnElement[bool], **changes: int) -> CTE:
+def next_version(*conditions: ColumnElement[bool], **changes: int) -> CTE:
     """Advance the owner's clock. Its column `clock` is the version of the row that the same statement changes, and `at`
     the time of the change, for whatever of the row says when; `trashed_at` is the account's, by which one knows when
     the trash is to be purged. Empty where there is no account.

@@ -21,7 +21,7 @@ from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, Tombstone, columns, in_utc, next_change_at
 
 
-class Turn:
+class AccountLock:
     """The owner's turn, from `begin` until the transaction ends.
 
     Attributes:
@@ -46,16 +46,16 @@ class Turn:
         return self._version, self.trashed_at, self.tasks, self.lists
 
     @classmethod
-    async def begin(cls, session: Session) -> Turn:
+    async def acquire(cls, session: Session) -> AccountLock:
         """Wait for the owner's turn; the account is made at the first."""
         is_first = False
         while (row := await session.fetch_one(_lock())) is None:
             # Nothing comes of it where another request begins the account at the same moment; that one may end it, too.
             is_first = await session.fetch_one(_open_account()) is not None
-        turn = cls(session, row)
-        session.trashed_at = turn.trashed_at
-        turn._is_first = is_first
-        return turn
+        lock = cls(session, row)
+        session.trashed_at = lock.trashed_at
+        lock._is_first = is_first
+        return lock
 
     @property
     def version(self) -> int:
@@ -77,7 +77,7 @@ class Turn:
         self._version += count
         return self._version
 
-    async def bury(self, kind: str, versions: Mapping[UUID, int]) -> None:
+    async def add_tombstones(self, kind: str, versions: Mapping[UUID, int]) -> None:
         """Leave a tombstone for each row that was erased.
 
         Args:
@@ -86,9 +86,9 @@ class Turn:
         """
         if versions:
             ids, numbers = list(versions), list(versions.values())
-            await self._session.fetch(_bury(), kind=kind, ids=ids, versions=numbers)
+            await self._session.fetch(_add_tombstones(), kind=kind, ids=ids, versions=numbers)
 
-    async def end(self) -> None:
+    async def save(self) -> None:
         """Write down the clock and the counts, where they changed. Whoever has written nothing has no account."""
         if self._state() == self._before:
             if self._is_first:
@@ -98,7 +98,7 @@ class Turn:
         await self._session.fetch(_advance(), clock=self._version, time=self.time, **state)
 
 
-async def wait_for_turn(session: Session) -> bool:
+async def wait_for_lock(session: Session) -> bool:
     """Wait for the owner's turn, and say whether there is an account."""
     return await session.fetch_one(_lock()) is not None
 
@@ -106,7 +106,7 @@ async def wait_for_turn(session: Session) -> bool:
 async def ensure_account(session: Session) -> None:
     """Make the owner's account, unless there is one. Nobody ends it before this transaction does."""
     while await session.fetch_one(_open_account()) is None:
-        if await wait_for_turn(session):
+        if await wait_for_lock(session):
             return
 
 
@@ -144,7 +144,7 @@ def _advance() -> Statement:
 
 
 @cache
-def _bury() -> Statement:
+def _add_tombstones() -> Statement:
     ids, versions = bindparam("ids", type_=ARRAY(Uuid())), bindparam("versions", type_=ARRAY(BigInteger()))
     both = func.unnest(ids, versions).table_valued(column("id", Uuid()), column("version", BigInteger()))
     gone = both.render_derived(name="gone")

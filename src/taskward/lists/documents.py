@@ -38,7 +38,7 @@ def _members(source: Any) -> dict[str, Member]:
 
 
 _LIST = _members(columns(TaskList))
-READ = documents.read_from(_LIST)
+JSON_COLUMNS = documents.json_columns(_LIST)
 """What is read of a list whose JSON the worker writes: the columns of the members."""
-write_list = documents.writer(_LIST)
-"""Writes the JSON of a row that has `READ`."""
+list_json = documents.json_writer(_LIST)
+"""Writes the JSON of a row that has `JSON_COLUMNS`."""

@@ -7,27 +7,27 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from taskward.errors import ListForbidden, ListIdTaken, ListNotFound, StaleVersion
-from taskward.lists.documents import write_list
+from taskward.lists.documents import list_json
 from taskward.lists.models import ListCounted, ListCreate, ListId, ListMove, ListRead, ListUpdate, WithTasks
 from taskward.lists.store import ListStore
 from taskward.web.answers import (
     IfMatch,
     IfNoneMatch,
     allowed_versions,
-    collection_answer,
+    collection_response,
     collection_tag,
-    entity_answer,
+    entity_response,
     public_path,
 )
 from taskward.web.dependencies import CurrentCaller, OwnerSession, UnlessOver, UserLimits
 from taskward.web.idempotency import idempotent
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import ETAG, LOCATION, NOT_MODIFIED, answers, operation_id
-from taskward.web.routing import SessionRoute
+from taskward.web.routing import PrecompiledRoute
 
 PATH = f"{BASE_PATH}/lists"
 
-router = APIRouter(prefix=PATH, tags=["lists"], route_class=SessionRoute, generate_unique_id_function=operation_id)
+router = APIRouter(prefix=PATH, tags=["lists"], route_class=PrecompiledRoute, generate_unique_id_function=operation_id)
 
 
 def list_store(session: OwnerSession, limits: UserLimits) -> ListStore:
@@ -54,12 +54,12 @@ async def list_lists(
         account = await lists.account()
         current = collection_tag(user_id, None if account is None else (account["epoch"], account["clock"]), "lists")
         if if_none_match.matches(current):
-            return collection_answer([], current, if_none_match=if_none_match)
+            return collection_response([], current, if_none_match=if_none_match)
     rows = await lists.list()
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
     tag = collection_tag(user_id, known, "lists")
     documents = [row["list"] for row in rows if row["id"] is not None]
-    return collection_answer(documents, tag)
+    return collection_response(documents, tag)
 
 
 @router.post(
@@ -74,7 +74,7 @@ async def create_list(request: Request, new: ListCreate, lists: Lists) -> Respon
     """Create a list; it comes last."""
     row = await lists.add(new)
     location = public_path(request, f"{PATH}/{row['id']}")
-    return entity_answer(row, write_list, status=201, headers={"Location": location})
+    return entity_response(row, list_json, status=201, headers={"Location": location})
 
 
 @router.get(
@@ -86,7 +86,7 @@ async def create_list(request: Request, new: ListCreate, lists: Lists) -> Respon
 async def get_list(list_id: ListId, lists: Lists, if_none_match: IfNoneMatch = None) -> Response:
     """One of your lists. Its tasks are at `/tasks?list_id=`."""
     row = await lists.get(list_id)
-    return entity_answer(row, write_list, if_none_match=if_none_match)
+    return entity_response(row, list_json, if_none_match=if_none_match)
 
 
 @router.patch(
@@ -98,7 +98,7 @@ async def get_list(list_id: ListId, lists: Lists, if_none_match: IfNoneMatch = N
 async def update_list(list_id: ListId, patch: ListUpdate, lists: Lists, if_match: IfMatch = None) -> Response:
     """Change some members (JSON Merge Patch, RFC 7396): those that are left out stay, `null` clears."""
     row = await lists.update(list_id, patch.changes(), allowed_versions(if_match))
-    return entity_answer(row, write_list)
+    return entity_response(row, list_json)
 
 
 @router.post(
@@ -111,7 +111,7 @@ async def update_list(list_id: ListId, patch: ListUpdate, lists: Lists, if_match
 async def move_list(list_id: ListId, move: ListMove, lists: Lists, if_match: IfMatch = None) -> Response:
     """Put a list after another one, or first."""
     row = await lists.move(list_id, move.after, allowed_versions(if_match))
-    return entity_answer(row, write_list)
+    return entity_response(row, list_json)
 
 
 @router.delete(

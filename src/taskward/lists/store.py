@@ -25,12 +25,12 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
-from taskward.database.answers import AnswerStore
-from taskward.database.documents import within
+from taskward.database.answers import StoredResponses
+from taskward.database.documents import within_bytes
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import Account, columns, position_of, table_of
-from taskward.database.turns import Turn
+from taskward.database.turns import AccountLock
 from taskward.errors import (
     FieldError,
     Invalid,
@@ -41,7 +41,7 @@ from taskward.errors import (
     StaleVersion,
 )
 from taskward.limits import Limits
-from taskward.lists.documents import READ, export_of, json_of
+from taskward.lists.documents import JSON_COLUMNS, export_of, json_of
 from taskward.lists.models import ListCreate, WithTasks
 from taskward.lists.table import TaskList
 from taskward.ordering import reorder
@@ -62,7 +62,7 @@ Versions = list[int] | None
 
 
 class ListStore:
-    """The lists of the session's owner. Where a method returns a row, it has `documents.READ`."""
+    """The lists of the session's owner. Where a method returns a row, it has `documents.JSON_COLUMNS`."""
 
     def __init__(self, session: Session, limits: Limits | None = None) -> None:
         self._session = session
@@ -75,21 +75,21 @@ class ListStore:
             ListIdTaken: The owner has a list with this id.
             LimitReached: The owner has as many as one may have.
         """
-        turn = await Turn.begin(self._session)
-        if turn.lists >= self._limits.lists:
+        lock = await AccountLock.acquire(self._session)
+        if lock.lists >= self._limits.lists:
             raise LimitReached("lists", self._limits.lists)
-        turn.lists += 1
+        lock.lists += 1
         try:
-            row = await self._session.fetch_one(_add(), **vars(new), position=None, **_next_change(turn))
+            row = await self._session.fetch_one(_add(), **vars(new), position=None, **_next_change(lock))
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name != "list_pkey":
                 raise
             raise ListIdTaken from None
-        await turn.end()
+        await lock.save()
         assert row is not None, "an insert returns its row"  # noqa: S101
         return row
 
-    async def put_back(self, turn: Turn, lists: Sequence[dict[str, Any]]) -> int:
+    async def insert_exported(self, lock: AccountLock, lists: Sequence[dict[str, Any]]) -> int:
         """Make lists as they were exported, but for those whose ids the owner has.
 
         Args:
@@ -107,11 +107,11 @@ class ListStore:
         for one in lists:
             if one["id"] in known:
                 continue
-            if turn.lists >= self._limits.lists:
+            if lock.lists >= self._limits.lists:
                 raise LimitReached("lists", self._limits.lists)
-            await self._session.fetch(_add(), **one, **_next_change(turn))
+            await self._session.fetch(_add(), **one, **_next_change(lock))
             known.add(one["id"])
-            turn.lists += 1
+            lock.lists += 1
             made += 1
         return made
 
@@ -147,13 +147,13 @@ class ListStore:
             ListNotFound, ListForbidden: As for `get`.
             StaleVersion: It has another version.
         """
-        turn, row = await self._begin(list_id, versions)
+        lock, row = await self._begin(list_id, versions)
         if not changes:
             return row
         values = {f"new_{name}": value for name, value in changes.items()}
         statement = _update(tuple(sorted(changes)))
-        changed = await self._session.fetch_one(statement, id=list_id, **_next_change(turn), **values)
-        await turn.end()
+        changed = await self._session.fetch_one(statement, id=list_id, **_next_change(lock), **values)
+        await lock.save()
         assert changed is not None, "it is the owner's turn"  # noqa: S101
         return changed
 
@@ -163,7 +163,7 @@ class ListStore:
         Raises:
             Invalid: `after` is not another list of the owner's. Else as `update`.
         """
-        turn, _ = await self._begin(list_id, versions)
+        lock, _ = await self._begin(list_id, versions)
         others = [(row["id"], row["position"]) for row in await self._session.fetch(_positions(), id=list_id)]
         try:
             moves = reorder(others, list_id, after)
@@ -172,10 +172,10 @@ class ListStore:
         moved = None
         # In the order of ids, as the tasks of one request are.
         for one, new_position in sorted(moves.items()):
-            values = {"id": one, "new_position": new_position, **_next_change(turn)}
+            values = {"id": one, "new_position": new_position, **_next_change(lock)}
             row = await self._session.fetch_one(_update(("position",)), **values)
             moved = row if one == list_id else moved
-        await turn.end()
+        await lock.save()
         assert moved is not None, "it is among them"  # noqa: S101
         return moved
 
@@ -188,27 +188,27 @@ class ListStore:
         Raises:
             Invalid: It has live tasks, and `tasks` does not say. Else as `update`.
         """
-        turn, _ = await self._begin(list_id, versions)
+        lock, _ = await self._begin(list_id, versions)
         if tasks is None and await self._session.fetch_one(_any_task(), id=list_id):
             raise Invalid([FieldError("query", "/tasks", "This list has tasks: say trash or keep.")])
         statement = _trash_tasks() if tasks == "trash" else _release_tasks()
-        row = await self._session.fetch_one(statement, last_version=turn.version, last_time=turn.time, id=list_id)
-        turn.next_version(row["count"] if row else 0)
+        row = await self._session.fetch_one(statement, last_version=lock.version, last_time=lock.time, id=list_id)
+        lock.next_version(row["count"] if row else 0)
         if tasks == "trash":
-            turn.note_trash(turn.now)
+            lock.note_trash(lock.now)
         await self._session.fetch(_delete(), id=list_id)
-        turn.lists -= 1
-        await turn.bury("list", {list_id: turn.next_version()})
-        await AnswerStore(self._session).forget([list_id])
-        await turn.end()
+        lock.lists -= 1
+        await lock.add_tombstones("list", {list_id: lock.next_version()})
+        await StoredResponses(self._session).forget([list_id])
+        await lock.save()
 
-    async def _begin(self, list_id: UUID, versions: Versions) -> tuple[Turn, asyncpg.Record]:
+    async def _begin(self, list_id: UUID, versions: Versions) -> tuple[AccountLock, asyncpg.Record]:
         """Wait for the owner's turn, and read the list."""
-        turn = await Turn.begin(self._session)
+        lock = await AccountLock.acquire(self._session)
         row = await self.get(list_id)
         if versions is not None and row["version"] not in versions:
             raise StaleVersion(row["version"])
-        return turn, row
+        return lock, row
 
     async def _miss(self, list_id: UUID) -> NoReturn:
         row = await self._session.fetch_one(_probe(), id=list_id)
@@ -217,9 +217,9 @@ class ListStore:
         raise ListForbidden if row["exists"] and row["mine"] is None else ListNotFound
 
 
-def _next_change(turn: Turn) -> dict[str, Any]:
+def _next_change(lock: AccountLock) -> dict[str, Any]:
     """The version and the time of one more list that changes."""
-    return {"new_version": turn.next_version(), "new_time": turn.time}
+    return {"new_version": lock.next_version(), "new_time": lock.time}
 
 
 @cache
@@ -232,7 +232,7 @@ def export_lists() -> Statement:
     page = mine.order_by(_list.id).limit(rows).subquery("page")
     found = func.count(page.c.id).over().label("found")
     lines: Any = select(page.c.id, export_of(page.c).label("line"), found)
-    return compile_statement(within(lines, "id"))
+    return compile_statement(within_bytes(lines, "id"))
 
 
 @cache
@@ -240,7 +240,7 @@ def _add() -> Statement:
     members = (*ListCreate.model_fields, "position")
     values: dict[str, Any] = {name: bindparam(name, type_=_list[name].type) for name in members}
     values |= {"version": _VERSION, "created_at": _TIME, "updated_at": _TIME}
-    return compile_statement(insert(TaskList).values(user_id=OWNER, **values).returning(*READ))
+    return compile_statement(insert(TaskList).values(user_id=OWNER, **values).returning(*JSON_COLUMNS))
 
 
 @cache
@@ -281,7 +281,7 @@ def _all() -> Statement:
 
 @cache
 def _get() -> Statement:
-    return compile_statement(select(*READ).where(*_MINE))
+    return compile_statement(select(*JSON_COLUMNS).where(*_MINE))
 
 
 @cache
@@ -300,7 +300,7 @@ def _ids() -> Statement:
 def _update(members: tuple[str, ...]) -> Statement:
     values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_list[name].type) for name in members}
     values |= {"version": _VERSION, "updated_at": _TIME}
-    return compile_statement(update(TaskList).where(*_MINE).values(**values).returning(*READ))
+    return compile_statement(update(TaskList).where(*_MINE).values(**values).returning(*JSON_COLUMNS))
 
 
 @cache

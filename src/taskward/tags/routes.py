@@ -9,15 +9,15 @@ from fastapi import APIRouter, Depends, Response
 from taskward.errors import TagNotFound
 from taskward.tags.models import TagName, TagRead, TagRename
 from taskward.tags.store import TagStore
-from taskward.web.answers import IfNoneMatch, collection_answer, collection_tag, document_answer
+from taskward.web.answers import IfNoneMatch, collection_response, collection_tag, document_response
 from taskward.web.dependencies import CurrentCaller, OwnerSession, UnlessOver
 from taskward.web.middleware import BASE_PATH
 from taskward.web.openapi import ETAG, NOT_MODIFIED, answers, operation_id
-from taskward.web.routing import SessionRoute
+from taskward.web.routing import PrecompiledRoute
 
 PATH = f"{BASE_PATH}/tags"
 
-router = APIRouter(prefix=PATH, tags=["tags"], route_class=SessionRoute, generate_unique_id_function=operation_id)
+router = APIRouter(prefix=PATH, tags=["tags"], route_class=PrecompiledRoute, generate_unique_id_function=operation_id)
 
 
 def tag_store(session: OwnerSession) -> TagStore:
@@ -40,7 +40,7 @@ async def list_tags(
     rows = await tags.list()
     known = (rows[0]["epoch"], rows[0]["clock"]) if rows else None
     tag = collection_tag(caller.owner.user_id, known, "tags")
-    return collection_answer([row["tag"] for row in rows if row["tag"] is not None], tag, if_none_match=if_none_match)
+    return collection_response([row["tag"] for row in rows if row["tag"] is not None], tag, if_none_match=if_none_match)
 
 
 @router.patch(
@@ -51,7 +51,7 @@ async def list_tags(
 )
 async def rename_tag(tag: TagName, rename: TagRename, tags: Tags) -> Response:
     """Rename a tag on every task that has it, those in the trash as well."""
-    return document_answer((await tags.rename(tag, rename.name))["tag"])
+    return document_response((await tags.rename(tag, rename.name))["tag"])
 
 
 @router.delete(

@@ -13,7 +13,7 @@ from taskward.database.documents import json_object
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
 from taskward.database.tables import Account, columns, table_of
-from taskward.database.turns import Turn
+from taskward.database.turns import AccountLock
 from taskward.errors import TagNotFound
 from taskward.tasks.statements import change_many
 from taskward.tasks.table import Task
@@ -64,12 +64,12 @@ class TagStore:
         await self._change(_remove(), tag=tag)
 
     async def _change(self, statement: Statement, **values: Any) -> None:
-        turn = await Turn.begin(self._session)
-        row = await self._session.fetch_one(statement, last_version=turn.version, last_time=turn.time, **values)
+        lock = await AccountLock.acquire(self._session)
+        row = await self._session.fetch_one(statement, last_version=lock.version, last_time=lock.time, **values)
         if row is None or row["count"] == 0:
             raise TagNotFound
-        turn.next_version(row["count"])
-        await turn.end()
+        lock.next_version(row["count"])
+        await lock.save()
 
 
 def _json(tag: Any, live: Any) -> ColumnElement[str]:

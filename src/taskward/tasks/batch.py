@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic.json_schema import WithJsonSchema
 
 from taskward.errors import FieldError, Invalid, Problem
-from taskward.fairness import fairly
+from taskward.fairness import cooperatively
 from taskward.members import CONTENT_CODING, UNION_TAG, NewId, Reference
 from taskward.tasks.members import EXAMPLE_ID
 from taskward.tasks.models import TaskCompletion, TaskCreate, TaskRead, TaskUpdate, no_completion
@@ -182,7 +182,7 @@ class Outcome:
     is_gone: bool = False
 
 
-async def carry_out(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapping[UUID, asyncpg.Record]]:
+async def apply(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapping[UUID, asyncpg.Record]]:
     """Make the changes of a batch.
 
     Returns:
@@ -201,9 +201,9 @@ async def carry_out(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapp
         reopens=True,
     )
     outcomes = []
-    async for index, operation in fairly(enumerate(operations)):
+    async for index, operation in cooperatively(enumerate(operations)):
         try:
-            outcomes.append(await _carry_out(work, operation))
+            outcomes.append(await _apply(work, operation))
         except Problem as problem:
             _place(problem, index)
             if batch.atomic:
@@ -221,7 +221,7 @@ def _task_id(operation: Operation) -> UUID:
     return operation.task.id if isinstance(operation, BatchCreate) else operation.id
 
 
-async def _carry_out(work: UnitOfWork, operation: Operation) -> Outcome:
+async def _apply(work: UnitOfWork, operation: Operation) -> Outcome:
     task_id = _task_id(operation)
     next_id = None
     match operation:

@@ -58,7 +58,7 @@ class Conditions(NamedTuple):
     terms: tuple[tuple[bool, ...], ...]  # whether each is negated
 
 
-def understand(filters: TaskFilters, parameters: dict[str, Any], now: datetime) -> Conditions:
+def bind(filters: TaskFilters, parameters: dict[str, Any], now: datetime) -> Conditions:
     """The conditions that filters make, and, added to `parameters`, their values."""
     query = parse_query(filters.q) if filters.q else ()
     tags = [tag for tag in filters.tag if tag != NONE]

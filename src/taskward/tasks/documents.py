@@ -62,8 +62,8 @@ def _members(source: Any) -> dict[str, Member]:
 
 
 _TASK = _members(columns(Task))
-READ = documents.read_from(_TASK)
+JSON_COLUMNS = documents.json_columns(_TASK)
 """What is read of a task whose JSON the worker writes: the columns of the members, before any others that a statement
-yields, since `write_task` takes them by their order."""
-write_task = documents.writer(_TASK)
-"""Writes the JSON of a row that has `READ`."""
+yields, since `task_json` takes them by their order."""
+task_json = documents.json_writer(_TASK)
+"""Writes the JSON of a row that has `JSON_COLUMNS`."""

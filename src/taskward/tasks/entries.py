@@ -10,7 +10,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from taskward.database.turns import Turn
+from taskward.database.turns import AccountLock
 from taskward.errors import LimitReached
 from taskward.limits import Limits
 from taskward.tasks import statements
@@ -59,9 +59,9 @@ class Entries(dict[UUID, Entry]):
         tree: Where they hang, and those above them that are not here.
     """
 
-    def __init__(self, turn: Turn, limits: Limits) -> None:
+    def __init__(self, lock: AccountLock, limits: Limits) -> None:
         super().__init__()
-        self.turn = turn
+        self.lock = lock
         self.tree = Tree()
         self._limits = limits
         self._of_series: defaultdict[UUID, list[Entry]] = defaultdict(list)
@@ -82,7 +82,7 @@ class Entries(dict[UUID, Entry]):
             whole["series_id"] = uuid7()
         entry = Entry(whole, None, is_changed=True)
         self.put(entry)
-        self.turn.tasks += 1
+        self.lock.tasks += 1
         return entry
 
     def set(self, entry: Entry, values: Values) -> None:
@@ -104,7 +104,7 @@ class Entries(dict[UUID, Entry]):
         if not entry.is_erased:
             entry.is_erased = True
             self.tree.remove(entry.id)
-            self.turn.tasks -= 1
+            self.lock.tasks -= 1
 
     def let_go(self, entries: Iterable[Entry]) -> None:
         """Forget tasks that are written, but for where they hang. None of their series has others here."""
@@ -146,5 +146,5 @@ class Entries(dict[UUID, Entry]):
             LimitReached: The owner has as many as one may have.
         """
         most = self._limits.tasks_with_next if of_series else self._limits.tasks
-        if self.turn.tasks + count > most:
+        if self.lock.tasks + count > most:
             raise LimitReached("tasks", most)

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from uuid import UUID
 
 from taskward.database.session import Session
-from taskward.database.turns import Turn
+from taskward.database.turns import AccountLock
 from taskward.errors import FieldError, Invalid, LimitReached, StaleVersion, TaskForbidden, TaskNotFound
-from taskward.fairness import fairly
+from taskward.fairness import cooperatively
 from taskward.limits import Limits
 from taskward.tasks import statements
 from taskward.tasks.entries import Entries, Entry
@@ -26,13 +26,13 @@ class Loaded:
         turn: That turn.
     """
 
-    def __init__(self, session: Session, turn: Turn, limits: Limits) -> None:
+    def __init__(self, session: Session, lock: AccountLock, limits: Limits) -> None:
         self._session = session
-        self.turn = turn
+        self.lock = lock
         self._limits = limits
-        self._entries = Entries(turn, limits)
+        self._entries = Entries(lock, limits)
         self._tree = self._entries.tree
-        self._strangers: frozenset[UUID] = frozenset()
+        self._ids_in_use: frozenset[UUID] = frozenset()
         # Of those that others hang below and that are not among the entries: who is in the trash, and their lists.
         self._trashed_parents: frozenset[UUID] = frozenset()
         self._lists_above: dict[UUID, UUID | None] = {}
@@ -81,7 +81,7 @@ class Loaded:
     async def _load_named(self, ids: Collection[UUID]) -> None:
         await self._load_trees(ids)
         missing, followers = list[UUID](), set[UUID]()
-        async for task_id in fairly(ids):
+        async for task_id in cooperatively(ids):
             entry = self._entries.get(task_id)
             if entry is None:
                 missing.append(task_id)
@@ -89,12 +89,12 @@ class Loaded:
                 followers.add(entry.values["next_id"])
         await self._load_trees(followers)
         if missing:
-            rows = await self._session.fetch(statements.strangers(), ids=missing)
-            self._strangers = frozenset(row["id"] for row in rows)
+            rows = await self._session.fetch(statements.ids_in_use(), ids=missing)
+            self._ids_in_use = frozenset(row["id"] for row in rows)
 
     async def _load_above(self, parents: Collection[UUID]) -> None:
         above = set(parents)
-        async for entry in fairly(tuple(self._entries.values())):
+        async for entry in cooperatively(tuple(self._entries.values())):
             if entry.values["parent_id"] is not None:
                 above.add(entry.values["parent_id"])
         if wanted := [task_id for task_id in above if task_id not in self._entries]:
@@ -106,10 +106,10 @@ class Loaded:
 
     async def _load_trees(self, ids: Collection[UUID]) -> None:
         all_ids = tuple(ids)
-        async for start in fairly(range(0, len(all_ids), _AT_ONCE)):
+        async for start in cooperatively(range(0, len(all_ids), _AT_ONCE)):
             wanted = [task_id for task_id in all_ids[start : start + _AT_ONCE] if task_id not in self._entries]
             rows = await self._session.fetch(statements.load_with_subtasks(), ids=wanted) if wanted else ()
-            async for row in fairly(rows):
+            async for row in cooperatively(rows):
                 if row["id"] not in self._entries:
                     self._entries.put(Entry(dict(row), row["version"]))
 
@@ -121,9 +121,9 @@ class Loaded:
     def _mine(self, task_id: UUID, versions: Versions) -> Entry:
         entry = self._entries.get(task_id)
         if entry is None or entry.is_erased:
-            raise TaskForbidden if task_id in self._strangers else TaskNotFound
+            raise TaskForbidden if task_id in self._ids_in_use else TaskNotFound
         if versions is not None and entry.version not in versions:
-            raise StaleVersion(entry.version or self.turn.version)
+            raise StaleVersion(entry.version or self.lock.version)
         return entry
 
     def _live(self, task_id: UUID, versions: Versions) -> Entry:

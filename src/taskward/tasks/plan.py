@@ -14,7 +14,7 @@ from taskward.tasks.members import FIRST_YEAR, LAST_YEAR
 from taskward.tasks.recurrence import NeverFires, find_next, next_occurrence
 from taskward.tasks.rules import parse_rule
 
-PLAN = ("due_date", "due_at", "time_zone", "recurrence", "recurs_from")
+SCHEDULE = ("due_date", "due_at", "time_zone", "recurrence", "recurs_from")
 """The members that the rules are about."""
 
 _UNTIL = re.compile("UNTIL=[0-9TZ]+")
@@ -23,11 +23,11 @@ _BASIC = str.maketrans("", "", "-:")
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
 
-def check_plan(task: Mapping[str, Any], *, now: datetime) -> None:
+def check_schedule(task: Mapping[str, Any], *, now: datetime) -> None:
     """Check the rules.
 
     Args:
-        task: At least the members in `PLAN`.
+        task: At least the members in `SCHEDULE`.
 
     Raises:
         Invalid: One is broken.
@@ -58,7 +58,7 @@ def following(task: Mapping[str, Any], *, now: datetime) -> dict[str, Any] | Non
     has ended, or does not come true as far as that is looked for.
 
     Args:
-        task: Besides the members in `PLAN`, `meant_at`.
+        task: Besides the members in `SCHEDULE`, `meant_at`.
     """
     due, zone = _due(task), ZoneInfo(task["time_zone"])
     meant = meant_by(due, zone, task["meant_at"]) if isinstance(due, datetime) else None

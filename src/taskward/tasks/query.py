@@ -31,7 +31,7 @@ from taskward.database.statements import OWNER, Constant, Statement, compile_sta
 from taskward.database.tables import Account, columns, position_of, table_of
 from taskward.errors import FieldError, Invalid
 from taskward.fairness import in_thread
-from taskward.tasks.conditions import Conditions, understand, where
+from taskward.tasks.conditions import Conditions, bind, where
 from taskward.tasks.cursors import read_cursor, write_cursor
 from taskward.tasks.documents import MEMBERS, json_of, size_of
 from taskward.tasks.filters import Order, TaskFilters
@@ -176,7 +176,7 @@ def _understood(filters: TaskFilters, now: datetime | None) -> _Understood:
             raise Invalid([FieldError("query", "/cursor", str(error))]) from None
         nulls = tuple(key is None for key in keys)
         parameters |= {"after": after, **{f"after_{index}": key for index, key in enumerate(keys)}}
-    conditions = understand(filters, parameters, now or datetime.now(UTC))
+    conditions = bind(filters, parameters, now or datetime.now(UTC))
     if "due" in names:
         parameters |= {"up_to_its_end": _UP_TO_ITS_END, "tz": filters.tz}
     fingerprint = f"{shape};{filters.limit};{filters.cursor}"

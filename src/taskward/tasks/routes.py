@@ -14,7 +14,7 @@ from taskward.database.database import Database
 from taskward.errors import Cycle, FieldError, Invalid, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks import trash
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
-from taskward.tasks.documents import write_task
+from taskward.tasks.documents import task_json
 from taskward.tasks.filters import QueryBoolean, QueryReference, TaskFilters
 from taskward.tasks.members import TaskId
 from taskward.tasks.models import (
@@ -33,11 +33,11 @@ from taskward.web.answers import (
     IfMatch,
     IfNoneMatch,
     allowed_versions,
-    collection_answer,
+    collection_response,
     collection_tag,
-    document_answer,
+    document_response,
     encode,
-    entity_answer,
+    entity_response,
     public_path,
 )
 from taskward.web.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
@@ -56,11 +56,11 @@ from taskward.web.openapi import (
 )
 from taskward.web.preferences import APPLIED, Representation
 from taskward.web.reading import RequestBody
-from taskward.web.routing import SessionRoute
+from taskward.web.routing import PrecompiledRoute
 
 PATH = f"{BASE_PATH}/tasks"
 
-router = APIRouter(prefix=PATH, tags=["tasks"], route_class=SessionRoute, generate_unique_id_function=operation_id)
+router = APIRouter(prefix=PATH, tags=["tasks"], route_class=PrecompiledRoute, generate_unique_id_function=operation_id)
 
 
 def task_store(session: OwnerSession, limits: UserLimits) -> TaskStore:
@@ -107,7 +107,7 @@ async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature
         known = None if account is None else (account["epoch"], account["clock"])
         current = collection_tag(user_id, known, wanted.fingerprint)
         if if_none_match.matches(current):
-            return collection_answer([], current, if_none_match=if_none_match)
+            return collection_response([], current, if_none_match=if_none_match)
     page = await tasks.list(wanted, room.most, room.most_each(wanted.limit))
     if filters.cursor is not None and not page.tasks:
         await _check_there(tasks, filters)
@@ -117,7 +117,7 @@ async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature
     if wanted.counting is not None:
         headers["X-Total-Count"] = str(await tasks.count(wanted))
     tag = None if wanted.depends_on_time else collection_tag(user_id, page.account, wanted.fingerprint)
-    return collection_answer(page.tasks, tag, headers=headers)
+    return collection_response(page.tasks, tag, headers=headers)
 
 
 @router.post(
@@ -132,7 +132,7 @@ async def create_task(request: Request, task: TaskCreate, tasks: Tasks) -> Respo
     """Create a task. With an `id` of your own the request can be repeated safely: the second answers 409."""
     row = await tasks.add(task)
     location = public_path(request, f"{PATH}/{row['id']}")
-    return entity_answer(row, write_task, status=201, headers={"Location": location})
+    return entity_response(row, task_json, status=201, headers={"Location": location})
 
 
 @router.post(
@@ -151,8 +151,8 @@ async def change_tasks(
     """Make up to 100 changes in one request, in their order. Unless `atomic` is false, all are written or none is: the
     first that is refused is the answer, with its `index`.
     """
-    outcomes, rows = await tasks.carry_out(batch)
-    return document_answer(f'{{"results":[{",".join([_result(request, one, rows) for one in outcomes])}]}}')
+    outcomes, rows = await tasks.apply(batch)
+    return document_response(f'{{"results":[{",".join([_result(request, one, rows) for one in outcomes])}]}}')
 
 
 @router.delete(
@@ -202,7 +202,7 @@ async def clear_completed(
 async def get_task(task_id: TaskId, tasks: Tasks, if_none_match: IfNoneMatch = None) -> Response:
     """One of your live tasks."""
     row = await tasks.get(task_id)
-    return entity_answer(row, write_task, if_none_match=if_none_match)
+    return entity_response(row, task_json, if_none_match=if_none_match)
 
 
 @router.patch(
@@ -287,7 +287,7 @@ async def delete_task(
         return Response(status_code=204)
     row = await tasks.trash(task_id, allowed_versions(if_match))
     if representation:
-        return entity_answer(row, write_task, headers=APPLIED)
+        return entity_response(row, task_json, headers=APPLIED)
     return Response(status_code=204)
 
 
@@ -303,7 +303,7 @@ async def restore_task(task_id: TaskId, tasks: Tasks, if_match: IfMatch = None) 
     it is.
     """
     row = await tasks.restore(task_id, allowed_versions(if_match))
-    return entity_answer(row, write_task)
+    return entity_response(row, task_json)
 
 
 @router.post(
@@ -318,14 +318,14 @@ async def move_task(task_id: TaskId, move: TaskMove, tasks: Tasks, if_match: IfM
     where it is, at another place.
     """
     row = await tasks.move(task_id, move.changes(), move.after, allowed_versions(if_match))
-    return entity_answer(row, write_task)
+    return entity_response(row, task_json)
 
 
 def _written(request: Request, written: Written) -> Response:
     headers = {}
     if written.next_id is not None:
         headers["Link"] = f'<{public_path(request, f"{PATH}/{written.next_id}")}>; rel="next-occurrence"'
-    return entity_answer(written.row, write_task, headers=headers)
+    return entity_response(written.row, task_json, headers=headers)
 
 
 def _result(request: Request, outcome: Outcome, rows: Mapping[UUID, Any]) -> str:
@@ -334,7 +334,7 @@ def _result(request: Request, outcome: Outcome, rows: Mapping[UUID, Any]) -> str
         return f'{{"status":{outcome.status},"problem":{problem}}}'
     row = None if outcome.is_gone else rows.get(outcome.task_id)
     following = "" if outcome.next_id is None else f',"next_id":"{outcome.next_id}"'
-    return f'{{"status":{outcome.status},"task":{"null" if row is None else write_task(row)}{following}}}'
+    return f'{{"status":{outcome.status},"task":{"null" if row is None else task_json(row)}{following}}}'
 
 
 async def _check_there(tasks: TaskStore, filters: TaskFilters) -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from taskward.errors import Cycle, Invalid
-from taskward.fairness import fairly
+from taskward.fairness import cooperatively
 from taskward.tasks.entries import Entries, Entry, Values
 from taskward.tasks.models import TaskUpdate
 from taskward.tasks.plan import distance, following, moved
@@ -68,13 +68,13 @@ class Series:
         follower = self._follower(values)
         if follower is not None and follower.is_live:
             return Step()
-        members = following(values, now=at or self._entries.turn.now)
+        members = following(values, now=at or self._entries.lock.now)
         if members is None:
             return Step()
         parts: list[Entry] = []
         moving: list[Entry] = []
         if subtasks == "copy":
-            async for part in fairly(self._parts_to_take(entry)):
+            async for part in cooperatively(self._parts_to_take(entry)):
                 (parts if part.values["recurrence"] is None else moving).append(part)
         self._entries.check_room(1 + len(parts), of_series=True)
         return Step(members, tuple(parts), tuple(moving))
@@ -100,7 +100,7 @@ class Series:
         successor = self._entries.insert({**copied, **made})
         days = distance(values, successor.values)
         copies = {entry.id: successor}
-        async for part in fairly(step.parts):
+        async for part in cooperatively(step.parts):
             copies[part.id] = self._copy(part, copies[part.values["parent_id"]], days)
         for part in step.moving:
             above = part.values["parent_id"]

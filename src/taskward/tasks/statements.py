@@ -25,11 +25,11 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
-from taskward.database.documents import within
+from taskward.database.documents import within_bytes
 from taskward.database.statements import OWNER, Constant, Statement, compile_statement
 from taskward.database.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.lists.table import TaskList
-from taskward.tasks.documents import EXPORTED, READ, export_from, size_of
+from taskward.tasks.documents import EXPORTED, JSON_COLUMNS, export_from, size_of
 from taskward.tasks.table import VERSIONS_OF_BLOCK, Task
 
 _task = columns(Task)
@@ -111,7 +111,7 @@ def _siblings(of_list: bool | None, of_parent: bool) -> Any:  # noqa: FBT001
 
 
 @cache
-def strangers() -> Statement:
+def ids_in_use() -> Statement:
     """Which of `ids` are in use by anybody."""
     wanted = func.unnest(_IDS).table_valued(column("id", Uuid())).render_derived(name="wanted")
     return compile_statement(select(wanted.c.id).where(func.taskward.task_exists(wanted.c.id), OWNER.is_not(None)))
@@ -134,7 +134,7 @@ def insert_rows(reads: bool) -> Statement:  # noqa: FBT001
     values: dict[str, Any] = {"user_id": OWNER.label("user_id"), **{name: rows.c[name] for name in WRITTEN}}
     values["created_at"] = rows.c.updated_at
     made = insert(Task).from_select(list(values), select(*values.values()))
-    return compile_statement(made.returning(*READ) if reads else made)
+    return compile_statement(made.returning(*JSON_COLUMNS) if reads else made)
 
 
 @cache
@@ -143,13 +143,13 @@ def update_rows(reads: bool) -> Statement:  # noqa: FBT001
     rows = _rows()
     values = {name: rows.c[name] for name in WRITTEN if name != "id"}
     changed = update(Task).where(_task.user_id == OWNER, _task.id == rows.c.id).values(values)
-    return compile_statement(changed.returning(*READ) if reads else changed)
+    return compile_statement(changed.returning(*JSON_COLUMNS) if reads else changed)
 
 
 @cache
 def read_rows() -> Statement:
     """The tasks with `ids` as they are."""
-    return compile_statement(select(*READ).where(*_MINE))
+    return compile_statement(select(*JSON_COLUMNS).where(*_MINE))
 
 
 @cache
@@ -242,7 +242,7 @@ def _export(source: Any, where: Iterable[ColumnElement[bool]], *by: str) -> Any:
     read: tuple[Any, ...] = (*export_from(measured.c), measured.c.found)
     few = select(*read)
     few = few.where(measured.c.before < bindparam("most", type_=BigInteger()), OWNER.is_not(None))
-    return within(few, order)
+    return within_bytes(few, order)
 
 
 @cache

@@ -36,16 +36,16 @@ from uuid_utils.compat import uuid7
 from taskward.database.documents import Row
 from taskward.database.session import Session
 from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import Account, columns, tick
+from taskward.database.tables import Account, columns, next_version
 from taskward.database.turns import ensure_account
 from taskward.errors import FieldError, Invalid, LimitReached, OutcomeUnknown, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.limits import Limits
 from taskward.tasks import statements
-from taskward.tasks.batch import Batch, Outcome, carry_out
-from taskward.tasks.documents import READ
+from taskward.tasks.batch import Batch, Outcome, apply
+from taskward.tasks.documents import JSON_COLUMNS
 from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.models import TaskCreate
-from taskward.tasks.plan import PLAN, check_plan
+from taskward.tasks.plan import SCHEDULE, check_schedule
 from taskward.tasks.query import Listing
 from taskward.tasks.search import searchable
 from taskward.tasks.series import Subtasks
@@ -68,9 +68,9 @@ _DEFAULTS: dict[str, Any] = {
     for name, member in TaskCreate.model_fields.items()
     if name not in {*_ALWAYS, "parent_id", "tags", "completed_at"}
 } | {"metadata": "{}"}
-# A new task, by the columns of `READ` in their order, by which its JSON is written.
-_NEW: dict[str, Any] = {str(column.key): None for column in READ} | _DEFAULTS | {"tags": ()}
-_PLAN = frozenset(PLAN)
+# A new task, by the columns of `JSON_COLUMNS` in their order, by which its JSON is written.
+_NEW: dict[str, Any] = {str(column.key): None for column in JSON_COLUMNS} | _DEFAULTS | {"tags": ()}
+_SCHEDULED = frozenset(SCHEDULE)
 _ALL = 2**62
 # What one statement can change without a look at anything else.
 _SIMPLE = frozenset({"title", "description", "completed", "priority"})
@@ -83,7 +83,7 @@ class Written(NamedTuple):
     """What a write has left.
 
     Attributes:
-        row: The task, with `documents.READ`.
+        row: The task, with `documents.JSON_COLUMNS`.
         next_id: The task that follows it in its series, where the write has completed it.
     """
 
@@ -106,7 +106,7 @@ class Page(NamedTuple):
 
 
 class TaskStore:
-    """The tasks of the session's owner. Where a method returns a row, it has `documents.READ`."""
+    """The tasks of the session's owner. Where a method returns a row, it has `documents.JSON_COLUMNS`."""
 
     def __init__(self, session: Session, limits: Limits | None = None) -> None:
         self._session = session
@@ -130,8 +130,8 @@ class TaskStore:
         if values.get("due_at") is not None:
             # Whoever does not come by JSON may have it in another zone, in which PostgreSQL does not keep it.
             values["due_at"] = values["due_at"].astimezone(UTC)
-        if not _PLAN.isdisjoint(extra):
-            check_plan({name: getattr(task, name) for name in PLAN}, now=datetime.now(UTC))
+        if not _SCHEDULED.isdisjoint(extra):
+            check_schedule({name: getattr(task, name) for name in SCHEDULE}, now=datetime.now(UTC))
         if "recurrence" in extra:
             values["series_id"] = uuid7()
             extra += ("series_id",)
@@ -348,9 +348,9 @@ class TaskStore:
         await work.move(task_id, changes, after, versions)
         return (await work.flush([task_id]))[task_id]
 
-    async def carry_out(self, batch: Batch) -> tuple[Sequence[Outcome], Mapping[UUID, asyncpg.Record]]:
-        """Make the changes of a batch; see `batch.carry_out`."""
-        return await carry_out(await UnitOfWork.begin(self._session, self._limits), batch)
+    async def apply(self, batch: Batch) -> tuple[Sequence[Outcome], Mapping[UUID, asyncpg.Record]]:
+        """Make the changes of a batch; see `batch.apply`."""
+        return await apply(await UnitOfWork.begin(self._session, self._limits), batch)
 
     async def _work_on(self, task_id: UUID, *, reopens: bool = False) -> UnitOfWork:
         work = await UnitOfWork.begin(self._session, self._limits)
@@ -383,7 +383,7 @@ def _folded(text: str | None) -> str | None:
 
 @cache
 def _add(extra: tuple[str, ...]) -> Statement:
-    clock = tick(columns(Account).tasks < bindparam("most", type_=BigInteger()), tasks=1)
+    clock = next_version(columns(Account).tasks < bindparam("most", type_=BigInteger()), tasks=1)
     sent = {name: bindparam(name, type_=_task[name].type) for name in (*_ALWAYS, *_FOLDED.values(), *extra)}
     times = {"completed_at": case((sent["completed"], clock.c.at)), "created_at": clock.c.at, "updated_at": clock.c.at}
     values: dict[str, Any] = {"user_id": OWNER, **sent, **times, "version": clock.c.clock}
@@ -397,7 +397,7 @@ def _add(extra: tuple[str, ...]) -> Statement:
 
 @cache
 def _get() -> Statement:
-    return compile_statement(select(*READ).where(*_MINE, _task.deleted_at.is_(None)))
+    return compile_statement(select(*JSON_COLUMNS).where(*_MINE, _task.deleted_at.is_(None)))
 
 
 @cache
@@ -415,9 +415,9 @@ def _meant(*where: ColumnElement[bool], conditional: bool) -> tuple[ColumnElemen
 
 def _change(meant: tuple[ColumnElement[bool], ...], values: Callable[[CTE], dict[str, Any]]) -> Statement:
     # Where there is no such task the clock stands still, so that nothing comes of a change of nothing.
-    clock = tick(exists(select(_task.id).where(*meant)))
+    clock = next_version(exists(select(_task.id).where(*meant)))
     changed = update(Task).where(*meant).values(**values(clock), version=clock.c.clock, updated_at=clock.c.at)
-    return compile_statement(changed.returning(*READ, clock.c.trashed_at))
+    return compile_statement(changed.returning(*JSON_COLUMNS, clock.c.trashed_at))
 
 
 @cache

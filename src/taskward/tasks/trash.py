@@ -56,7 +56,7 @@ async def empty_trash(begin: Begin, limits: Limits) -> None:
         while not is_last:
             async with begin() as session:
                 work = await UnitOfWork.begin(session, limits)
-                until = until or work.turn.now
+                until = until or work.lock.now
                 rows = await session.fetch(statements.trash_page(), before=before, until=until, rows=_AT_ONCE)
                 await _erase(work, [row["id"] for row in rows])
             is_last = len(rows) < _AT_ONCE
@@ -79,7 +79,7 @@ async def clear_completed(begin: Begin, limits: Limits, list_id: UUID | Literal[
     while not is_last:
         async with begin() as session:
             work = await UnitOfWork.begin(session, limits)
-            until = until or work.turn.now
+            until = until or work.lock.now
             rows = await session.fetch(statement, after=after, until=until, rows=_AT_ONCE, **of_list)
             await work.load([row["id"] for row in rows])
             for row in rows:
@@ -106,13 +106,13 @@ async def purge(begin: Begin, limits: Limits, keep: timedelta) -> bool:
     """
     async with begin() as session, session.waiting_at_most(_PATIENCE):
         work = await UnitOfWork.begin(session, limits)
-        until = work.turn.now - keep
+        until = work.lock.now - keep
         rows = await session.fetch(statements.trash_page(), before=_AFTER_ALL, until=until, rows=_AT_ONCE)
         if not rows:
             oldest = await session.fetch_one(statements.oldest_trash())
             since = None if oldest is None else oldest["deleted_at"]
             # One that is older still has a part that is not; it is looked at again.
-            work.turn.trashed_at = None if since is None else max(since, until + _PAUSE)
+            work.lock.trashed_at = None if since is None else max(since, until + _PAUSE)
         await _erase(work, [row["id"] for row in rows])
     return bool(rows)
 

@@ -15,16 +15,16 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from taskward.database.answers import AnswerStore
+from taskward.database.answers import StoredResponses
 from taskward.database.session import Session
 from taskward.database.statements import Statement
-from taskward.database.turns import Turn
+from taskward.database.turns import AccountLock
 from taskward.errors import (
     FieldError,
     Invalid,
     TaskIdTaken,
 )
-from taskward.fairness import fairly
+from taskward.fairness import cooperatively
 from taskward.limits import Limits
 from taskward.ordering import between, reorder
 from taskward.tasks import statements
@@ -32,7 +32,7 @@ from taskward.tasks.entries import Entry, Values
 from taskward.tasks.loading import Loaded, Versions
 from taskward.tasks.metadata import dump_metadata, merge
 from taskward.tasks.models import TaskCreate
-from taskward.tasks.plan import PLAN, check_plan, completion_time, shows_otherwise
+from taskward.tasks.plan import SCHEDULE, check_schedule, completion_time, shows_otherwise
 from taskward.tasks.series import Series, Step, Subtasks
 
 # Rows that one statement writes, and characters of text in them.
@@ -49,8 +49,8 @@ class UnitOfWork(Loaded):
         turn: The owner's turn to write.
     """
 
-    def __init__(self, session: Session, turn: Turn, limits: Limits) -> None:
-        super().__init__(session, turn, limits)
+    def __init__(self, session: Session, lock: AccountLock, limits: Limits) -> None:
+        super().__init__(session, lock, limits)
         self._series = Series(self._entries)
         # What `create` has made and `relieve` has not written.
         self._new: list[Entry] = []
@@ -59,7 +59,7 @@ class UnitOfWork(Loaded):
     @classmethod
     async def begin(cls, session: Session, limits: Limits) -> UnitOfWork:
         """Wait for the owner's turn to write."""
-        return cls(session, await Turn.begin(session), limits)
+        return cls(session, await AccountLock.acquire(session), limits)
 
     def create(self, task: TaskCreate, *, completed_at: datetime | None = None) -> None:
         """Make a task.
@@ -77,20 +77,20 @@ class UnitOfWork(Loaded):
             raise TaskIdTaken
         values = {name: getattr(task, name) for name in TaskCreate.model_fields}
         values["metadata"] = dump_metadata(task.metadata)
-        check_plan(values, now=self.turn.now)
+        check_schedule(values, now=self.lock.now)
         self._check_list(task.list_id)
         if task.parent_id is not None:
             self._check_parent(task.parent_id, height=1)
             if "list_id" not in task.model_fields_set:
                 values["list_id"] = self._list_of(task.parent_id)
-        at = completed_at or completion_time(task.completed, task.completed_at, now=self.turn.now)
+        at = completed_at or completion_time(task.completed, task.completed_at, now=self.lock.now)
         self._entries.check_room(1)
         self._use_tags(task.tags)
-        entry = self._entries.insert({**values, "completed_at": (at or self.turn.now) if task.completed else None})
+        entry = self._entries.insert({**values, "completed_at": (at or self.lock.now) if task.completed else None})
         self._new.append(entry)
         self._new_text += len(task.description or "")
 
-    def put_back(self, task: Values) -> bool:
+    def insert_exported(self, task: Values) -> bool:
         """Make a task as it was exported, unless the owner has one with its id.
 
         Args:
@@ -106,7 +106,7 @@ class UnitOfWork(Loaded):
         """
         if task["id"] in self._entries:
             return False
-        check_plan(task, now=self.turn.now)
+        check_schedule(task, now=self.lock.now)
         self._check_list(task.get("list_id"))
         if task["parent_id"] is not None:
             self._check_parent(task["parent_id"], height=1, of=task["id"], live=task["deleted_at"] is None)
@@ -146,11 +146,11 @@ class UnitOfWork(Loaded):
         entry = self._live(task_id, versions)
         values = dict(changes)
         completed = values.pop("completed", None)
-        at = completion_time(completed, values.pop("completed_at", None), now=self.turn.now)
+        at = completion_time(completed, values.pop("completed_at", None), now=self.lock.now)
         if "metadata" in values:
             values["metadata"] = self._merged(entry, values["metadata"], replaces=replaces)
-        if values.keys() & set(PLAN):
-            check_plan({**entry.values, **values}, now=self.turn.now)
+        if values.keys() & set(SCHEDULE):
+            check_schedule({**entry.values, **values}, now=self.lock.now)
         if "list_id" in values and values["list_id"] != entry.values["list_id"]:
             self._check_list(values["list_id"])
         if values.get("parent_id") is not None and values["parent_id"] != entry.values["parent_id"]:
@@ -179,7 +179,7 @@ class UnitOfWork(Loaded):
     ) -> UUID | None:
         """Complete or reopen a live task; without `completed`, whichever it is not. Returns and raises as `update`."""
         entry = self._live(task_id, versions)
-        at = completion_time(completed, completed_at, now=self.turn.now)
+        at = completion_time(completed, completed_at, now=self.lock.now)
         completed = not entry.values["completed"] if completed is None else completed
         step = await self._series.step(entry, entry.values, subtasks, at) if completed else Step()
         return await self._complete(entry, step, at, completed=completed)
@@ -193,7 +193,7 @@ class UnitOfWork(Loaded):
         self._live(task_id, versions)
         for entry in self._entries.with_parts(task_id):
             if entry.is_live:
-                self._entries.set(entry, {"deleted_at": self.turn.now, "deleted_with": task_id})
+                self._entries.set(entry, {"deleted_at": self.lock.now, "deleted_with": task_id})
 
     def restore(self, task_id: UUID, versions: Versions) -> None:
         """Take a task out of the trash, with those below it that went there with it; a live one is left as it is.
@@ -260,11 +260,11 @@ class UnitOfWork(Loaded):
         """Write all changes, whose versions and times are in the order of ids.
 
         Returns:
-            Those of the `wanted` tasks that are there, each with `documents.READ`.
+            Those of the `wanted` tasks that are there, each with `documents.JSON_COLUMNS`.
         """
         written, erased = list[Entry](), list[UUID]()
         # After an import there are many that nobody has changed.
-        async for entry in fairly(tuple(self._entries.values())):
+        async for entry in cooperatively(tuple(self._entries.values())):
             if entry.is_erased:
                 if entry.version is not None:
                     erased.append(entry.id)
@@ -277,23 +277,23 @@ class UnitOfWork(Loaded):
         found: dict[UUID, asyncpg.Record] = {}
         for build, entries in ((statements.insert_rows, new), (statements.update_rows, old)):
             found |= await self._write(build, entries, wanted)
-        await self._bury(erased)
+        await self._delete_erased(erased)
         if unchanged := [task_id for task_id in wanted if task_id not in found]:
             found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
-        await self.turn.end()
+        await self.lock.save()
         return found
 
     async def _stamp(self, entries: Iterable[Entry]) -> None:
         """Give changed tasks their versions and times."""
-        async for entry in fairly(sorted(entries, key=_id)):
-            entry.values["version"] = self.turn.next_version()
+        async for entry in cooperatively(sorted(entries, key=_id)):
+            entry.values["version"] = self.lock.next_version()
             # What happened in this turn, and in no earlier one, happened when the row changed.
             for name in ("completed_at", "deleted_at"):
-                if entry.values[name] == self.turn.now:
-                    entry.values[name] = self.turn.time
-            entry.values["updated_at"] = self.turn.time
+                if entry.values[name] == self.lock.now:
+                    entry.values[name] = self.lock.time
+            entry.values["updated_at"] = self.lock.time
             if entry.values["deleted_at"] is not None:
-                self.turn.note_trash(entry.values["deleted_at"])
+                self.lock.note_trash(entry.values["deleted_at"])
 
     async def _write(
         self, build: Callable[[bool], Statement], entries: Iterable[Entry], wanted: Collection[UUID]
@@ -302,23 +302,23 @@ class UnitOfWork(Loaded):
         found: dict[UUID, asyncpg.Record] = {}
         statement = build(bool(wanted))
         # An import may have so many that others would wait.
-        async for some in fairly(_pieces(entries)):
+        async for some in cooperatively(_pieces(entries)):
             rows = await self._session.fetch(statement, rows=_as_json(some))
             found |= {row["id"]: row for row in rows if row["id"] in wanted}
         return found
 
-    async def _bury(self, erased: list[UUID]) -> None:
+    async def _delete_erased(self, erased: list[UUID]) -> None:
         if erased:
             await self._session.fetch(statements.delete_rows(), ids=erased)
             await self._session.fetch(statements.forget_next(), ids=erased)
-            await self.turn.bury("task", {task_id: self.turn.next_version() for task_id in erased})
-            await AnswerStore(self._session).forget(erased)
+            await self.lock.add_tombstones("task", {task_id: self.lock.next_version() for task_id in erased})
+            await StoredResponses(self._session).forget(erased)
 
     async def _complete(
         self, entry: Entry, step: Step, said: datetime | None, *, completed: bool, is_renewed: bool = False
     ) -> UUID | None:
         was_completed = entry.values["completed"]
-        at = (said or entry.values["completed_at"] or self.turn.now) if completed else None
+        at = (said or entry.values["completed_at"] or self.lock.now) if completed else None
         self._entries.set(entry, {"completed": completed, "completed_at": at})
         if completed:
             await self._series.complete(entry, step)

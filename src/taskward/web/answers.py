@@ -48,11 +48,11 @@ class Answer(Response):
         self.background = None
 
 
-def json_answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return _written(encode_line(value), status, _raw(headers))
 
 
-def document_answer(document: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def document_response(document: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON that is written already."""
     # Added and not formatted: a row without JSON is a defect, and no answer "None".
     return _written((document + "\n").encode(), status, _raw(headers))
@@ -143,7 +143,7 @@ def allowed_versions(if_match: EntityTags | None) -> list[int] | None:
     return None if if_match is None else if_match.versions()
 
 
-def entity_answer(
+def entity_response(
     row: Row,
     write: Callable[[Row], str],
     *,
@@ -175,7 +175,7 @@ def collection_tag(user_id: str, account: tuple[object, int] | None, fingerprint
     return f'"{blake2b(state.encode(), digest_size=16).hexdigest()}"'
 
 
-def collection_answer(
+def collection_response(
     documents: list[str],
     tag: str | None,
     *,

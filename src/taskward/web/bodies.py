@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from taskward.curtailing import MOST_ERRORS, KnownMembers
 from taskward.errors import FieldError, Invalid
-from taskward.fairness import fairly
+from taskward.fairness import cooperatively
 from taskward.json_reading import ITEMS, Item, Pause, parse, parts, steps
 from taskward.web.validation import field_errors
 
@@ -58,7 +58,7 @@ class JsonBody:
                     raise
         return self._adapter.validate_python(parse(body))
 
-    async def validate_fairly(self, body: bytes) -> Any:
+    async def validate_cooperatively(self, body: bytes) -> Any:
         """Parse and validate one of any size, in parts between which others run.
 
         Raises:
@@ -68,7 +68,7 @@ class JsonBody:
         if self._long is not None:
             return await self._long.validate(body, self._adapter, self.known)
         value = None
-        async for step in fairly(steps(body)):
+        async for step in cooperatively(steps(body)):
             value = step
         await asyncio.sleep(0)
         return self._adapter.validate_python(self.known.curtail(value))
@@ -90,7 +90,7 @@ class _Long:
         items: list[Any] = []
         members: dict[str, Any] = {}
         errors: list[FieldError] = []
-        async for part in fairly(parts(body, self._name)):
+        async for part in cooperatively(parts(body, self._name)):
             if isinstance(part, Pause):
                 continue
             if isinstance(part, Item):

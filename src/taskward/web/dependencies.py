@@ -11,9 +11,9 @@ from fastapi import Depends, Request
 
 from taskward.database.database import Database
 from taskward.database.session import Session
-from taskward.deadlines import LIMIT_KEY
 from taskward.identity import Caller, Owner, identity
 from taskward.limits import Limits
+from taskward.timeouts import LIMIT_KEY
 from taskward.unsent import Room
 from taskward.web.entering import yields
 from taskward.web.sending import room_of

@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from taskward.web.answers import encode_line, json_answer, public_path
+from taskward.web.answers import encode_line, json_response, public_path
 from taskward.web.middleware import BASE_PATH
 from taskward.web.reading import quality
 from taskward.web.sending import PIECE
@@ -84,7 +84,7 @@ async def root(request: Request) -> Response:
         return Response(status_code=307, headers={**headers, "Location": public_path(request, "/docs")})
     addresses = {"docs": "/docs", "openapi": "/openapi.json", "api": BASE_PATH}
     found = {name: public_path(request, path) for name, path in addresses.items()}
-    return json_answer({"name": request.app.title, **found}, headers=headers)
+    return json_response({"name": request.app.title, **found}, headers=headers)
 
 
 def _prefers_a_page(request: Request) -> bool:

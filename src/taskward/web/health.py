@@ -8,7 +8,7 @@ from sqlmodel import Field, SQLModel
 from taskward.database.database import Database
 from taskward.errors import Unavailable
 from taskward.identity import Verifier
-from taskward.web.answers import json_answer
+from taskward.web.answers import json_response
 from taskward.web.openapi import answers, operation_id
 
 router = APIRouter(tags=["health"], generate_unique_id_function=operation_id)
@@ -24,7 +24,7 @@ class Health(SQLModel):
 @router.get("/healthz", response_model=Health, summary="Is the process alive", responses=answers(200, "It is."))
 async def healthz() -> Response:
     """Answers as long as the process runs; restart it when it does not."""
-    return json_answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 @router.get(
@@ -44,10 +44,10 @@ async def readyz(request: Request) -> Response:
     if problem is not None:
         return _unavailable(request, problem, Unavailable.retry_after)
     request.app.state.failures.note_readiness(None)
-    return json_answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 def _unavailable(request: Request, detail: str, seconds: int) -> Response:
     request.app.state.failures.note_readiness(detail)
     body = {"status": "unavailable", "detail": detail}
-    return json_answer(body, status=503, headers={"Retry-After": str(seconds)})
+    return json_response(body, status=503, headers={"Retry-After": str(seconds)})

@@ -19,7 +19,7 @@ import orjson
 from fastapi import Depends, Header, Request, Response
 from pydantic import AfterValidator, WithJsonSchema
 
-from taskward.database.answers import AnswerStore
+from taskward.database.answers import StoredResponses
 from taskward.web.dependencies import OwnerSession
 from taskward.web.reading import BODY_DIGEST
 
@@ -60,7 +60,7 @@ IdempotencyKey = Annotated[
 class Once:
     """Carries a request out, unless one with its key was."""
 
-    def __init__(self, request: Request, answers: AnswerStore, key: str | None) -> None:
+    def __init__(self, request: Request, answers: StoredResponses, key: str | None) -> None:
         self._request = request
         self._answers = answers
         self._key = key
@@ -69,7 +69,7 @@ class Once:
         """The endpoint's answer, or the one that was stored.
 
         Raises:
-            KeyReused, RequestRunning: See `AnswerStore.claim`.
+            KeyReused, RequestRunning: See `StoredResponses.claim`.
         """
         key = self._key
         if key is None:
@@ -89,7 +89,7 @@ class Once:
 
 
 def once(request: Request, session: OwnerSession, key: IdempotencyKey = None) -> Once:
-    return Once(request, AnswerStore(session), key)
+    return Once(request, StoredResponses(session), key)
 
 
 def idempotent(endpoint: Endpoint) -> Endpoint:

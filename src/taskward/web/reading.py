@@ -13,7 +13,6 @@ from fastapi.params import Body, Form
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from taskward.curtailing import MOST_ERRORS
-from taskward.deadlines import Deadlines, Expired
 from taskward.errors import (
     BodyTimeout,
     FieldError,
@@ -24,6 +23,7 @@ from taskward.errors import (
 )
 from taskward.json_bounds import TooMuchJson
 from taskward.json_mistakes import EMPTY, NotJson
+from taskward.timeouts import Expired, Timeouts
 from taskward.web.bodies import SMALL, JsonBody
 from taskward.web.headers import headers_of
 from taskward.web.receiving import receive, spool
@@ -140,11 +140,11 @@ class RequestReader:
             if not self._media_types:
                 self._json = JsonBody(info.annotation, long)
 
-    async def receive(self, request: Request, deadlines: Deadlines, user_id: str) -> ReceivedBody:
+    async def receive(self, request: Request, timeouts: Timeouts, user_id: str) -> ReceivedBody:
         """The body; nothing where the route takes none. One that is spooled must be closed.
 
         Args:
-            deadlines: In which it must have arrived.
+            timeouts: In which it must have arrived.
             user_id: Whose it is.
 
         Raises:
@@ -154,12 +154,12 @@ class RequestReader:
         if self._body is None:
             return b""
         try:
-            with deadlines.limit():
+            with timeouts.limit():
                 if self._is_spooled:
                     return await spool(request, request.app.state.spools, user_id)
                 return await receive(request, self._largest)
         except Expired:
-            raise BodyTimeout(reason=f"the body did not come within {deadlines.seconds:g} s") from None
+            raise BodyTimeout(reason=f"the body did not come within {timeouts.seconds:g} s") from None
 
     def announces_little(self, request: Request) -> bool:
         """Whether a request is short, as far as one sees before its body has come."""
@@ -231,7 +231,7 @@ class RequestReader:
             if self._json.is_small(body):
                 values[parameter.place] = self._json.validate(body)
             else:
-                values[parameter.place] = await self._json.validate_fairly(body)
+                values[parameter.place] = await self._json.validate_cooperatively(body)
         except NotJson as error:
             raise MalformedBody(str(error)) from None
         except TooMuchJson as error:

@@ -30,10 +30,10 @@ from starlette._utils import get_route_path
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskward.deadlines import LIMIT_KEY, Deadline, Deadlines, Expired
 from taskward.errors import MethodNotAllowed, OutcomeUnknown, Unavailable
 from taskward.fairness import LongWork
 from taskward.identity import Caller
+from taskward.timeouts import LIMIT_KEY, Expired, Timeout, Timeouts
 from taskward.unsent import TIGHT, NeedsRoom
 from taskward.web.entering import managers_of
 from taskward.web.reading import ReceivedBody, RequestReader
@@ -44,7 +44,7 @@ _REQUEST = 0
 """The place of the request among the values of a plan."""
 
 
-class SessionRoute(APIRoute):
+class PrecompiledRoute(APIRoute):
     """A route whose endpoint runs by a plan made from its signature.
 
     An endpoint is a coroutine function that returns a `Response`. Its dependencies may be coroutine functions, plain
@@ -86,19 +86,19 @@ class RouteIndex:
 
     Args:
         app: The framework's router.
-        routes: All routes of the app. From the first one on that is no `SessionRoute` they are left to the framework:
-            that one may be meant to come first.
+        routes: All routes of the app. From the first one on that is no `PrecompiledRoute` they are left to the
+            framework: that one may be meant to come first.
     """
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
         self._app = app
-        self._fixed: dict[tuple[str, str], SessionRoute] = {}
-        self._patterns: dict[str, list[SessionRoute]] = {}
+        self._fixed: dict[tuple[str, str], PrecompiledRoute] = {}
+        self._patterns: dict[str, list[PrecompiledRoute]] = {}
         # By fixed path, its methods, and the patterns after it that it is not a value for.
         self._methods: dict[str, set[str]] = {}
         self._hidden: dict[str, set[int]] = {}
         for route in routes:
-            if not isinstance(route, SessionRoute):
+            if not isinstance(route, PrecompiledRoute):
                 break
             for method in route.methods or ():
                 earlier = self._patterns.setdefault(method, [])
@@ -198,7 +198,7 @@ class _Plan:
         )
         # Scope "request" is FastAPI's for what stays open until the answer is sent.
         if any(unsupported) or inspect.isgeneratorfunction(_function(call)) or dependant.scope == "request":
-            raise TypeError(f"{call} asks for something that SessionRoute does not give")
+            raise TypeError(f"{call} asks for something that PrecompiledRoute does not give")
         places = {sub.name: self._add(sub) for sub in dependant.dependencies if sub.name}
         for sub in dependant.dependencies:
             if not sub.name:
@@ -233,14 +233,14 @@ class _Plan:
         for step in self._before:
             value = step.call(*step.arguments(values))
             values[step.place] = await value if step.is_coroutine else value
-        deadlines: Deadlines = request.app.state.deadlines
+        timeouts: Timeouts = request.app.state.timeouts
         work: LongWork = request.app.state.long_work
         user_id = _user_id(values)
         # From now on long work gives way, also while the body comes.
         is_short = self._reader.announces_little(request)
         work.short += is_short
         try:
-            body = await self._reader.receive(request, deadlines, user_id)
+            body = await self._reader.receive(request, timeouts, user_id)
             is_long = self._reader.is_long(request, body)
             if is_short and is_long:
                 work.ended()
@@ -248,12 +248,12 @@ class _Plan:
                 work.short += 1
             is_short = not is_long
             try:
-                with deadlines.limit() as deadline:
+                with timeouts.limit() as deadline:
                     request.scope[LIMIT_KEY] = deadline
                     return await self._answer_in_turn(request, values, body, deadline, user_id, is_long=is_long)
             except Expired:
                 problem = OutcomeUnknown if deadline.in_doubt else Unavailable
-                raise problem(reason=f"it took longer than {deadlines.seconds:g} s") from None
+                raise problem(reason=f"it took longer than {timeouts.seconds:g} s") from None
             finally:
                 if isinstance(body, SpooledBody):
                     body.close()
@@ -266,7 +266,7 @@ class _Plan:
         request: Request,
         values: list[Any],
         body: ReceivedBody,
-        deadline: Deadline,
+        deadline: Timeout,
         user_id: str,
         *,
         is_long: bool,
@@ -293,7 +293,7 @@ class _Plan:
             finally:
                 work.short += 1
 
-    async def _answer(self, request: Request, values: list[Any], body: ReceivedBody, deadline: Deadline) -> Response:
+    async def _answer(self, request: Request, values: list[Any], body: ReceivedBody, deadline: Timeout) -> Response:
         await self._reader.read(request, body, values)
         entered: list[AbstractAsyncContextManager[Any]] = []
         failure: BaseException | None = None

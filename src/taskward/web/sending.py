@@ -11,8 +11,8 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskward.deadlines import Deadlines, Expired
 from taskward.errors import Unavailable
+from taskward.timeouts import Expired, Timeouts
 from taskward.unsent import Room
 from taskward.web.middleware import sent_method
 
@@ -52,7 +52,7 @@ class Sending:
 
     def __init__(self, app: ASGIApp, timeout: float) -> None:
         self._app = app
-        self._patience = Deadlines(timeout)
+        self._patience = Timeouts(timeout)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,7 +87,7 @@ class Outlet:
         patience: How long a piece may take.
     """
 
-    def __init__(self, receive: Receive, send: Send, patience: Deadlines) -> None:
+    def __init__(self, receive: Receive, send: Send, patience: Timeouts) -> None:
         self._send = send
         self._patience = patience
         self._leaving = asyncio.ensure_future(_wait_until_gone(receive))
@@ -136,15 +136,15 @@ class Pages(StreamingResponse):
         async with aclosing(pages):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if sent_method(scope) != "HEAD":
-                deadlines: Deadlines = scope["app"].state.deadlines
-                while (page := await _next(pages, deadlines)) is not None:
+                timeouts: Timeouts = scope["app"].state.timeouts
+                while (page := await _next(pages, timeouts)) is not None:
                     await send({"type": "http.response.body", "body": page, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _next(pages: AsyncGenerator[bytes], deadlines: Deadlines) -> bytes | None:
+async def _next(pages: AsyncGenerator[bytes], timeouts: Timeouts) -> bytes | None:
     try:
-        with deadlines.limit():
+        with timeouts.limit():
             return await anext(pages, None)
     except Expired:
-        raise Unavailable(reason=f"a page took longer than {deadlines.seconds:g} s") from None
+        raise Unavailable(reason=f"a page took longer than {timeouts.seconds:g} s") from None

@@ -58,7 +58,7 @@ _SENTENCES = {
 def field_errors(
     location: Location, errors: Iterable[Mapping[str, Any]], prefix: str = "", known: KnownMembers | None = None
 ) -> list[FieldError]:
-    """Turn Pydantic's errors into ours.
+    """AccountLock Pydantic's errors into ours.
 
     Args:
         location: The part of the request.

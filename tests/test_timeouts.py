@@ -7,14 +7,14 @@ from functools import partial
 
 import pytest
 
-from taskward.deadlines import Deadlines, Expired
+from taskward.timeouts import Expired, Timeouts
 
 
 async def test_what_is_not_ended_in_time_is_called():
     struck: list[int] = []
-    deadlines = Deadlines(0.05)
-    kept = deadlines.start(lambda: struck.append(0))
-    missed = deadlines.start(lambda: struck.append(1))
+    timeouts = Timeouts(0.05)
+    kept = timeouts.start(lambda: struck.append(0))
+    missed = timeouts.start(lambda: struck.append(1))
     kept.end()
     await asyncio.sleep(0.15)
     assert struck == [1]
@@ -25,7 +25,7 @@ async def test_each_is_called_once_at_its_own_time_as_a_timer_of_the_loop_is():
     happened: list[tuple[str, int]] = []
     times: list[float] = []
     loop = asyncio.get_running_loop()
-    deadlines = Deadlines(0.1)
+    timeouts = Timeouts(0.1)
     began = loop.time()
 
     def strike(number: int) -> None:
@@ -33,7 +33,7 @@ async def test_each_is_called_once_at_its_own_time_as_a_timer_of_the_loop_is():
         times.append(loop.time() - began)
 
     for number in range(3):
-        deadlines.start(partial(strike, number))
+        timeouts.start(partial(strike, number))
         # However busy the machine is, what was due before this timer is done before it.
         loop.call_later(0.1, happened.append, ("timer", number))
         await asyncio.sleep(0.05)
@@ -44,28 +44,28 @@ async def test_each_is_called_once_at_its_own_time_as_a_timer_of_the_loop_is():
 
 
 async def test_what_has_ended_is_not_kept():
-    deadlines = Deadlines(60)
+    timeouts = Timeouts(60)
     for _ in range(1000):
-        deadlines.start(lambda: None).end()
-    assert len(deadlines._running) <= 1
-    for deadline in list(deadlines._running):
+        timeouts.start(lambda: None).end()
+    assert len(timeouts._running) <= 1
+    for deadline in list(timeouts._running):
         deadline.end()
-    assert deadlines._timer is not None
-    deadlines._timer.cancel()
+    assert timeouts._timer is not None
+    timeouts._timer.cancel()
 
 
 async def test_it_goes_on_after_everything_ended():
     struck: list[int] = []
-    deadlines = Deadlines(0.03)
-    deadlines.start(lambda: None).end()
+    timeouts = Timeouts(0.03)
+    timeouts.start(lambda: None).end()
     await asyncio.sleep(0.06)
-    deadlines.start(lambda: struck.append(1))
+    timeouts.start(lambda: struck.append(1))
     await asyncio.sleep(0.08)
     assert struck == [1]
 
 
 async def test_a_task_that_takes_too_long_is_told_so_and_not_cancelled():
-    with pytest.raises(Expired), Deadlines(0.01).limit():
+    with pytest.raises(Expired), Timeouts(0.01).limit():
         await asyncio.sleep(10)
     task = asyncio.current_task()
     assert task is not None
@@ -73,10 +73,10 @@ async def test_a_task_that_takes_too_long_is_told_so_and_not_cancelled():
 
 
 async def test_a_task_that_is_cancelled_within_a_limit_is_cancelled():
-    deadlines = Deadlines(10)
+    timeouts = Timeouts(10)
 
     async def work() -> None:
-        with deadlines.limit():
+        with timeouts.limit():
             await asyncio.sleep(10)
 
     task = asyncio.create_task(work())
@@ -87,6 +87,6 @@ async def test_a_task_that_is_cancelled_within_a_limit_is_cancelled():
 
 
 async def test_a_limit_that_is_ended_within_strikes_nobody():
-    with Deadlines(0.01).limit() as deadline:
+    with Timeouts(0.01).limit() as deadline:
         deadline.end()
         await asyncio.sleep(0.05)

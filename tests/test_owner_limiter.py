@@ -9,10 +9,10 @@ import pytest
 
 from taskward.app import create_app
 from taskward.database.database import Database
-from taskward.database.shares import Shares
-from taskward.deadlines import Deadlines
+from taskward.database.shares import OwnerLimiter
 from taskward.errors import PoolExhausted, ShuttingDown
 from taskward.identity import Owner
+from taskward.timeouts import Timeouts
 from tests.conftest import connected, make_settings, make_token, opened, serving
 
 ALICE, BOB = Owner("alice"), Owner("bob")
@@ -25,7 +25,7 @@ async def test_writes_of_one_that_wait_for_their_turn_keep_no_connection_from_an
     app = create_app(make_settings(new_database, pool_size=4))
     with serving(app) as url:
         # Longer than the others take on any machine.
-        app.state.database.pool.shares._patience = Deadlines(60)
+        app.state.database.pool.shares._patience = Timeouts(60)
         async with httpx2.AsyncClient(base_url=url, timeout=30) as client, connected(new_database) as holder:
             # Behind row-level security, for which there is no alice until somebody says so.
             assert (await client.post(TASKS, json={"title": "x"}, headers=BEARERS["alice"])).status_code == 201
@@ -45,13 +45,13 @@ async def test_writes_of_one_that_wait_for_their_turn_keep_no_connection_from_an
             assert {answer.status_code for answer in await asyncio.gather(*crowd)} == {201}
 
 
-async def enter(shares: Shares, user_id: str) -> None:
+async def enter(shares: OwnerLimiter, user_id: str) -> None:
     if not shares.enter(user_id):
         await shares.wait(user_id)
 
 
 async def test_places_are_handed_over_in_order_and_none_is_lost():
-    shares = Shares(2, patience=5)
+    shares = OwnerLimiter(2, patience=5)
     served: list[int] = []
 
     async def one(number: int) -> None:
@@ -71,7 +71,7 @@ async def test_places_are_handed_over_in_order_and_none_is_lost():
 
 
 async def test_a_place_of_one_who_is_cancelled_as_it_is_given_is_passed_on():
-    shares = Shares(1, patience=5)
+    shares = OwnerLimiter(1, patience=5)
     await enter(shares, "alice")
     first, second = (asyncio.create_task(enter(shares, "alice")) for _ in range(2))
     await asyncio.sleep(0)
@@ -83,7 +83,7 @@ async def test_a_place_of_one_who_is_cancelled_as_it_is_given_is_passed_on():
 
 
 async def test_who_waits_too_long_is_told_and_leaves_no_trace():
-    shares = Shares(1, patience=0.05)
+    shares = OwnerLimiter(1, patience=0.05)
     await enter(shares, "alice")
     await enter(shares, "bob")
     with pytest.raises(PoolExhausted):

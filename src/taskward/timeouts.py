@@ -13,17 +13,17 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 LIMIT_KEY = "taskward.limit"
-"""Where an ASGI scope has the `Deadline` of its request."""
+"""Where an ASGI scope has the `Timeout` of its request."""
 
 
 class Expired(Exception):
     """What was limited took too long."""
 
 
-class Deadline:
+class Timeout:
     """One limit that is being kept; `expired` says whether it was not.
 
-    As a context manager it is a limit of the task that enters it, see `Deadlines.limit`.
+    As a context manager it is a limit of the task that enters it, see `Timeouts.limit`.
 
     Attributes:
         at: When it ends, by the event loop's clock.
@@ -69,7 +69,7 @@ class Deadline:
             raise Expired from None
 
 
-class Deadlines:
+class Timeouts:
     """Limits of one length, on the event loop that the first of them starts on.
 
     Args:
@@ -78,22 +78,22 @@ class Deadlines:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._running: deque[Deadline] = deque()
+        self._running: deque[Timeout] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, on_expiry: Callable[[], object]) -> Deadline:
+    def start(self, on_expiry: Callable[[], object]) -> Timeout:
         """Begin a limit; call its `end` in time, or `on_expiry` is called."""
         loop = asyncio.get_running_loop()
         running = self._running
         while running and running[0].is_over:
             running.popleft()
-        deadline = Deadline(loop.time() + self.seconds, on_expiry)
+        deadline = Timeout(loop.time() + self.seconds, on_expiry)
         running.append(deadline)
         if self._timer is None:
             self._timer = loop.call_at(deadline.at, self._sweep, loop)
         return deadline
 
-    def limit(self) -> Deadline:
+    def limit(self) -> Timeout:
         """Begin a limit of the current task, a context manager. The task is cancelled when it takes too long.
 
         Raises:
