@@ -31,20 +31,20 @@ import uvicorn
 from fastapi import FastAPI
 
 from taskward.app import create_app
-from taskward.database import connections
-from taskward.database.database import Database
-from taskward.database.dsn import parse_address
-from taskward.database.embedded import running
-from taskward.database.migrate import migrate
-from taskward.database.opening import Lease, LiteralLease
-from taskward.database.session import Session
-from taskward.database.wire import Wire
 from taskward.identity import Owner
 from taskward.identity.tokens import sign
+from taskward.postgres import running
 from taskward.settings import Settings
+from taskward.storage import pool
+from taskward.storage.database import Database
+from taskward.storage.dsn import parse_address
+from taskward.storage.leases import Lease, LiteralLease
+from taskward.storage.migrate import migrate
+from taskward.storage.session import Session
+from taskward.storage.wire import Wire
 from taskward.tasks.filters import TaskFilters
-from taskward.tasks.models import TaskCreate
 from taskward.tasks.query import listing
+from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
 from tests import sizes
 from tests.messages import kinds
@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if opening := config.getoption("--opening"):
-        connections.kind_for = lambda address: OPENINGS[opening]  # noqa: ARG005 - whatever it is
+        pool.kind_for = lambda address: OPENINGS[opening]  # noqa: ARG005 - whatever it is
     if config.getoption("--thorough"):
         sizes.be_thorough()
 

@@ -15,11 +15,11 @@ from dateutil.rrule import rrulestr
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from taskward.account.records import Reading, Thing, UnreadableExport
-from taskward.account.todoist import read_todoist
-from taskward.account.vikunja import read_vikunja
-from taskward.limits import Limits
+from taskward.formats.todoist.reading import read_todoist
+from taskward.formats.vikunja.reading import read_vikunja
+from taskward.kit.limits import Limits
 from taskward.tasks.metadata import dump_metadata
+from taskward.transfer.records import Reading, Thing, UnreadableExport
 from tests.sizes import sized
 
 EXAMPLES = settings(

@@ -8,8 +8,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 
-from taskward.database.quoting import quote_identifier
-from taskward.database.roles import RoleNames
+from taskward.storage.quoting import quote_identifier
+from taskward.storage.roles import RoleNames
 from tests.conftest import Cluster, execute
 
 

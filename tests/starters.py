@@ -22,9 +22,9 @@ import asyncpg
 import psutil
 import pytest
 
-from taskward.database.embedded import EmbeddedServerError, read_dsn, running
-from taskward.database.embedded.accounts import Account
-from taskward.database.embedded.binaries import find, readable_by
+from taskward.postgres import EmbeddedServerError, read_dsn, running
+from taskward.postgres.accounts import Account
+from taskward.postgres.binaries import find, readable_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,13 +11,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from taskward import unsent
 from taskward.app import create_app
-from taskward.unsent import TIGHT, Unsent
-from taskward.web import routing
+from taskward.http import routing
+from taskward.runtime import unsent
+from taskward.runtime.unsent import TIGHT, Unsent
 from tests.conftest import NO_TLS, Cluster, User, make_settings, make_token, serving
+from tests.route_table import ME, ROUTES, TASKS, body_of, furnish, parameters_of, query_of, target_of
 from tests.services import eventually
-from tests.walk import ME, ROUTES, TASKS, body_of, furnish, parameters_of, query_of, target_of
 
 _LAST = ("DELETE", ME)
 _EXPORT = ("GET", f"{ME}/export")

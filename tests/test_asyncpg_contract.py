@@ -1,4 +1,4 @@
-"""What `database/wire.py` needs of asyncpg beyond its interface. A test that fails here says what has moved."""
+"""What `storage/wire.py` needs of asyncpg beyond its interface. A test that fails here says what has moved."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from taskward.database import wire
+from taskward.storage import wire
 from tests.conftest import Cluster
 
 

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from taskward.database.session import Session
+from taskward.storage.session import Session
 from tests.conftest import Superuser, User
 
 TASKS = "/api/v1/tasks"

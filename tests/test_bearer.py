@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from tests.conftest import User, make_token
 from tests.raw import Answer, exchange, request
+from tests.route_table import ROUTES, body_of, target_of
 from tests.test_isolation_http import INVALID
-from tests.walk import ROUTES, body_of, target_of
 
 ME = "/api/v1/me"
 TASKS = "/api/v1/tasks"

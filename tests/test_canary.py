@@ -21,9 +21,9 @@ from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
 from tests.conftest import NO_TLS, Cluster, execute, make_settings, make_token, name_of, serving
+from tests.route_table import LISTS, ME, ROUTES, TAGS, body_of, parameters_of, query_of, target_of
 from tests.services import BASE_ENVIRONMENT, Service, eventually
 from tests.test_isolation_http import bad_tokens
-from tests.walk import LISTS, ME, ROUTES, TAGS, body_of, parameters_of, query_of, target_of
 
 TASKS = "/api/v1/tasks"
 

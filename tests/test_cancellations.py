@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from taskward.database.database import Database
 from taskward.errors import Unavailable
 from taskward.identity import Owner
-from taskward.tasks.models import TaskCreate
+from taskward.runtime.timeouts import Timeouts
+from taskward.storage.database import Database
+from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from taskward.timeouts import Timeouts
 from tests.conftest import Cluster, connected, listed, name_of, opened
 from tests.sizes import sized
 

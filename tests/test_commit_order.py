@@ -15,19 +15,19 @@ from uuid import UUID
 
 import pytest
 
-from taskward.account.foreign import Origin, read_foreign
-from taskward.account.importing import Importer
 from taskward.account.store import AccountStore
-from taskward.database.database import Database
-from taskward.database.session import Session
 from taskward.identity import Owner
-from taskward.limits import Limits
-from taskward.lists.models import ListCreate
+from taskward.kit.limits import Limits
+from taskward.lists.schemas import ListCreate
 from taskward.lists.store import ListStore
+from taskward.storage.database import Database
+from taskward.storage.session import Session
 from taskward.tags.store import TagStore
 from taskward.tasks.batch import Batch
-from taskward.tasks.models import TaskCreate
+from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
+from taskward.transfer.foreign import Origin, read_foreign
+from taskward.transfer.importing import Importer
 from tests.conftest import Cluster, Superuser, User, opened
 from tests.sizes import sized
 

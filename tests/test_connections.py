@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from taskward.database import database as database_module
-from taskward.database.connections import ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, connect
-from taskward.database.database import Database
 from taskward.identity import Owner
+from taskward.storage import database as database_module
+from taskward.storage.database import Database
+from taskward.storage.pool import ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, connect
 from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, connected, execute, listed, name_of, opened
 from tests.cutter import cutting

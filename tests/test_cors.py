@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from taskward.app import create_app
+from taskward.http.cors import EXPOSED_HEADERS
 from taskward.settings import SettingsError, load_settings
-from taskward.web.cors import EXPOSED_HEADERS
 from tests.conftest import NO_TLS, PLAIN, SECRET, Cluster, make_settings, make_token, serving
 
 TASKS = "/api/v1/tasks"

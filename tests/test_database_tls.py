@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from taskward.database.dsn import parse_address
-from taskward.database.migrate import migrate
 from taskward.identity import Owner
+from taskward.storage.dsn import parse_address
+from taskward.storage.migrate import migrate
 from tests.conftest import OLDEST_POSTGRES, connected, execute, opened, read_tasks, write_task
 
 ALICE, BOB = Owner("alice"), Owner("bob")

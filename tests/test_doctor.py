@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from taskward.cli.migrate import name_of
-from taskward.database.dsn import parse_address
-from taskward.database.migrate import head
+from taskward.storage.dsn import parse_address
+from taskward.storage.migrate import head
 from tests.commands import PASSWORD, Run, execute, findings, refusal, run_fixture  # noqa: F401 - a fixture
 from tests.conftest import Cluster
 from tests.issuer import SECRET, issuer

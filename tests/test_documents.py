@@ -33,10 +33,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from taskward.database.connections import connect
-from taskward.database.documents import Plain, Usual, json_columns, json_object, json_writer
-from taskward.database.dsn import parse_address
-from taskward.database.statements import Constant
+from taskward.storage.dsn import parse_address
+from taskward.storage.pool import connect
+from taskward.storage.row_json import Plain, Usual, json_columns, json_object, json_writer
+from taskward.storage.scoping import Constant
 from tests.conftest import execute, name_of
 from tests.sizes import sized
 

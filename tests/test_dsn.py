@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from taskward.database.connections import connect
-from taskward.database.dsn import AddressError, parse_address
+from taskward.storage.dsn import AddressError, parse_address
+from taskward.storage.pool import connect
 from tests.conftest import Cluster
 
 PASSWORD = "Hunter2Hunter2"

@@ -18,8 +18,8 @@ import asyncpg
 import psutil
 import pytest
 
-from taskward.database.embedded import EmbeddedServerError, default_data_dir, read_dsn, running
-from taskward.database.embedded.directory import LOG_LIMIT
+from taskward.postgres import EmbeddedServerError, default_data_dir, read_dsn, running
+from taskward.postgres.directory import LOG_LIMIT
 from tests.services import eventually, runs
 from tests.starters import (  # noqa: F401 - some are fixtures
     ROOT,

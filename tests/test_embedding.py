@@ -15,10 +15,10 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
 
 from taskward.app import create_app, lifespan
+from taskward.http.dependencies import OwnerSession
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
-from taskward.web.dependencies import OwnerSession
 from tests.conftest import NO_TLS, PLAIN, Cluster, make_settings, make_token, serving
 
 PREFIX = "/todo"

@@ -16,9 +16,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from taskward.database.database import Database
 from taskward.identity import Owner
-from taskward.limits import Limits
+from taskward.kit.limits import Limits
+from taskward.storage.database import Database
 from taskward.tasks import trash
 from taskward.tasks.trash import empty_trash, purge
 from tests.conftest import NO_TLS, Cluster, Superuser, User, make_settings, make_token, rows_of, serving, write_task

@@ -12,12 +12,12 @@ import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from taskward.account.exporting import PAGE_BYTES, export
-from taskward.database.database import Database
 from taskward.identity import Owner
+from taskward.runtime.unsent import TIGHT, NeedsRoom
+from taskward.storage.database import Database
 from taskward.tasks.statements import export_changed
 from taskward.tasks.tree import DEEPEST
-from taskward.unsent import TIGHT, NeedsRoom
+from taskward.transfer.exporting import PAGE_BYTES, export
 from tests.conftest import NewUser, Superuser, User
 from tests.sizes import sized
 from tests.test_task_members import CHANGED, WHOLE

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from taskward.fairness import LongWork, cooperatively, give_way, in_thread
+from taskward.runtime.fairness import LongWork, cooperatively, give_way, in_thread
 from taskward.tasks.search import fold, searchable
 from tests.conftest import User
 from tests.costs import allowed

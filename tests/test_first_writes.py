@@ -12,16 +12,16 @@ import asyncpg
 import pytest
 
 from taskward.account.store import AccountStore
-from taskward.database.database import Database
-from taskward.database.session import Session
-from taskward.database.statements import Statement
 from taskward.errors import LimitReached, TaskIdTaken
 from taskward.identity import Owner
-from taskward.limits import Limits
-from taskward.lists.models import ListCreate
+from taskward.kit.limits import Limits
+from taskward.lists.schemas import ListCreate
 from taskward.lists.store import ListStore
+from taskward.storage.database import Database
+from taskward.storage.scoping import Statement
+from taskward.storage.session import Session
 from taskward.tasks.batch import Batch
-from taskward.tasks.models import TaskCreate
+from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
 from tests.conftest import Superuser, User, execute, opened
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskward.account.records import Reading, UnreadableExport
 from taskward.errors import LimitReached
-from taskward.limits import Limits
+from taskward.kit.limits import Limits
+from taskward.transfer.records import Reading, UnreadableExport
 from tests.foreign import (
     EXAMPLES,
     project,

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taskward.tasks.filters import TaskFilters
-from taskward.tasks.models import TaskRead
+from taskward.tasks.schemas import TaskRead
 from tests.conftest import NO_TLS, make_token
 
 MEMBERS = [*TaskRead.model_fields, "after", "name", "color", "\ud800", ""]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taskward.web.headers import headers_of
+from taskward.http.headers import headers_of
 from tests.costs import allowed
 
 

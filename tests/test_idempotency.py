@@ -10,11 +10,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from taskward.database import answers
-from taskward.database.answers import StoredResponses
-from taskward.database.database import Database
-from taskward.database.turns import AccountLock
 from taskward.identity import Owner
+from taskward.storage import stored_responses
+from taskward.storage.account_lock import AccountLock
+from taskward.storage.database import Database
+from taskward.storage.stored_responses import StoredResponses
 from tests.conftest import Superuser, User
 
 TASKS, LISTS = "/api/v1/tasks", "/api/v1/lists"
@@ -159,8 +159,8 @@ async def test_a_key_holds_for_a_day_and_goes_with_the_next_one(alice: User, bob
 async def test_one_waits_for_the_first_but_not_for_ever(
     alice: User, database: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    assert answers.PATIENCE == 10
-    monkeypatch.setattr(answers, "PATIENCE", 0.3)
+    assert stored_responses.PATIENCE == 10
+    monkeypatch.setattr(stored_responses, "PATIENCE", 0.3)
     async with database.session(Owner(alice.id)) as session:
         assert await StoredResponses(session).claim("a-key", b"other") is None
         response = await post(alice)

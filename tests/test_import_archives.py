@@ -19,15 +19,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskward.account.archives import MOST_MEMBERS, members_of
-from taskward.account.csv_rows import rows_of
-from taskward.account.foreign import ForeignFormat, Origin, read_foreign
-from taskward.account.json_text import JsonText
-from taskward.account.records import Reading, UnreadableExport
-from taskward.account.vikunja import read_vikunja
 from taskward.errors import Invalid, Unavailable
-from taskward.limits import Limits
-from taskward.web.spooling import Spools
+from taskward.formats.csv_rows import rows_of
+from taskward.formats.json_text import JsonText
+from taskward.formats.vikunja.reading import read_vikunja
+from taskward.http.spooling import Spools
+from taskward.kit.limits import Limits
+from taskward.transfer.archives import MOST_MEMBERS, members_of
+from taskward.transfer.foreign import ForeignFormat, Origin, read_foreign
+from taskward.transfer.records import Reading, UnreadableExport
 from tests.conftest import User
 from tests.costs import allowed
 from tests.foreign import EXAMPLES, NOW

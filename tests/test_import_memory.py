@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskward.account import record_file
-from taskward.account.record_file import Records
 from taskward.app import create_app
-from taskward.web.spooling import Spools
+from taskward.http.spooling import Spools
+from taskward.transfer import record_file
+from taskward.transfer.record_file import Records
 from tests.conftest import SECRET, Cluster, Superuser, User, make_settings, make_token, serving
 from tests.foreign import COLUMNS, EXAMPLES, TEXT
 from tests.services import Service

@@ -17,11 +17,11 @@ from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
+from taskward.http.middleware import BASE_PATH
+from taskward.http.routing import PrecompiledRoute
+from taskward.runtime.timeouts import Timeouts
 from taskward.tasks.filters import SORTS, TaskFilters
 from taskward.tasks.routes import router
-from taskward.timeouts import Timeouts
-from taskward.web.middleware import BASE_PATH
-from taskward.web.routing import PrecompiledRoute
 from tests.conftest import (
     NO_TLS,
     PLAIN,
@@ -36,7 +36,7 @@ from tests.conftest import (
     rows_of,
     serving,
 )
-from tests.walk import (
+from tests.route_table import (
     BODIES,
     LIST,
     LISTS,

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from taskward.app import create_app
-from tests import asks, oracle
-from tests.asks import MAKERS, Chooser
+from tests import reference_model, requests
 from tests.conftest import NO_TLS, Cluster, make_settings, name_of, serving
-from tests.oracle import FILTERS, LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, User, World
-from tests.oracle_listing import SORTS
-from tests.oracle_trees import UNTOLD
+from tests.reference_listing import SORTS
+from tests.reference_model import FILTERS, LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, User, World
+from tests.reference_trees import UNTOLD
+from tests.requests import MAKERS, Chooser
+from tests.route_table import ROUTES
 from tests.sizes import sized
-from tests.walk import ROUTES
 
 USERS = 4
 STEPS = 150
@@ -60,7 +60,7 @@ class _Machine(RuleBasedStateMachine):
 
     client: ClassVar[httpx2.Client]
     rows: ClassVar[Rows]
-    seen: ClassVar[Counter[oracle.Seen]]
+    seen: ClassVar[Counter[reference_model.Seen]]
     steps: ClassVar[list[Ask]]
     failed = True
 
@@ -97,9 +97,9 @@ class _Machine(RuleBasedStateMachine):
     def send(self, user: User, ask: Ask) -> None:
         self.failed = True
         answer = self.client.request(**ask.sending(user))
-        written = oracle.check(user, ask, answer)
-        for one in oracle.to_learn(user):
-            oracle.learn(user, one, self.client.request(**one.sending(user)))
+        written = reference_model.check(user, ask, answer)
+        for one in reference_model.to_learn(user):
+            reference_model.learn(user, one, self.client.request(**one.sending(user)))
         before, self.digests = self.digests, self.rows.digests()
         changed = {owner for owner, _ in before.items() ^ self.digests.items()}
         assert changed == ({user.id} if written else set()), ask
@@ -110,16 +110,16 @@ class _Machine(RuleBasedStateMachine):
             return
         # Two more have never written anything, and are told that nothing is there, each under a tag of their own.
         for user in (*self.world.users, self.world.add(), self.world.add()):
-            for ask in oracle.everything(user):
-                oracle.check(user, ask, self.client.request(**ask.sending(user)))
+            for ask in reference_model.everything(user):
+                reference_model.check(user, ask, self.client.request(**ask.sending(user)))
         busiest = self.world.users[0]
-        for ask in oracle.in_every_way(busiest):
-            oracle.check(busiest, ask, self.client.request(**ask.sending(busiest)))
+        for ask in reference_model.in_every_way(busiest):
+            reference_model.check(busiest, ask, self.client.request(**ask.sending(busiest)))
         self.seen.update(self.world.seen)
 
 
 # What the oracle notes besides statuses.
-_NOTED: dict[oracle.Route, tuple[str, ...]] = {
+_NOTED: dict[reference_model.Route, tuple[str, ...]] = {
     ("GET", TASKS): (
         *("own page", "page of another"),
         *(f"by {name}" for name in FILTERS if name not in {"tz", "sort"}),
@@ -140,11 +140,11 @@ _NOTED: dict[oracle.Route, tuple[str, ...]] = {
 }
 
 
-def missed(seen: Counter[oracle.Seen], *of_every_route: int) -> list[oracle.Seen]:
+def missed(seen: Counter[reference_model.Seen], *of_every_route: int) -> list[reference_model.Seen]:
     """What must come about for the rest to have meant something, and did not."""
-    wanted: list[oracle.Seen] = [(route, what) for route, noted in _NOTED.items() for what in noted]
+    wanted: list[reference_model.Seen] = [(route, what) for route, noted in _NOTED.items() for what in noted]
     for route in ROUTES:
-        if route == ("DELETE", oracle.ME):
+        if route == ("DELETE", reference_model.ME):
             continue
         wanted += [(route, "done"), *((route, status) for status in of_every_route)]
         if route[1].startswith(TAGS):
@@ -155,7 +155,7 @@ def missed(seen: Counter[oracle.Seen], *of_every_route: int) -> list[oracle.Seen
 
 
 def test_the_oracle_knows_every_route():
-    assert asks.ROUTES == ROUTES
+    assert requests.ROUTES == ROUTES
 
 
 def test_whatever_users_do_each_answer_is_expected_and_nobody_elses_rows_move(cluster: Cluster, new_database: str):
@@ -208,11 +208,11 @@ async def test_a_crowd_at_once_each_is_answered_from_what_is_theirs(new_database
                 lives = (live(client, user, f"{year} {seed}", requests) for seed, user in enumerate(crowd))
                 await asyncio.gather(*lives)
                 for user in crowd:
-                    for ask in oracle.everything(user):
-                        oracle.check(user, ask, await client.request(**ask.sending(user)))
+                    for ask in reference_model.everything(user):
+                        reference_model.check(user, ask, await client.request(**ask.sending(user)))
                 for user in crowd[:5]:
-                    for ask in oracle.in_every_way(user):
-                        oracle.check(user, ask, await client.request(**ask.sending(user)))
+                    for ask in reference_model.in_every_way(user):
+                        reference_model.check(user, ask, await client.request(**ask.sending(user)))
                 if not missed(world.seen, 401, 422):
                     break
     if sized(0, 1):
@@ -234,6 +234,6 @@ async def live(client: httpx2.AsyncClient, user: User, seed: str, requests: int)
 
 
 async def send(client: httpx2.AsyncClient, user: User, ask: Ask) -> None:
-    oracle.check(user, ask, await client.request(**ask.sending(user)))
-    for one in oracle.to_learn(user):
-        oracle.learn(user, one, await client.request(**one.sending(user)))
+    reference_model.check(user, ask, await client.request(**ask.sending(user)))
+    for one in reference_model.to_learn(user):
+        reference_model.learn(user, one, await client.request(**one.sending(user)))

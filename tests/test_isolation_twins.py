@@ -18,7 +18,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from tests.conftest import NewUser, Superuser, User, rows_of
-from tests.walk import (
+from tests.route_table import (
     LISTS,
     ME,
     PROBLEMS,

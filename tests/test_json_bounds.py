@@ -10,10 +10,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from taskward import json_bounds
-from taskward.json_bounds import DEEPEST, MOST_VALUES, Shape, Tally, TooMuchJson, check_bounds, may_be_much, shape
-from taskward.json_mistakes import NotJson
-from taskward.json_reading import ITEMS, Item, Pause, parse, parts
+from taskward.strict_json import bounds
+from taskward.strict_json.bounds import (
+    DEEPEST,
+    MOST_VALUES,
+    Shape,
+    Tally,
+    TooMuchJson,
+    check_bounds,
+    may_be_much,
+    shape,
+)
+from taskward.strict_json.mistakes import NotJson
+from taskward.strict_json.reading import ITEMS, Item, Pause, parse, parts
 from tests.sizes import sized
 
 # Whatever stands between a structure and a text.
@@ -58,7 +67,7 @@ def test_the_scan_counts_what_a_parser_finds(value: Any, ascii_only: bool, inden
 def test_the_scan_counts_the_same_wherever_a_piece_ends(value: Any, ascii_only: bool, piece: int):
     text = json.dumps(value, ensure_ascii=ascii_only, indent=" ").encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_bounds, "_PIECE", piece)
+        patch.setattr(bounds, "_PIECE", piece)
         assert shape(text) == Shape(counted(value), depth(value))
         assert list(Tally().read(text))[-1] == len(text)
 

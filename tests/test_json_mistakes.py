@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from taskward.json_mistakes import NotJson
-from taskward.json_reading import Item, parse, parts
+from taskward.strict_json.mistakes import NotJson
+from taskward.strict_json.reading import Item, parse, parts
 from tests.conftest import User
 
 TASKS = "/api/v1/tasks"

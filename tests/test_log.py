@@ -23,8 +23,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.cli.serve import _stop_without
-from taskward.database.embedded import EmbeddedServer
-from taskward.log import Thinner, without_data
+from taskward.postgres import EmbeddedServer
+from taskward.runtime.log import Thinner, without_data
 from tests.conftest import NO_TLS, PLAIN, SECRET, Cluster, execute, make_token, name_of
 from tests.raw import exchange, request
 from tests.services import Service, eventually

@@ -13,19 +13,19 @@ from pydantic import BaseModel
 from sqlalchemy.dialects import postgresql
 from sqlmodel import SQLModel
 
-from taskward.database.connections import Connection
-from taskward.database.roles import GRANTS
-from taskward.database.tables import OwnedTable, columns, table_of
-from taskward.lists import models as list_models
-from taskward.lists.models import ListCreate, ListRead, ListUpdate
+from taskward.lists import schemas as list_models
+from taskward.lists.schemas import ListCreate, ListRead, ListUpdate
 from taskward.lists.table import TaskList
-from taskward.tasks import models as task_models
+from taskward.storage.pool import Connection
+from taskward.storage.roles import GRANTS
+from taskward.storage.tables import OwnedTable, columns, table_of
 from taskward.tasks import query
+from taskward.tasks import schemas as task_models
 from taskward.tasks.filters import SORTS, TaskFilters
-from taskward.tasks.models import TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.query import listing
+from taskward.tasks.schemas import TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.table import Task
-from tests import asks_bad, asks_values, oracle_listing, oracle_tasks
+from tests import reference_listing, reference_tasks, requests_bad, requests_values
 from tests.conftest import User
 
 PAGES = Path(__file__).parents[1] / "docs"
@@ -142,12 +142,12 @@ def test_no_right_is_given_to_what_is_not_there_and_none_to_change_a_key(table: 
 
 
 def test_the_state_machine_sends_every_member_and_every_filter_and_judges_them():
-    assert set(asks_values.VALUES) == set(oracle_tasks.WRITABLE) == TASK.changeable
-    assert set(asks_values.FILTERED) | {"sort", "tz"} >= set(FILTERS)
-    assert set(oracle_listing.FILTERS) | {"sort", "tz"} >= set(FILTERS)
-    assert set(oracle_listing.SORTS) >= set(SORTS) - {"id"}
-    assert set(asks_bad.BAD) >= TASK.changeable
-    assert set(asks_bad.BAD_FILTERS) == set(TaskFilters.model_fields)
+    assert set(requests_values.VALUES) == set(reference_tasks.WRITABLE) == TASK.changeable
+    assert set(requests_values.FILTERED) | {"sort", "tz"} >= set(FILTERS)
+    assert set(reference_listing.FILTERS) | {"sort", "tz"} >= set(FILTERS)
+    assert set(reference_listing.SORTS) >= set(SORTS) - {"id"}
+    assert set(requests_bad.BAD) >= TASK.changeable
+    assert set(requests_bad.BAD_FILTERS) == set(TaskFilters.model_fields)
 
 
 def test_every_filter_and_every_sort_is_tried_here():

@@ -14,12 +14,12 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from taskward.database import migrate as module
-from taskward.database.database import SchemaBehindError, UnsafeRoleError
-from taskward.database.dsn import parse_address
-from taskward.database.migrate import MigrationError, head, migrate, migration_sql
-from taskward.database.roles import SCHEMA, RoleNames
-from taskward.database.tables import OwnedTable, Tombstone
+from taskward.storage import migrate as module
+from taskward.storage.database import SchemaBehindError, UnsafeRoleError
+from taskward.storage.dsn import parse_address
+from taskward.storage.migrate import MigrationError, head, migrate, migration_sql
+from taskward.storage.roles import SCHEMA, RoleNames
+from taskward.storage.tables import OwnedTable, Tombstone
 from taskward.tasks.table import Task
 from tests.conftest import Cluster, connected, execute, name_of, opened, write_task
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture

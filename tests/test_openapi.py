@@ -9,16 +9,16 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from taskward.account.models import AccountCounts, AccountLimits, ImportCounts, ImportLoss, ImportReport, Me
+from taskward.account.schemas import AccountCounts, AccountLimits, ImportCounts, ImportLoss, ImportReport, Me
 from taskward.errors import every_problem
-from taskward.lists.models import ListCounted, ListCreate, ListMove, ListRead, ListUpdate
-from taskward.tags.models import TagRead, TagRename
+from taskward.http.health import Health
+from taskward.http.problem_schema import Problem, ProblemError
+from taskward.lists.schemas import ListCounted, ListCreate, ListMove, ListRead, ListUpdate
+from taskward.tags.schemas import TagRead, TagRename
 from taskward.tasks import batch
 from taskward.tasks.batch import Batch, BatchResult, BatchResults
 from taskward.tasks.filters import SORTS, TaskFilters
-from taskward.tasks.models import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
-from taskward.web.health import Health
-from taskward.web.schemas import Problem, ProblemError
+from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
 from tests.conftest import User
 from tests.openapi import document_fixture, integers_in, operations, resolved  # noqa: F401
 

@@ -12,18 +12,18 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from taskward.database import wire
-from taskward.database.connections import Pool, connect
-from taskward.database.database import Database
-from taskward.database.dsn import parse_address
-from taskward.database.migrate import migrate
-from taskward.database.opening import Lease, LiteralLease, OneMessageLease
-from taskward.database.session import Session
 from taskward.errors import Unavailable
 from taskward.identity import Owner
-from taskward.tasks.models import TaskCreate
+from taskward.runtime.timeouts import Timeouts
+from taskward.storage import wire
+from taskward.storage.database import Database
+from taskward.storage.dsn import parse_address
+from taskward.storage.leases import Lease, LiteralLease, OneMessageLease
+from taskward.storage.migrate import migrate
+from taskward.storage.pool import Pool, connect
+from taskward.storage.session import Session
+from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from taskward.timeouts import Timeouts
 from tests.conftest import Cluster, execute, listed, name_of, opened, read_tasks, write_task
 
 ALICE, BOB = Owner("alice"), Owner("bob")

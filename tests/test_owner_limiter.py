@@ -8,11 +8,11 @@ import httpx2
 import pytest
 
 from taskward.app import create_app
-from taskward.database.database import Database
-from taskward.database.shares import OwnerLimiter
 from taskward.errors import PoolExhausted, ShuttingDown
 from taskward.identity import Owner
-from taskward.timeouts import Timeouts
+from taskward.runtime.timeouts import Timeouts
+from taskward.storage.database import Database
+from taskward.storage.owner_limiter import OwnerLimiter
 from tests.conftest import connected, make_settings, make_token, opened, serving
 
 ALICE, BOB = Owner("alice"), Owner("bob")

@@ -22,16 +22,16 @@ import psutil
 import pytest
 
 from taskward.app import create_app
-from taskward.database.database import Database
-from taskward.database.dsn import AddressError, parse_address
-from taskward.database.migrate import migrate
 from taskward.identity import Owner
+from taskward.storage.database import Database
+from taskward.storage.dsn import AddressError, parse_address
+from taskward.storage.migrate import migrate
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
 from tests.commands import start
 from tests.conftest import NO_TLS, SECRET, connected, make_settings, name_of, opened, serving, write_task
-from tests.oracle import TASK, TASKS, Ask, User, World, check, everything
+from tests.reference_model import TASK, TASKS, Ask, User, World, check, everything
 from tests.sizes import sized
 from tests.test_dsn import dead_port
 

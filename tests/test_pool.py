@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from taskward.database.connections import Pool
-from taskward.database.database import Database
-from taskward.database.dsn import parse_address
 from taskward.errors import PoolExhausted, ShuttingDown, Unavailable
 from taskward.identity import Owner
-from taskward.timeouts import Timeouts
+from taskward.runtime.timeouts import Timeouts
+from taskward.storage.database import Database
+from taskward.storage.dsn import parse_address
+from taskward.storage.pool import Pool
 from tests.conftest import connected, opened
 from tests.test_dsn import dead_port
 

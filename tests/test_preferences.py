@@ -6,7 +6,7 @@ from time import process_time
 
 import pytest
 
-from taskward.web.preferences import _wants_representation
+from taskward.http.preferences import _wants_representation
 from tests.conftest import User
 from tests.costs import allowed
 

@@ -12,11 +12,11 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from taskward.database.quoting import quote_literal
-from taskward.database.roles import RoleNames
-from taskward.database.session import Session
-from taskward.database.statements import Statement
 from taskward.identity import Owner
+from taskward.storage.quoting import quote_literal
+from taskward.storage.roles import RoleNames
+from taskward.storage.scoping import Statement
+from taskward.storage.session import Session
 from taskward.tasks import statements, store
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing

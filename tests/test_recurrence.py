@@ -17,8 +17,8 @@ from dateutil import rrule as dateutil_rrule
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from taskward.tasks.recurrence import NeverFires, Occurrence, next_occurrence
-from taskward.tasks.rules import RuleError, parse_rule
+from taskward.tasks.schedule.recurrence import NeverFires, Occurrence, next_occurrence
+from taskward.tasks.schedule.rrule import RuleError, parse_rule
 from tests.costs import allowed
 from tests.sizes import sized
 

@@ -13,8 +13,8 @@ from dateutil import tz as dateutil_tz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskward.tasks.meant import kept_for, moment_of, wall_clock
-from taskward.tasks.plan import following
+from taskward.tasks.schedule.consistency import following
+from taskward.tasks.schedule.local_time import kept_for, moment_of, wall_clock
 from tests.conftest import NewUser, User
 from tests.sizes import sized
 from tests.test_recurring_tasks import complete

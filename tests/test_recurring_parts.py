@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from taskward.database.database import Database
-from taskward.database.session import Session
 from taskward.identity import Owner
-from taskward.tasks.models import TaskCreate
+from taskward.storage.database import Database
+from taskward.storage.session import Session
+from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
 from tests.conftest import NewUser, User
 from tests.test_recurring_tasks import complete, count, following, reopen

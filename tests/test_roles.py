@@ -8,11 +8,11 @@ import secrets
 import asyncpg
 import pytest
 
-from taskward.database.database import UnsafeRoleError
-from taskward.database.dsn import parse_address
-from taskward.database.migrate import MigrationError, migrate
-from taskward.database.roles import MissingPrivilegeError, RoleNames
 from taskward.identity import Owner
+from taskward.storage.database import UnsafeRoleError
+from taskward.storage.dsn import parse_address
+from taskward.storage.migrate import MigrationError, migrate
+from taskward.storage.roles import MissingPrivilegeError, RoleNames
 from tests.conftest import connected, execute, listed, name_of, opened, write_task
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 

@@ -18,14 +18,14 @@ from pydantic import BaseModel
 from starlette.routing import Route
 
 from taskward.errors import NotAuthenticated
-from taskward.fairness import LongWork
-from taskward.timeouts import Timeouts
-from taskward.unsent import NeedsRoom, Unsent
-from taskward.web import problems
-from taskward.web.entering import yields
-from taskward.web.failures import Failures
-from taskward.web.reading import LARGEST_BODY
-from taskward.web.routing import PrecompiledRoute, RouteIndex
+from taskward.http import problems
+from taskward.http.entering import yields
+from taskward.http.failures import Failures
+from taskward.http.reading import LARGEST_BODY
+from taskward.http.routing import PrecompiledRoute, RouteIndex
+from taskward.runtime.fairness import LongWork
+from taskward.runtime.timeouts import Timeouts
+from taskward.runtime.unsent import NeedsRoom, Unsent
 from tests.conftest import NO_TLS
 
 

@@ -10,12 +10,12 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from taskward.database.connections import Connection
-from taskward.database.database import Database
-from taskward.database.dsn import parse_address
-from taskward.database.migrate import migrate
-from taskward.database.roles import GRANTS, RoleNames
 from taskward.identity import Owner
+from taskward.storage.database import Database
+from taskward.storage.dsn import parse_address
+from taskward.storage.migrate import migrate
+from taskward.storage.pool import Connection
+from taskward.storage.roles import GRANTS, RoleNames
 from tests.conftest import Cluster, connected
 
 ROLES = RoleNames.of("taskward")

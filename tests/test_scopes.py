@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from taskward.app import create_app
 from tests.conftest import PLAIN, Cluster, make_settings, make_token, serving
-from tests.walk import ROUTES, body_of, query_of, target_of
+from tests.route_table import ROUTES, body_of, query_of, target_of
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,16 @@ import asyncpg
 import pytest
 from asyncpg import connect_utils
 
-from taskward.database.database import Database
-from taskward.database.dsn import parse_address
-from taskward.database.embedded import running
-from taskward.database.migrate import migrate
-from taskward.database.session import Session
 from taskward.errors import OutcomeUnknown, Unavailable
 from taskward.identity import Owner
+from taskward.postgres import running
+from taskward.storage.database import Database
+from taskward.storage.dsn import parse_address
+from taskward.storage.migrate import migrate
+from taskward.storage.session import Session
 from taskward.tasks.filters import TaskFilters
-from taskward.tasks.models import TaskCreate
 from taskward.tasks.query import listing
+from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.statements import export_changed
 from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, connected, execute, name_of, opened, write_task

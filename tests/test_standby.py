@@ -15,10 +15,10 @@ import pytest
 from bench.cluster import Cluster, temporary
 from bench.processes import free_port, stop
 
-from taskward.database.dsn import parse_address
-from taskward.database.migrate import migrate
 from taskward.errors import Unavailable
 from taskward.identity import Owner
+from taskward.storage.dsn import parse_address
+from taskward.storage.migrate import migrate
 from tests.conftest import OLDEST_POSTGRES, connected, execute, opened, read_tasks, write_task
 
 ALICE = Owner("alice")

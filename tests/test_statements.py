@@ -24,12 +24,12 @@ from sqlmodel import select as select_model
 
 import taskward
 from taskward.account.store import erased_tables
-from taskward.database import statements
-from taskward.database.statements import OWNER, Statement, UnscopedStatementError, compile_statement
-from taskward.database.tables import Account, Tombstone, columns, table_of, next_version
+from taskward.storage import scoping
+from taskward.storage.scoping import OWNER, Statement, UnscopedStatementError, compile_statement
+from taskward.storage.tables import Account, Tombstone, columns, table_of, next_version
 from taskward.tasks import query, store
 from taskward.tasks.conditions import Conditions
-from taskward.tasks.documents import JSON_COLUMNS
+from taskward.tasks.task_json import JSON_COLUMNS
 from taskward.tasks.tree import DEEPEST
 from taskward.tasks.table import Task
 
@@ -535,7 +535,7 @@ def _groups() -> list[tuple[Any, str, tuple[Any, ...]]]:
 
 
 def _is_owners(condition: Any) -> bool:
-    return isinstance(condition, BinaryExpression) and statements._is_owner(condition.right)
+    return isinstance(condition, BinaryExpression) and scoping._is_owner(condition.right)
 
 
 def test_every_statement_of_the_service_is_known_here():
@@ -587,7 +587,7 @@ def test_a_statement_of_the_store_for_anybody_is_refused(
         anyones = tuple(one.left == ANYONE if _is_owners(one) else one for one in group)
         monkeypatch.setattr(module, group_name, anyones)
     for module in MODULES.values():
-        if module is not statements:
+        if module is not scoping:
             monkeypatch.setattr(module, "OWNER", ANYONE)
     with pytest.raises(UnscopedStatementError):
         _built(name, arguments)
@@ -605,7 +605,7 @@ USES_OF_GROUPS = [
 
 def test_the_groups_of_conditions_are_those_that_are_known_here():
     assert {f"{module.__name__}.{name}" for module, name, _ in _groups()} == {
-        "taskward.database.answers._MINE",
+        "taskward.storage.stored_responses._MINE",
         "taskward.lists.store._MINE",
         "taskward.tags.store._TAGGED",
         "taskward.tasks.statements._MINE",
@@ -627,7 +627,7 @@ def test_a_caller_cannot_pass_the_owner():
 
 
 def test_a_table_that_the_check_overlooked_is_found_in_the_sql(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(statements, "_sources", lambda _: iter(()))
+    monkeypatch.setattr(scoping, "_sources", lambda _: iter(()))
     with pytest.raises(UnscopedStatementError, match=r"taskward\.task': 1"):
         compile_statement(select(task.title, OWNER))
 

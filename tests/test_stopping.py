@@ -20,7 +20,7 @@ import httpx2
 import psutil
 import pytest
 
-from taskward.database.embedded import read_dsn
+from taskward.postgres import read_dsn
 from tests.services import BASE_ENVIRONMENT, Service, eventually, free_port
 
 TASKS = "/api/v1/tasks"

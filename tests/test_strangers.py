@@ -14,11 +14,9 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
-from taskward.database import wire
+from taskward.storage import wire
 from tests.conftest import Superuser, User, rows_of
-from tests.services import eventually
-from tests.sizes import sized
-from tests.walk import (
+from tests.route_table import (
     OF_A_TAG,
     OF_AN_ID,
     REFERRING,
@@ -30,6 +28,8 @@ from tests.walk import (
     queries_of,
     target_of,
 )
+from tests.services import eventually
+from tests.sizes import sized
 
 EVERY_QUESTION = [
     (method, path, query, headers)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from taskward.suggestions import nearest
+from taskward.http.suggestions import suggestion
+from taskward.runtime.suggestions import nearest
 from taskward.tasks.filters import TaskFilters
-from taskward.web.suggestions import suggestion
 from tests.conftest import User
 from tests.costs import allowed
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from taskward.app import create_app
-from taskward.database.dsn import parse_address
-from taskward.database.migrate import migrate
+from taskward.storage.dsn import parse_address
+from taskward.storage.migrate import migrate
 from tests.conftest import PLAIN, Superuser, User, connected, make_settings, make_token, serving
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 from tests.test_task_members import pointers

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from taskward.tasks.models import TaskUpdate
+from taskward.tasks.schemas import TaskUpdate
 from tests.conftest import User
 
 TASKS = "/api/v1/tasks"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from taskward.errors import Unavailable
-from taskward.web.spooling import SpooledBody, Spools
+from taskward.http.spooling import SpooledBody, Spools
 
 MEBI = 1024 * 1024
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from taskward.timeouts import Expired, Timeouts
+from taskward.runtime.timeouts import Expired, Timeouts
 
 
 async def test_what_is_not_ended_in_time_is_called():

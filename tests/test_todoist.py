@@ -11,10 +11,10 @@ from dateutil.rrule import rrulestr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskward.account.records import UnreadableExport
-from taskward.account.todoist_languages import _ENGLISH_DAYS, _ENGLISH_MONTHS, _table, _tables
-from taskward.tasks.models import TaskCreate
-from taskward.tasks.plan import SCHEDULE, check_schedule
+from taskward.formats.todoist.languages import _ENGLISH_DAYS, _ENGLISH_MONTHS, _table, _tables
+from taskward.tasks.schedule.consistency import SCHEDULE, check_schedule
+from taskward.tasks.schemas import TaskCreate
+from taskward.transfer.records import UnreadableExport
 from tests.foreign import (
     COLUMNS,
     EXAMPLES,

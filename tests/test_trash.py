@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from taskward.database.session import Session
-from taskward.database.statements import Statement
+from taskward.storage.scoping import Statement
+from taskward.storage.session import Session
 from tests.conftest import NO_TLS, PLAIN, Superuser, User
 from tests.test_tasks import clock_of, read
 

@@ -10,24 +10,24 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from taskward.database.connections import Pool
-from taskward.database.database import Database, UnsafeRoleError
-from taskward.database.dsn import parse_address
-from taskward.database.quoting import quote_identifier
-from taskward.database.roles import _OWNER_ONLY, RoleNames
-from taskward.database.session import Session
-from taskward.database.tables import OwnedTable
 from taskward.errors import Invalid, ListForbidden, ListNotFound, TagNotFound, TaskForbidden, TaskNotFound
 from taskward.identity import Owner
 from taskward.lists import store as list_store
-from taskward.lists.models import ListCreate
+from taskward.lists.schemas import ListCreate
 from taskward.lists.store import ListStore
+from taskward.storage.database import Database, UnsafeRoleError
+from taskward.storage.dsn import parse_address
+from taskward.storage.pool import Pool
+from taskward.storage.quoting import quote_identifier
+from taskward.storage.roles import _OWNER_ONLY, RoleNames
+from taskward.storage.session import Session
+from taskward.storage.tables import OwnedTable
 from taskward.tags import store as tag_store
 from taskward.tags.store import TagStore
 from taskward.tasks import statements, store
 from taskward.tasks.filters import TaskFilters
-from taskward.tasks.models import TaskCreate
 from taskward.tasks.query import listing
+from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, Superuser, execute, listed, name_of, opened, rows_of, write_task
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from taskward.tasks.members import LONGEST_DESCRIPTION, LONGEST_TAG, PRIORITIES
-from taskward.tasks.plan import SCHEDULE
-from taskward.web.answers import EntityTags, entity_response
+from taskward.http.responses import EntityTags, entity_response
+from taskward.tasks.fields import LONGEST_DESCRIPTION, LONGEST_TAG, PRIORITIES
+from taskward.tasks.schedule.consistency import SCHEDULE
 from tests.conftest import NO_TLS, make_token
 from tests.sizes import sized
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from taskward.errors import AnswersUntaken
-from taskward.unsent import SMALL, TIGHT, NeedsRoom, Room, Unsent
+from taskward.runtime.unsent import SMALL, TIGHT, NeedsRoom, Room, Unsent
 
 
 def account(of_one: int = 10, of_all: int = 20, patience: float = 60) -> Unsent:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskward.account.records import UnreadableExport
+from taskward.transfer.records import UnreadableExport
 from tests.costs import allowed
 from tests.foreign import (
     ANYTHING,

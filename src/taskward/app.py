@@ -16,29 +16,29 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward import __version__
-from taskward.account.foreign import UNPACKED
 from taskward.account.routes import router as account_router
-from taskward.database.database import Database
-from taskward.database.dsn import parse_address
-from taskward.fairness import LongWork
+from taskward.http import docs, openapi_document, problems
+from taskward.http.cors import Cors
+from taskward.http.failures import AccessLog, Failures
+from taskward.http.health import router as health_router
+from taskward.http.middleware import RequestContext, RootPath
+from taskward.http.routing import RouteIndex
+from taskward.http.sending import Sending
+from taskward.http.spooling import Spools
 from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
-from taskward.limits import Limits
+from taskward.kit.limits import Limits
 from taskward.lists.routes import router as lists_router
-from taskward.log import get_logger
+from taskward.runtime.fairness import LongWork
+from taskward.runtime.log import get_logger
+from taskward.runtime.timeouts import Timeouts
+from taskward.runtime.unsent import Unsent
 from taskward.settings import Settings, SettingsError, load_settings
+from taskward.storage.database import Database
+from taskward.storage.dsn import parse_address
 from taskward.tags.routes import router as tags_router
 from taskward.tasks.routes import router as tasks_router
 from taskward.tasks.trash import Purges
-from taskward.timeouts import Timeouts
-from taskward.unsent import Unsent
-from taskward.web import docs, document, problems
-from taskward.web.cors import Cors
-from taskward.web.failures import AccessLog, Failures
-from taskward.web.health import router as health_router
-from taskward.web.middleware import RequestContext, RootPath
-from taskward.web.routing import RouteIndex
-from taskward.web.sending import Sending
-from taskward.web.spooling import Spools
+from taskward.transfer.foreign import UNPACKED
 
 _log = get_logger("taskward")
 
@@ -138,7 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     docs.install(app)
     problems.install(app)
-    document.install(app)
+    openapi_document.install(app)
     return app
 
 

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from taskward.env_file import EnvFileError, read_names
 from taskward.known_secrets import check_secret
-from taskward.suggestions import nearest
+from taskward.runtime.suggestions import nearest
 
 _PREFIX = "TASKWARD_"
 _ENV_FILE = Path(".env")
@@ -50,7 +50,7 @@ _SOURCES = {
 }
 _KEYS = ("jwt_secret", "better_auth_secret", "public_key", "jwks_url")
 
-# Each rule as a request that breaks it is told, see `web/validation.py`.
+# Each rule as a request that breaks it is told, see `http/validation.py`.
 _RULES = {
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",

@@ -13,7 +13,7 @@ from tests.mutants.times import times
 # Where `OWNER` stands in a statement.
 OWNED = (
     "tasks/store.py", "tasks/query.py", "tasks/conditions.py", "tasks/statements.py", "lists/store.py", "tags/store.py",
-    "account/store.py", "database/tables.py", "database/turns.py", "database/answers.py",
+    "account/store.py", "storage/tables.py", "storage/account_lock.py", "storage/stored_responses.py",
 )  # fmt: skip
 
 _TABLES = "a table that has no owner to bind is refused as not bound, one of another schema as not understood"
@@ -23,15 +23,15 @@ _LIMITED_OUTSIDE = (
 )
 _JOINED = "it is joined to the account by its owner, and that is limited"
 EQUIVALENT: dict[str, str] = {
-    "database/statements.py _check_name: {element.fullname} is not a table with an owner": _TABLES,
-    "database/statements.py _check_name: {element.fullname} is not a table with an owner, if element.schema != SCHEMA": _TABLES,
-    "database/statements.py _check_name: {element.fullname} is not a table with an owner, if _OWNER_COLUMN not in element.c": _TABLES,
-    "database/statements.py _check_insert: rows inserted into {insert.table} are not the owner's, if insert._multi_values": (
+    "storage/scoping.py _check_name: {element.fullname} is not a table with an owner": _TABLES,
+    "storage/scoping.py _check_name: {element.fullname} is not a table with an owner, if element.schema != SCHEMA": _TABLES,
+    "storage/scoping.py _check_name: {element.fullname} is not a table with an owner, if _OWNER_COLUMN not in element.c": _TABLES,
+    "storage/scoping.py _check_insert: rows inserted into {insert.table} are not the owner's, if insert._multi_values": (
         "several rows have no one value for the owner, so that it is not the owner's"
     ),
-    "database/database.py _check_there: UnsafeRoleError": "the role is chosen with the same check; without both, it is noticed",
-    "database/roles.py choose_requests_role: UnsafeRoleError": "`open` makes the same check before; without both, it is noticed",
-    "database/database.py _check_there: The schema is not there; run: taskward migrate": (
+    "storage/database.py _check_there: UnsafeRoleError": "the role is chosen with the same check; without both, it is noticed",
+    "storage/roles.py choose_requests_role: UnsafeRoleError": "`open` makes the same check before; without both, it is noticed",
+    "storage/database.py _check_there: The schema is not there; run: taskward migrate": (
         "there is no role to serve as then, and no version"
     ),
     'tasks/statements.py _export: OWNER in few = few.where(measured.c.before < bindparam("most", type_=BigInteger()), OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
@@ -55,15 +55,15 @@ EQUIVALENT: dict[str, str] = {
 }
 """Mutants that no test can notice by themselves, and why. A mutant that is noticed after all may not be here."""
 
-_ROLES = "src/taskward/database/roles.py"
-_SESSION = "src/taskward/database/session.py"
-_QUOTING = "src/taskward/database/quoting.py"
-_POOL = "src/taskward/database/connections.py"
-_OPENING = "src/taskward/database/opening.py"
-_WIRE = "src/taskward/database/wire.py"
-_MIGRATE = "src/taskward/database/migrate.py"
-_STATEMENTS = "src/taskward/database/statements.py"
-_CORE = "src/taskward/database/migrations/versions/0001_core.py"
+_ROLES = "src/taskward/storage/roles.py"
+_SESSION = "src/taskward/storage/session.py"
+_QUOTING = "src/taskward/storage/quoting.py"
+_POOL = "src/taskward/storage/pool.py"
+_OPENING = "src/taskward/storage/leases.py"
+_WIRE = "src/taskward/storage/wire.py"
+_MIGRATE = "src/taskward/storage/migrate.py"
+_STATEMENTS = "src/taskward/storage/scoping.py"
+_CORE = "src/taskward/storage/migrations/versions/0001_core.py"
 _STORE = "src/taskward/tasks/store.py"
 _LOADING = "src/taskward/tasks/loading.py"
 _ROUTES = "src/taskward/tasks/routes.py"
@@ -128,7 +128,7 @@ def _refusals(source: Source) -> Iterator[Mutant]:
         for name, span in Module(source, f"src/taskward/{file}").refusals(exceptions.__contains__):
             yield Mutant(name, (span,), tests)
     yield Mutant(
-        "database/statements.py: what a function yields is not looked at",
+        "storage/scoping.py: what a function yields is not looked at",
         (
             Edit(
                 _STATEMENTS,
@@ -139,11 +139,11 @@ def _refusals(source: Source) -> Iterator[Mutant]:
         ("tests/test_statements.py",),
     )
     yield Mutant(
-        "database/statements.py: the names of what a function yields are not looked at",
+        "storage/scoping.py: the names of what a function yields are not looked at",
         (Edit(_STATEMENTS, "    _check_name(yielded)\n", ""),),
         ("tests/test_statements.py",),
     )
-    database = "src/taskward/database/database.py"
+    database = "src/taskward/storage/database.py"
     encoding = "if reason := await foreign_encoding(connection):"
     yield Mutant(
         "database: the encoding is looked at nowhere",
@@ -418,13 +418,13 @@ def _sessions() -> Iterator[Mutant]:
         ("what may have been written is told as not written", _SESSION, "        if in_doubt and isinstance(", "        if False and isinstance(", ("tests/test_cut_connections.py::test_a_create_whose_answer_is_lost_for_good_is_not_known",)),
         ("the limit ends what may have been written", _SESSION, "        except Unanswered as error:\n", "        except Unanswered as error:\n            limit.in_doubt = False\n", ("tests/test_cut_connections.py::test_a_create_whose_answer_is_lost_for_good_is_not_known",)),
         ("a connection keeps the server's level of isolation", _POOL, "SET default_transaction_isolation TO 'read committed'", "SELECT 1", ("tests/test_standby.py",)),
-        ("a health check keeps the server's level of isolation", "src/taskward/database/database.py", "BEGIN ISOLATION LEVEL READ COMMITTED", "BEGIN", ("tests/test_standby.py",)),
+        ("a health check keeps the server's level of isolation", "src/taskward/storage/database.py", "BEGIN ISOLATION LEVEL READ COMMITTED", "BEGIN", ("tests/test_standby.py",)),
         ("nobody asks how it ended", _SESSION, 'if tag != "COMMIT":', "if False:", ended),
         ("a failed commit's connection is used again", _SESSION, "    except BaseException as error:\n        pool.discard(lease)\n        if isinstance(error, LOST):\n            raise Outcome", "    except BaseException as error:\n        pool.release(lease)\n        if isinstance(error, LOST):\n            raise Outcome", ended),
         ("a connection that proved wrong stays open", _POOL, "            connection.terminate()\n            raise\n", "            raise\n", (opening + "a_connection_that_proved_wrong_is_closed",)),
         ("a closed connection is handed out", _POOL, "if not lease.connection.is_closed() and not lease.has_begun():", "if True:", cut),
         ("a discarded connection is used again", _POOL, "        lease.connection.terminate()\n        self._put(None)\n", "        self._put(lease)\n", ended),
-        ("it serves before it has looked", "src/taskward/database/database.py", "if self._pool is None:\n            why", "if False:\n            why", unopened),
+        ("it serves before it has looked", "src/taskward/storage/database.py", "if self._pool is None:\n            why", "if False:\n            why", unopened),
     ):  # fmt: skip
         yield Mutant(f"session: {name}", (Edit(file, old, new),), tests)
     twice = Edit(_WIRE, 'opening, self.opening = self.opening, b""', "opening = self.opening")
@@ -434,9 +434,9 @@ def _sessions() -> Iterator[Mutant]:
 
 def _answers() -> Iterator[Mutant]:
     """Who is asking, and what answers give away."""
-    dependencies = "src/taskward/web/dependencies.py"
-    middleware = "src/taskward/web/middleware.py"
-    routing = "src/taskward/web/routing.py"
+    dependencies = "src/taskward/http/dependencies.py"
+    middleware = "src/taskward/http/middleware.py"
+    routing = "src/taskward/http/routing.py"
     keys = "src/taskward/identity/keys.py"
     tokens, owner = "src/taskward/identity/tokens.py", "src/taskward/identity/owner.py"
     claims = "src/taskward/identity/claims.py"
@@ -470,14 +470,14 @@ def _answers() -> Iterator[Mutant]:
         ("a list that became mine while it was looked for is a stranger's", lists, why_list, 'raise ListForbidden if row["exists"] else ListNotFound', meanwhile),
         ("any list may be named", _LOADING, "if list_id is not None and list_id not in self._lists:", "if False:", named),
         ("any task may be named as a parent", _LOADING, "        if not is_there:\n", "        if False:\n", named),
-        ("any row may be named to come after", "src/taskward/ordering.py", "if after is not None and after not in order:", "if False:", named),
+        ("any row may be named to come after", "src/taskward/kit/ordering.py", "if after is not None and after not in order:", "if False:", named),
         ("a stranger's task is not there to be written", _LOADING, of_work, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's to be written", _LOADING, of_work, "raise TaskForbidden", walk),
         ("my trash is a stranger's", _LOADING, "        if not entry.is_live:\n            raise TaskNotFound\n", "        if not entry.is_live:\n            raise TaskForbidden\n", ("tests/test_trash.py", "tests/test_tasks.py")),
-        ("a listing's tag is the same for all", "src/taskward/web/answers.py", 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
+        ("a listing's tag is the same for all", "src/taskward/http/responses.py", 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
         ("a listing's tag has no epoch", _STORE, '(row["epoch"], row["clock"])', '(None, row["clock"])', ("tests/test_preconditions.py",)),
         ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),
-        ("the log quotes what an exception says", "src/taskward/log.py", "parts += frames[-_MOST_FRAMES:]", "parts += [str(error)]", ("tests/test_error_boundary.py",)),
+        ("the log quotes what an exception says", "src/taskward/runtime/log.py", "parts += frames[-_MOST_FRAMES:]", "parts += [str(error)]", ("tests/test_error_boundary.py",)),
         ("a cache may keep it", middleware, 'headers.append((b"cache-control", b"private, no-cache" if b"etag" in names else b"no-store"))', "pass", ("tests/test_problems.py",)),
     ):  # fmt: skip
         yield Mutant(f"answers: {name}", (Edit(file, old, new),), tests)

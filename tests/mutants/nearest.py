@@ -159,12 +159,12 @@ IDENTITY = {
 }
 # Other modules whose refusals are found, the exceptions that are refusals there, and the tests that hold them.
 REFUSING = {
-    "database/statements.py": ({"UnscopedStatementError"}, ("tests/test_statements.py",)),
-    "database/quoting.py": (
+    "storage/scoping.py": ({"UnscopedStatementError"}, ("tests/test_statements.py",)),
+    "storage/quoting.py": (
         {"ValueError"},
         ("tests/test_sessions.py::test_a_user_id_with_nul_reaches_no_connection",),
     ),
-    "database/session.py": (
+    "storage/session.py": (
         {"RuntimeError"},
         (
             "tests/test_sessions.py::test_a_swallowed_error_is_not_taken_for_a_commit",
@@ -173,14 +173,14 @@ REFUSING = {
             "tests/test_sessions.py::test_a_session_that_has_ended_says_so",
         ),
     ),
-    "database/opening.py": (
+    "storage/leases.py": (
         {"WireError", "RuntimeError"},
         (
             "tests/test_opening.py::test_a_connection_on_which_openings_do_not_hold_is_not_used",
             "tests/test_opening.py::test_behind_a_pooler_nothing_is_ready",
         ),
     ),
-    "database/wire.py": (
+    "storage/wire.py": (
         {"WireError", "ValueError", "Unanswered"},
         (
             "tests/test_opening.py::test_a_connection_that_asyncpg_writes_past_us_is_not_used",
@@ -190,7 +190,7 @@ REFUSING = {
             "tests/test_cut_connections.py",
         ),
     ),
-    "database/database.py": (
+    "storage/database.py": (
         {"UnsafeRoleError", "SchemaBehindError"},
         (
             "tests/test_migrate.py::test_an_empty_database_is_not_served",
@@ -198,7 +198,7 @@ REFUSING = {
             "tests/test_roles.py::test_a_database_that_does_not_keep_every_character_apart_is_refused",
         ),
     ),
-    "database/roles.py": (
+    "storage/roles.py": (
         {"UnsafeRoleError"},
         (
             "tests/test_two_layers.py::test_a_probe_policy_for_everybody_is_refused",

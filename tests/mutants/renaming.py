@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.mutants.source import Edit, Mutant
 
-_MIGRATE = "src/taskward/database/migrate.py"
+_MIGRATE = "src/taskward/storage/migrate.py"
 
 
 def renaming() -> Iterator[Mutant]:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from tests.mutants.source import Edit, Mutant
 
-_TABLES = "src/taskward/database/tables.py"
-_TURNS = "src/taskward/database/turns.py"
+_TABLES = "src/taskward/storage/tables.py"
+_TURNS = "src/taskward/storage/account_lock.py"
 _STORE = "src/taskward/tasks/store.py"
-_WORK = "src/taskward/tasks/work.py"
+_WORK = "src/taskward/tasks/unit_of_work.py"
 _STATEMENTS = "src/taskward/tasks/statements.py"
 _LISTS = "src/taskward/lists/store.py"
-_CORE = "src/taskward/database/migrations/versions/0001_core.py"
+_CORE = "src/taskward/storage/migrations/versions/0001_core.py"
 
 
 def times() -> Iterator[Mutant]:

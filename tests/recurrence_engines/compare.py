@@ -21,8 +21,8 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrulestr
 
-from taskward.tasks.recurrence import next_occurrence
-from taskward.tasks.rules import parse_rule
+from taskward.tasks.schedule.recurrence import next_occurrence
+from taskward.tasks.schedule.rrule import parse_rule
 
 HERE = Path(__file__).parent
 COUNT = 3

@@ -12,27 +12,27 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import WithJsonSchema
 
-from taskward.account.exporting import PAGE_BYTES, export
-from taskward.account.foreign import Foreign, Origin, read_foreign
-from taskward.account.importing import Format, Imported, Importer, Unreadable
-from taskward.account.models import ImportReport, Me
-from taskward.account.records import Fate, Thing
+from taskward.account.schemas import ImportReport, Me
 from taskward.account.store import AccountStore
-from taskward.database.database import Database
 from taskward.errors import AlreadyImported, BodyTooLarge, Cycle, FieldError, Invalid
-from taskward.lists.models import EXAMPLE as A_LIST
-from taskward.members import Line
-from taskward.tasks.members import EXAMPLE_ID, TimeZone
-from taskward.web.answers import json_response
-from taskward.web.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
-from taskward.web.idempotency import idempotent
-from taskward.web.middleware import BASE_PATH
-from taskward.web.openapi import answers, operation_id
-from taskward.web.reading import RequestBody
-from taskward.web.routing import PrecompiledRoute
-from taskward.web.sending import Pages
-from taskward.web.spooling import SpooledBody, Spools
-from taskward.web.validation import field_errors
+from taskward.http.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
+from taskward.http.idempotency import idempotent
+from taskward.http.middleware import BASE_PATH
+from taskward.http.openapi import answers, operation_id
+from taskward.http.reading import RequestBody
+from taskward.http.responses import json_response
+from taskward.http.routing import PrecompiledRoute
+from taskward.http.sending import Pages
+from taskward.http.spooling import SpooledBody, Spools
+from taskward.http.validation import field_errors
+from taskward.kit.fields import Line
+from taskward.lists.schemas import EXAMPLE as A_LIST
+from taskward.storage.database import Database
+from taskward.tasks.fields import EXAMPLE_ID, TimeZone
+from taskward.transfer.exporting import PAGE_BYTES, export
+from taskward.transfer.foreign import Foreign, Origin, read_foreign
+from taskward.transfer.importing import Format, Imported, Importer, Unreadable
+from taskward.transfer.records import Fate, Thing
 
 LARGEST_IMPORT = 1024 * 1024
 """Bytes that an export of one's own may have when it is put back."""

@@ -13,17 +13,17 @@ from pathlib import Path
 from taskward.app import accepts_any_audience, make_verifier
 from taskward.cli.environment import any_database, data_dir, uses_development_secret, with_development_secret
 from taskward.cli.failures import FAILURES, CommandError, blaming, sentence
-from taskward.database.connections import connect
-from taskward.database.database import check_schema
-from taskward.database.dsn import Address
-from taskward.database.embedded import clusters, find
-from taskward.database.migrate import OLDEST_SERVER, head
-from taskward.database.pooler import refuse_hidden_pooler
-from taskward.database.roles import UnsafeRoleError, choose_requests_role
 from taskward.identity import Claims, KeyNotFound, NotCompact, TokenRejected, Verifier
 from taskward.identity.keys import VerificationKey
 from taskward.identity.owner import READ_SCOPE, WRITE_SCOPE
+from taskward.postgres import clusters, find
 from taskward.settings import Settings, load_settings
+from taskward.storage.database import check_schema
+from taskward.storage.dsn import Address
+from taskward.storage.migrate import OLDEST_SERVER, head
+from taskward.storage.pool import connect
+from taskward.storage.pooler import refuse_hidden_pooler
+from taskward.storage.roles import UnsafeRoleError, choose_requests_role
 
 _LONGEST_SHOWN = 200
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")

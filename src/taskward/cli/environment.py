@@ -11,9 +11,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from taskward.cli.failures import CommandError
-from taskward.database.dsn import Address, parse_address
-from taskward.database.embedded import EmbeddedServerError, default_data_dir, read_dsn, running
+from taskward.postgres import EmbeddedServerError, default_data_dir, read_dsn, running
 from taskward.settings import Settings
+from taskward.storage.dsn import Address, parse_address
 
 _SECRET_FILE = "development-secret"  # noqa: S105 - a file's name
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import asyncpg
 
-from taskward.database.database import SchemaBehindError, UnsafeRoleError
-from taskward.database.dsn import AddressError
-from taskward.database.embedded import EmbeddedServerError
-from taskward.database.migrate import MigrationError
-from taskward.database.roles import MissingPrivilegeError
 from taskward.identity import FetchError, KeyConfigurationError
+from taskward.postgres import EmbeddedServerError
 from taskward.settings import SettingsError
+from taskward.storage.database import SchemaBehindError, UnsafeRoleError
+from taskward.storage.dsn import AddressError
+from taskward.storage.migrate import MigrationError
+from taskward.storage.roles import MissingPrivilegeError
 
 
 class CommandError(Exception):

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 import structlog
 
-from taskward.log import get_logger, without_data
+from taskward.runtime.log import get_logger, without_data
 from taskward.settings import Settings
 
 Format = Literal["text", "json"]

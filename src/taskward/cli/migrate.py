@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from taskward.cli.environment import addresses, any_database, data_dir
 from taskward.cli.failures import blaming
-from taskward.database.connections import connect
-from taskward.database.dsn import Address
-from taskward.database.migrate import migrate, migration_sql
 from taskward.settings import load_settings
+from taskward.storage.dsn import Address
+from taskward.storage.migrate import migrate, migration_sql
+from taskward.storage.pool import connect
 
 
 def run_migrations() -> int:

@@ -33,11 +33,11 @@ from taskward.cli.logs import configuration, format_of
 from taskward.cli.migrate import bring_up_to_date
 from taskward.cli.token import make_token
 from taskward.cli.workers import run_workers
-from taskward.database.database import Database, SchemaBehindError, UnsafeRoleError
-from taskward.database.dsn import Address
-from taskward.database.embedded import EmbeddedServer, running
-from taskward.log import get_logger, outcome
+from taskward.postgres import EmbeddedServer, running
+from taskward.runtime.log import get_logger, outcome
 from taskward.settings import Settings, load_settings
+from taskward.storage.database import Database, SchemaBehindError, UnsafeRoleError
+from taskward.storage.dsn import Address
 
 _DAY = 86_400
 _INTERRUPTED = 130  # as shells have it for Ctrl-C

@@ -27,7 +27,7 @@ from granian.server import Server, mp
 
 from taskward.cli.listening import prepared
 from taskward.cli.logs import configuration, on_loop_error
-from taskward.log import get_logger, outcome
+from taskward.runtime.log import get_logger, outcome
 from taskward.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from taskward.fairness import in_thread
 from taskward.identity.exposure import Published
 from taskward.identity.issuer import Fetched, FetchError, KeySource
 from taskward.identity.keys import LONGEST_KID, KeyConfigurationError, KeyName, KeySet, PublicKey, VerificationKey
-from taskward.log import get_logger
+from taskward.runtime.fairness import in_thread
+from taskward.runtime.log import get_logger
 
 _log = get_logger("taskward.identity")
 

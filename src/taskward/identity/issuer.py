@@ -20,11 +20,11 @@ from ipaddress import ip_address
 import httpx2
 
 from taskward import __version__
-from taskward.fairness import in_thread
 from taskward.identity.encoding import parse_object
 from taskward.identity.jwks import MalformedKeySetError, PublishedKeys, read_key_set
 from taskward.identity.keys import ASYMMETRIC, KeyConfigurationError
 from taskward.identity.wire import begun, bound
+from taskward.runtime.fairness import in_thread
 
 _DISCOVERY = "/.well-known/openid-configuration"
 _SECONDS = 5.0  # for one document, from connecting to its last byte

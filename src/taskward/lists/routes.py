@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from taskward.errors import ListForbidden, ListIdTaken, ListNotFound, StaleVersion
-from taskward.lists.documents import list_json
-from taskward.lists.models import ListCounted, ListCreate, ListId, ListMove, ListRead, ListUpdate, WithTasks
-from taskward.lists.store import ListStore
-from taskward.web.answers import (
+from taskward.http.dependencies import CurrentCaller, OwnerSession, UnlessOver, UserLimits
+from taskward.http.idempotency import idempotent
+from taskward.http.middleware import BASE_PATH
+from taskward.http.openapi import ETAG, LOCATION, NOT_MODIFIED, answers, operation_id
+from taskward.http.responses import (
     IfMatch,
     IfNoneMatch,
     allowed_versions,
@@ -19,11 +20,10 @@ from taskward.web.answers import (
     entity_response,
     public_path,
 )
-from taskward.web.dependencies import CurrentCaller, OwnerSession, UnlessOver, UserLimits
-from taskward.web.idempotency import idempotent
-from taskward.web.middleware import BASE_PATH
-from taskward.web.openapi import ETAG, LOCATION, NOT_MODIFIED, answers, operation_id
-from taskward.web.routing import PrecompiledRoute
+from taskward.http.routing import PrecompiledRoute
+from taskward.lists.list_json import list_json
+from taskward.lists.schemas import ListCounted, ListCreate, ListId, ListMove, ListRead, ListUpdate, WithTasks
+from taskward.lists.store import ListStore
 
 PATH = f"{BASE_PATH}/lists"
 

@@ -25,12 +25,6 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
-from taskward.database.answers import StoredResponses
-from taskward.database.documents import within_bytes
-from taskward.database.session import Session
-from taskward.database.statements import OWNER, Constant, Statement, compile_statement
-from taskward.database.tables import Account, columns, position_of, table_of
-from taskward.database.turns import AccountLock
 from taskward.errors import (
     FieldError,
     Invalid,
@@ -40,11 +34,17 @@ from taskward.errors import (
     ListNotFound,
     StaleVersion,
 )
-from taskward.limits import Limits
-from taskward.lists.documents import JSON_COLUMNS, export_of, json_of
-from taskward.lists.models import ListCreate, WithTasks
+from taskward.kit.limits import Limits
+from taskward.kit.ordering import reorder
+from taskward.lists.list_json import JSON_COLUMNS, export_of, json_of
+from taskward.lists.schemas import ListCreate, WithTasks
 from taskward.lists.table import TaskList
-from taskward.ordering import reorder
+from taskward.storage.account_lock import AccountLock
+from taskward.storage.row_json import within_bytes
+from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
+from taskward.storage.session import Session
+from taskward.storage.stored_responses import StoredResponses
+from taskward.storage.tables import Account, columns, position_of, table_of
 from taskward.tasks.statements import change_many, time_of
 from taskward.tasks.table import Task
 

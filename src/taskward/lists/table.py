@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Column, Uuid, func
 from sqlmodel import Field
 
-from taskward.database.tables import OwnedTable, owner_column, text_column, timestamp_column
+from taskward.storage.tables import OwnedTable, owner_column, text_column, timestamp_column
 
 
 class TaskList(OwnedTable, table=True):

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from taskward.errors import TagNotFound
-from taskward.tags.models import TagName, TagRead, TagRename
+from taskward.http.dependencies import CurrentCaller, OwnerSession, UnlessOver
+from taskward.http.middleware import BASE_PATH
+from taskward.http.openapi import ETAG, NOT_MODIFIED, answers, operation_id
+from taskward.http.responses import IfNoneMatch, collection_response, collection_tag, document_response
+from taskward.http.routing import PrecompiledRoute
+from taskward.tags.schemas import TagName, TagRead, TagRename
 from taskward.tags.store import TagStore
-from taskward.web.answers import IfNoneMatch, collection_response, collection_tag, document_response
-from taskward.web.dependencies import CurrentCaller, OwnerSession, UnlessOver
-from taskward.web.middleware import BASE_PATH
-from taskward.web.openapi import ETAG, NOT_MODIFIED, answers, operation_id
-from taskward.web.routing import PrecompiledRoute
 
 PATH = f"{BASE_PATH}/tags"
 

@@ -9,12 +9,12 @@ import asyncpg
 from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, case, cast, func
 from sqlmodel import select
 
-from taskward.database.documents import json_object
-from taskward.database.session import Session
-from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import Account, columns, table_of
-from taskward.database.turns import AccountLock
 from taskward.errors import TagNotFound
+from taskward.storage.account_lock import AccountLock
+from taskward.storage.row_json import json_object
+from taskward.storage.scoping import OWNER, Statement, compile_statement
+from taskward.storage.session import Session
+from taskward.storage.tables import Account, columns, table_of
 from taskward.tasks.statements import change_many
 from taskward.tasks.table import Task
 

@@ -14,12 +14,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic.json_schema import WithJsonSchema
 
 from taskward.errors import FieldError, Invalid, Problem
-from taskward.fairness import cooperatively
-from taskward.members import CONTENT_CODING, UNION_TAG, NewId, Reference
-from taskward.tasks.members import EXAMPLE_ID
-from taskward.tasks.models import TaskCompletion, TaskCreate, TaskRead, TaskUpdate, no_completion
-from taskward.tasks.work import UnitOfWork
-from taskward.web import schemas
+from taskward.http import problem_schema
+from taskward.kit.fields import CONTENT_CODING, UNION_TAG, NewId, Reference
+from taskward.runtime.fairness import cooperatively
+from taskward.tasks.fields import EXAMPLE_ID
+from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskRead, TaskUpdate, no_completion
+from taskward.tasks.unit_of_work import UnitOfWork
 
 MOST_OPERATIONS = 100
 LARGEST_BATCH = 1024 * 1024
@@ -157,7 +157,7 @@ class BatchResult(BaseModel):
     status: int = Field(description="The status that the request by itself would have had.")
     task: TaskRead | None = Field(default=None, description="The task as it is after the whole batch.")
     next_id: UUID | None = Field(default=None, description="The task that follows in the series; absent if none does.")
-    problem: schemas.Problem | None = Field(default=None, description="Why it was not carried out.")
+    problem: problem_schema.Problem | None = Field(default=None, description="Why it was not carried out.")
 
 
 class BatchResults(BaseModel):

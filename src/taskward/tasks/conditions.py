@@ -23,8 +23,8 @@ from sqlalchemy import (
     or_,
 )
 
-from taskward.database.statements import OWNER, Constant
-from taskward.database.tables import columns
+from taskward.storage.scoping import OWNER, Constant
+from taskward.storage.tables import columns
 from taskward.tasks.filters import NONE, TaskFilters, bounds_after, bounds_before, bounds_on, start_of
 from taskward.tasks.search import parse_query
 from taskward.tasks.table import Task

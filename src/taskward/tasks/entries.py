@@ -10,9 +10,9 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from taskward.database.turns import AccountLock
 from taskward.errors import LimitReached
-from taskward.limits import Limits
+from taskward.kit.limits import Limits
+from taskward.storage.account_lock import AccountLock
 from taskward.tasks import statements
 from taskward.tasks.search import searchable
 from taskward.tasks.tree import Tree

@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter
 from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 
-from taskward.members import Reference
-from taskward.tasks.members import (
+from taskward.http.suggestions import sort_suggestion, word_suggestion
+from taskward.kit.fields import Reference
+from taskward.tasks.fields import (
     FIRST_YEAR,
     LAST_YEAR,
     MOST_TAGS,
@@ -26,7 +27,6 @@ from taskward.tasks.members import (
     read_instant,
 )
 from taskward.tasks.search import parse_query
-from taskward.web.suggestions import sort_suggestion, word_suggestion
 
 SORTS = ("id", "created_at", "updated_at", "due", "priority", "title", "position", "completed_at")
 """What a listing may be sorted by."""

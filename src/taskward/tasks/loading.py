@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from uuid import UUID
 
-from taskward.database.session import Session
-from taskward.database.turns import AccountLock
 from taskward.errors import FieldError, Invalid, LimitReached, StaleVersion, TaskForbidden, TaskNotFound
-from taskward.fairness import cooperatively
-from taskward.limits import Limits
+from taskward.kit.limits import Limits
+from taskward.runtime.fairness import cooperatively
+from taskward.storage.account_lock import AccountLock
+from taskward.storage.session import Session
 from taskward.tasks import statements
 from taskward.tasks.entries import Entries, Entry
 

@@ -27,16 +27,16 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
-from taskward.database.statements import OWNER, Constant, Statement, compile_statement
-from taskward.database.tables import Account, columns, position_of, table_of
 from taskward.errors import FieldError, Invalid
-from taskward.fairness import in_thread
+from taskward.runtime.fairness import in_thread
+from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
+from taskward.storage.tables import Account, columns, position_of, table_of
 from taskward.tasks.conditions import Conditions, bind, where
 from taskward.tasks.cursors import read_cursor, write_cursor
-from taskward.tasks.documents import MEMBERS, json_of, size_of
+from taskward.tasks.fields import PRIORITIES
 from taskward.tasks.filters import Order, TaskFilters
-from taskward.tasks.members import PRIORITIES
 from taskward.tasks.table import Task
+from taskward.tasks.task_json import MEMBERS, json_of, size_of
 
 _task = columns(Task)
 

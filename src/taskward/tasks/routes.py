@@ -10,40 +10,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
-from taskward.database.database import Database
 from taskward.errors import Cycle, FieldError, Invalid, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
-from taskward.tasks import trash
-from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
-from taskward.tasks.documents import task_json
-from taskward.tasks.filters import QueryBoolean, QueryReference, TaskFilters
-from taskward.tasks.members import TaskId
-from taskward.tasks.models import (
-    TaskCompletion,
-    TaskCreate,
-    TaskMove,
-    TaskRead,
-    TaskReplace,
-    TaskUpdate,
-    no_completion,
-)
-from taskward.tasks.query import prepared
-from taskward.tasks.store import TaskStore, Written
-from taskward.web import problems
-from taskward.web.answers import (
-    IfMatch,
-    IfNoneMatch,
-    allowed_versions,
-    collection_response,
-    collection_tag,
-    document_response,
-    encode,
-    entity_response,
-    public_path,
-)
-from taskward.web.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
-from taskward.web.idempotency import idempotent
-from taskward.web.middleware import BASE_PATH
-from taskward.web.openapi import (
+from taskward.http import problems
+from taskward.http.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
+from taskward.http.idempotency import idempotent
+from taskward.http.middleware import BASE_PATH
+from taskward.http.openapi import (
     ETAG,
     LINK,
     LOCATION,
@@ -54,9 +26,37 @@ from taskward.web.openapi import (
     answers,
     operation_id,
 )
-from taskward.web.preferences import APPLIED, Representation
-from taskward.web.reading import RequestBody
-from taskward.web.routing import PrecompiledRoute
+from taskward.http.preferences import APPLIED, Representation
+from taskward.http.reading import RequestBody
+from taskward.http.responses import (
+    IfMatch,
+    IfNoneMatch,
+    allowed_versions,
+    collection_response,
+    collection_tag,
+    document_response,
+    encode,
+    entity_response,
+    public_path,
+)
+from taskward.http.routing import PrecompiledRoute
+from taskward.storage.database import Database
+from taskward.tasks import trash
+from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
+from taskward.tasks.fields import TaskId
+from taskward.tasks.filters import QueryBoolean, QueryReference, TaskFilters
+from taskward.tasks.query import prepared
+from taskward.tasks.schemas import (
+    TaskCompletion,
+    TaskCreate,
+    TaskMove,
+    TaskRead,
+    TaskReplace,
+    TaskUpdate,
+    no_completion,
+)
+from taskward.tasks.store import TaskStore, Written
+from taskward.tasks.task_json import task_json
 
 PATH = f"{BASE_PATH}/tasks"
 

@@ -15,10 +15,10 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from taskward.errors import Cycle, Invalid
-from taskward.fairness import cooperatively
+from taskward.runtime.fairness import cooperatively
 from taskward.tasks.entries import Entries, Entry, Values
-from taskward.tasks.models import TaskUpdate
-from taskward.tasks.plan import distance, following, moved
+from taskward.tasks.schedule.consistency import distance, following, moved
+from taskward.tasks.schemas import TaskUpdate
 
 Subtasks = Literal["copy", "leave"]
 

@@ -25,12 +25,12 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
-from taskward.database.documents import within_bytes
-from taskward.database.statements import OWNER, Constant, Statement, compile_statement
-from taskward.database.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.lists.table import TaskList
-from taskward.tasks.documents import EXPORTED, JSON_COLUMNS, export_from, size_of
+from taskward.storage.row_json import within_bytes
+from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
+from taskward.storage.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.tasks.table import VERSIONS_OF_BLOCK, Task
+from taskward.tasks.task_json import EXPORTED, JSON_COLUMNS, export_from, size_of
 
 _task = columns(Task)
 _IDS = bindparam("ids", type_=ARRAY(Uuid()))

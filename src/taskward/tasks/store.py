@@ -33,25 +33,25 @@ from sqlalchemy import (
 from sqlmodel import select
 from uuid_utils.compat import uuid7
 
-from taskward.database.documents import Row
-from taskward.database.session import Session
-from taskward.database.statements import OWNER, Statement, compile_statement
-from taskward.database.tables import Account, columns, next_version
-from taskward.database.turns import ensure_account
 from taskward.errors import FieldError, Invalid, LimitReached, OutcomeUnknown, TaskForbidden, TaskIdTaken, TaskNotFound
-from taskward.limits import Limits
+from taskward.kit.limits import Limits
+from taskward.runtime.unsent import NeedsRoom
+from taskward.storage.account_lock import ensure_account
+from taskward.storage.row_json import Row
+from taskward.storage.scoping import OWNER, Statement, compile_statement
+from taskward.storage.session import Session
+from taskward.storage.tables import Account, columns, next_version
 from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, apply
-from taskward.tasks.documents import JSON_COLUMNS
 from taskward.tasks.metadata import dump_metadata
-from taskward.tasks.models import TaskCreate
-from taskward.tasks.plan import SCHEDULE, check_schedule
 from taskward.tasks.query import Listing
+from taskward.tasks.schedule.consistency import SCHEDULE, check_schedule
+from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.search import searchable
 from taskward.tasks.series import Subtasks
 from taskward.tasks.table import Task
-from taskward.tasks.work import UnitOfWork
-from taskward.unsent import NeedsRoom
+from taskward.tasks.task_json import JSON_COLUMNS
+from taskward.tasks.unit_of_work import UnitOfWork
 
 _task = columns(Task)
 

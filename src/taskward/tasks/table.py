@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-from taskward.database.tables import OwnedTable, owner_column, text_column, timestamp_column
+from taskward.storage.tables import OwnedTable, owner_column, text_column, timestamp_column
 
 VERSIONS_OF_BLOCK = 1024
 """How many versions share a block (decision 0022)."""

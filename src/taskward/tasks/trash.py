@@ -17,13 +17,13 @@ from uuid import UUID
 
 import asyncpg
 
-from taskward.database.database import Database
-from taskward.database.session import Session
 from taskward.identity import Owner
-from taskward.limits import Limits
-from taskward.log import get_logger
+from taskward.kit.limits import Limits
+from taskward.runtime.log import get_logger
+from taskward.storage.database import Database
+from taskward.storage.session import Session
 from taskward.tasks import statements
-from taskward.tasks.work import UnitOfWork
+from taskward.tasks.unit_of_work import UnitOfWork
 
 _AT_ONCE = 100
 _BEFORE_ALL = UUID(int=0)

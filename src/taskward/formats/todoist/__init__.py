@@ -1,0 +1,1 @@
+"""The CSV files that Todoist exports."""

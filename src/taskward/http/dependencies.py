@@ -1,0 +1,96 @@
+"""The dependencies that routes share."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from taskward.http.entering import yields
+from taskward.http.sending import room_of
+from taskward.identity import Caller, Owner, identity
+from taskward.kit.limits import Limits
+from taskward.runtime.timeouts import LIMIT_KEY
+from taskward.runtime.unsent import Room
+from taskward.storage.database import Database
+from taskward.storage.session import Session
+
+CurrentCaller = Annotated[Caller, Depends(identity)]
+"""Who sent the request; 401 where the token does not say."""
+
+
+@yields
+def owner_session(request: Request, caller: CurrentCaller) -> AbstractAsyncContextManager[Session]:
+    """A session as the caller: what it has written is committed before the answer is sent. See `Session`.
+
+    A GET's cannot write.
+    """
+    database: Database = request.app.state.database
+    limit = request.scope.get(LIMIT_KEY)
+    reads = request.method == "GET"
+    session = database.session(caller.owner, read_only=reads, limit=limit)
+    return session if reads else _Writing(session, request, caller.owner)
+
+
+class _Writing:
+    """A session that may write. Once it is committed, it is time to look whether the owner's trash has to be purged."""
+
+    __slots__ = ("_owner", "_request", "_session")
+
+    def __init__(self, session: Session, request: Request, owner: Owner) -> None:
+        self._session = session
+        self._request = request
+        self._owner = owner
+
+    def __aenter__(self) -> Coroutine[Any, Any, Session]:
+        return self._session.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.__aexit__(kind, error, traceback)
+        if error is None and self._session.trashed_at is not None:
+            self._request.app.state.purges.consider(self._session.trashed_at, self._owner)
+
+
+OwnerSession = Annotated[Session, Depends(owner_session)]
+"""The caller's session; a store is built from it."""
+
+
+def user_limits(request: Request) -> Limits:
+    """How much one user may have."""
+    limits: Limits = request.app.state.limits
+    return limits
+
+
+UserLimits = Annotated[Limits, Depends(user_limits)]
+"""What the stores hold the caller to."""
+
+
+def answer_room(request: Request, caller: CurrentCaller) -> Room:
+    """The room of the answer."""
+    return room_of(request, caller.owner.user_id)
+
+
+AnswerRoom = Annotated[Room, Depends(answer_room)]
+"""How much may be read for this answer."""
+
+
+def room_unless_over(room: AnswerRoom, _session: OwnerSession) -> Room:
+    """Nothing is read while too many bytes of the caller's answers wait to be sent.
+
+    It is looked at when there is a session: of many requests that came at once, all but a few have waited for one, and
+    meanwhile the first answers were made. Whoever must wait for room leaves the session before.
+
+    Raises:
+        NeedsRoom: Too many do.
+    """
+    room.check()
+    return room
+
+
+UnlessOver = Annotated[Room, Depends(room_unless_over)]
+"""What a route asks for whose answers may be large."""

@@ -1,0 +1,192 @@
+"""What every table of Taskward is made of, and the tables that are of no slice: the account, whose clock every write
+advances, and what is kept of rows that are gone and of requests that were answered.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    JSON,
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    cast,
+    func,
+    text,
+    update,
+)
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from taskward.storage.roles import SCHEMA
+from taskward.storage.scoping import OWNER, Constant
+
+MICROSECOND = Constant(timedelta(microseconds=1))
+"""By how much the time of a change is at least after the owner's one before."""
+
+_registry = registry(metadata=MetaData(schema=SCHEMA))
+
+
+class OwnedTable(SQLModel, registry=_registry):
+    """The base of Taskward's tables: a schema and a registry of their own, apart from an embedding app's."""
+
+
+def owner_column() -> Any:
+    """`user_id`, first in every key. Collation C: compared bytewise, so two spellings are two users."""
+    return Field(sa_column=Column(Text(collation="C"), primary_key=True))
+
+
+def text_column(*, nullable: bool = False, default: str | None = None, collation: str | None = None) -> Any:
+    server_default = None if default is None else text(f"'{default}'")
+    column = Column(Text(collation=collation), nullable=nullable, server_default=server_default)
+    return Field(default=None, sa_column=column)
+
+
+def timestamp_column(*, nullable: bool = False, default: Any = None, onupdate: Any = None) -> Any:
+    """An instant, kept by the database's clock."""
+    column = Column(DateTime(timezone=True), nullable=nullable, server_default=default, onupdate=onupdate)
+    return Field(default=None, sa_column=column)
+
+
+class Account(OwnedTable, table=True):
+    """One row per user, made at the first write.
+
+    Attributes:
+        clock: Counts the owner's changes; the next value becomes the changed row's version.
+        changed_at: The time of the last of these changes, in UTC.
+        trashed_at: When the first task may have gone to the trash of those that are in it, in UTC.
+        epoch: Random, so that nothing from before an erasure is taken for current.
+        tasks: How many tasks there are, those in the trash included.
+        lists: How many lists there are.
+    """
+
+    __tablename__ = "account"
+
+    user_id: str = owner_column()
+    clock: int = Field(sa_column=Column(BigInteger, nullable=False))
+    # Without a zone, since the sum of a `timestamptz` and an interval depends on the session's zone, by which a
+    # distributed table takes none.
+    changed_at: datetime = Field(
+        sa_column=Column(DateTime, nullable=False, server_default=text("timezone('UTC'::text, clock_timestamp())"))
+    )
+    trashed_at: datetime | None = Field(default=None, sa_column=Column(DateTime))
+    epoch: UUID = Field(sa_column=Column(Uuid, nullable=False, server_default=text("gen_random_uuid()")))
+    tasks: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    lists: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    created_at: datetime = timestamp_column(default=func.now())
+
+
+class Tombstone(OwnedTable, table=True):
+    """What is left of a row that was erased for good.
+
+    Attributes:
+        kind: The table that it was in.
+    """
+
+    __tablename__ = "tombstone"
+
+    user_id: str = owner_column()
+    kind: str = Field(sa_column=Column(Text, primary_key=True))
+    id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = timestamp_column(default=func.now())
+
+
+class StoredResponse(OwnedTable, table=True):
+    """The answer to a request with an Idempotency-Key, to be given again.
+
+    Attributes:
+        request: A digest of the method, the path and the body.
+        status: NULL, as what follows, while the request is running.
+        headers: A JSON object.
+        shown: The ids of the tasks and lists in it; NULL where it may tell of any.
+    """
+
+    __tablename__ = "stored_answer"
+
+    user_id: str = owner_column()
+    key: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    request: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    status: int | None = Field(default=None, sa_column=Column(SmallInteger))
+    headers: str | None = Field(default=None, sa_column=Column(JSON))
+    body: str | None = text_column(nullable=True)
+    shown: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
+    created_at: datetime = timestamp_column(default=func.now())
+
+
+class ImportedFile(OwnedTable, table=True):
+    """A file of another service that was imported, so that it is not imported twice while what it brought is there.
+
+    Attributes:
+        digest: Of its content and of how it was read.
+        ids: Of the lists and tasks that it brought.
+    """
+
+    __tablename__ = "imported_file"
+
+    user_id: str = owner_column()
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    ids: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False))
+    created_at: datetime = timestamp_column(default=func.now())
+
+
+def columns(model: type[SQLModel]) -> Any:
+    """The columns of a table class, as `columns(Task).title`."""
+    return table_of(model).c
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    table = model.__table__  # type: ignore[attr-defined]
+    assert isinstance(table, Table)  # noqa: S101
+    return table
+
+
+def position_of(source: Any) -> ColumnElement[str]:
+    """A row's position, from a table's columns or a sub-query's: where nobody moved it, it stands where it was made,
+    which is what its id says.
+    """
+    return func.coalesce(source.position, cast(source.id, Text))
+
+
+def in_utc(moment: ColumnElement[Any]) -> ColumnElement[Any]:
+    """An instant as a time of UTC without a zone, or such a time as an instant."""
+    return func.pg_catalog.timezone(Constant("UTC"), moment)
+
+
+def next_change_at() -> ColumnElement[Any]:
+    """When the owner's next change is: by the database's clock, and after every earlier change, whichever transaction
+    began first. To be read while its row is locked, and put into `Account.changed_at`.
+    """
+    return func.greatest(in_utc(func.now()), columns(Account).changed_at + MICROSECOND)
+
+
+def next_version(*conditions: ColumnElement[bool], **changes: int) -> CTE:
+    """Advance the owner's clock. Its column `clock` is the version of the row that the same statement changes, and `at`
+    the time of the change, for whatever of the row says when; `trashed_at` is the account's, by which one knows when
+    the trash is to be purged. Empty where there is no account.
+
+    The account's row stays locked until the transaction ends, so versions and times rise in commit order per user.
+
+    Args:
+        conditions: The clock stands still, and the CTE is empty, where no row of the owner's fulfils them.
+        changes: By how much the account's counts change.
+    """
+    account = columns(Account)
+    counts = {name: account[name] + Constant(change) for name, change in changes.items()}
+    advanced = {"clock": account.clock + Constant(1), "changed_at": next_change_at()}
+    # An upsert would make the account as well, and every write after the first would pay for that (decision 0013).
+    advance = update(Account).where(account.user_id == OWNER, *conditions).values(**advanced, **counts)
+    at, trashed_at = in_utc(account.changed_at).label("at"), in_utc(account.trashed_at).label("trashed_at")
+    return advance.returning(account.clock, at, trashed_at).cte("tick")
