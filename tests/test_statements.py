@@ -440,16 +440,16 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "account.store._any_task_left": [()],
     "account.store._remember": [()],
     "account.store._remembered": [()],
-    "database.answers._claim": [()],
-    "database.answers._expire": [()],
-    "database.answers._forget": [()],
-    "database.answers._get": [()],
-    "database.answers._store": [()],
-    "database.turns._advance": [()],
-    "database.turns._add_tombstones": [()],
-    "database.turns._close_account": [()],
-    "database.turns._lock": [()],
-    "database.turns._open_account": [()],
+    "storage.stored_responses._claim": [()],
+    "storage.stored_responses._expire": [()],
+    "storage.stored_responses._forget": [()],
+    "storage.stored_responses._get": [()],
+    "storage.stored_responses._store": [()],
+    "storage.account_lock._advance": [()],
+    "storage.account_lock._add_tombstones": [()],
+    "storage.account_lock._close_account": [()],
+    "storage.account_lock._lock": [()],
+    "storage.account_lock._open_account": [()],
     "lists.store._account": [()],
     "lists.store._add": [()],
     "lists.store._all": [()],
@@ -550,7 +550,7 @@ def test_every_statement_of_the_service_is_known_here():
 
 def test_statements_are_made_only_by_what_is_known_here():
     # A function that returns one is cached, and so found above, or helps one that is.
-    helpers = {"database.statements.compile_statement", "tasks.statements.change_many", "tasks.store._change"}
+    helpers = {"storage.scoping.compile_statement", "tasks.statements.change_many", "tasks.store._change"}
     makers = set()
     for file in PACKAGE.rglob("*.py"):
         module = ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
@@ -594,7 +594,7 @@ def test_a_statement_of_the_store_for_anybody_is_refused(
 
 
 USES_OF_GROUPS = [
-    "database.answers._get", "database.answers._store",
+    "storage.stored_responses._get", "storage.stored_responses._store",
     "lists.store._delete", "lists.store._get", "lists.store._probe", "lists.store._update",
     "tags.store._get", "tags.store._remove", "tags.store._rename",
     "tasks.statements.delete_rows", "tasks.statements.load_ancestors", "tasks.statements.load_with_subtasks",
