@@ -9,7 +9,7 @@ from typing import Any
 from jsonschema import FormatChecker
 from openapi_schema_validator import OAS31Validator
 
-from taskward.tasks.fields import zones
+from taskward.tasks.types import zones
 from tests.conftest import User
 from tests.openapi import document_fixture, operations, resolved  # noqa: F401 - a fixture
 

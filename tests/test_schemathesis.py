@@ -23,7 +23,7 @@ from schemathesis.engine.events import StatefulPhasePayload
 from schemathesis.engine.run import PhaseName
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from taskward.tasks.fields import Recurrence, TimeZone
+from taskward.tasks.types import Recurrence, TimeZone
 from tests.conftest import Superuser, User, rows_of
 from tests.openapi import document_fixture, operations, resolved  # noqa: F401 - a fixture
 from tests.sizes import sized

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from taskward.http.responses import EntityTags, entity_response
-from taskward.tasks.fields import LONGEST_DESCRIPTION, LONGEST_TAG, PRIORITIES
 from taskward.tasks.schedule.consistency import SCHEDULE
+from taskward.tasks.types import LONGEST_DESCRIPTION, LONGEST_TAG, PRIORITIES
 from tests.conftest import NO_TLS, make_token
 from tests.sizes import sized
 

@@ -25,10 +25,10 @@ from taskward.http.routing import PrecompiledRoute
 from taskward.http.sending import Pages
 from taskward.http.spooling import SpooledBody, Spools
 from taskward.http.validation import field_errors
-from taskward.kit.fields import Line
+from taskward.kit.types import Line
 from taskward.lists.schemas import EXAMPLE as A_LIST
 from taskward.storage.database import Database
-from taskward.tasks.fields import EXAMPLE_ID, TimeZone
+from taskward.tasks.types import EXAMPLE_ID, TimeZone
 from taskward.transfer.exporting import PAGE_BYTES, export
 from taskward.transfer.foreign import Foreign, Origin, read_foreign
 from taskward.transfer.importing import Format, Imported, Importer, Unreadable

@@ -9,10 +9,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag, TypeAdapter
 from pydantic.json_schema import SkipJsonSchema
 
-from taskward.kit.fields import UNION_TAG, NewId, Reference
+from taskward.kit.types import UNION_TAG, NewId, Reference
 from taskward.lists.schemas import ListCreate
-from taskward.tasks.fields import DueAt
 from taskward.tasks.schemas import TaskCreate
+from taskward.tasks.types import DueAt
 
 _COUNTS: dict[str, JsonValue] = {"tasks": 12, "open": 9, "completed": 3, "trash": 1, "lists": 2, "tags": 4}
 

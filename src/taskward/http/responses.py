@@ -13,7 +13,7 @@ from fastapi import Header, Request, Response
 from pydantic import BeforeValidator
 from pydantic.json_schema import WithJsonSchema
 
-from taskward.kit.fields import CONTENT_CODING
+from taskward.kit.types import CONTENT_CODING
 from taskward.storage.row_json import Row
 
 RawHeaders = list[tuple[bytes, bytes]]

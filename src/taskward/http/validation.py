@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from taskward.errors import FieldError
 from taskward.http.suggestions import suggestion, word_suggestion
-from taskward.kit.fields import UNION_TAG
+from taskward.kit.types import UNION_TAG
 from taskward.strict_json.curtailing import MOST_ERRORS, KnownMembers
 
 Location = Literal["body", "query", "path", "header"]

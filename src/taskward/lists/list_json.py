@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement
 from taskward.lists.schemas import ListRead
 from taskward.lists.table import TaskList
 from taskward.storage import row_json
-from taskward.storage.row_json import Member, Plain, json_object
+from taskward.storage.row_json import JsonMember, Plain, json_object
 from taskward.storage.scoping import Constant
 from taskward.storage.tables import columns
 
@@ -30,8 +30,8 @@ def export_of(source: Any) -> ColumnElement[str]:
     return json_object({"type": Plain(Constant("list")), **_members(source)})
 
 
-def _members(source: Any) -> dict[str, Member]:
-    members: dict[str, Member] = {name: source[name] for name in ListRead.model_fields}
+def _members(source: Any) -> dict[str, JsonMember]:
+    members: dict[str, JsonMember] = {name: source[name] for name in ListRead.model_fields}
     # Where nobody moved it, its id says where it stands.
     members["position"] = Plain(source.position, source.id)
     return members

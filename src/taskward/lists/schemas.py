@@ -13,7 +13,7 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from taskward.errors import ListNotFound
-from taskward.kit.fields import UUID_SCHEMA, Line, NewId, Reference, merge_patch, parse_uuid
+from taskward.kit.types import UUID_SCHEMA, Line, NewId, Reference, merge_patch, parse_uuid
 
 EXAMPLE: dict[str, Any] = {
     "id": "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01",

@@ -14,6 +14,7 @@ from json.encoder import encode_basestring
 from typing import Any, Protocol
 
 import orjson
+from pydantic import BaseModel
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -37,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.operators import concat_op
 
+from taskward.kit.declaration import members_of
 from taskward.storage.scoping import Constant
 
 # What else there is may be written as the database is set; a time without a zone says nothing about an instant.
@@ -82,10 +84,32 @@ class Usual:
     json: str
 
 
-Member = ColumnElement[Any] | Plain | Usual
+JsonMember = ColumnElement[Any] | Plain | Usual
 
 
-def json_object(members: Mapping[str, Member]) -> ColumnElement[str]:
+def members_from(read: type[BaseModel], source: Any) -> dict[str, JsonMember]:
+    """The members that clients read, by the columns of the same names of a table or a sub-query.
+
+    Args:
+        read: Their schema, which says which of them most rows have the default of.
+    """
+    declared, found = members_of(read), dict[str, JsonMember]()
+    for name in read.model_fields:
+        column, member = source[name], declared.get(name)
+        # JSON is longer to write than to leave as it is.
+        found[name] = _usually(column, member.default) if member is not None and member.usual else column
+    return found
+
+
+def _usually(column: ColumnElement[Any], default: Any) -> Usual:
+    if default is None:
+        return Usual(column, column.is_(None), "null")
+    text = "{}" if default in ([], {}) else str(default)
+    value = cast(column, Text) if isinstance(column.type, JSON) else column
+    return Usual(column, value == Constant(text), orjson.dumps(default).decode())
+
+
+def json_object(members: Mapping[str, JsonMember]) -> ColumnElement[str]:
     """An expression for the text of a JSON object.
 
     Args:
@@ -105,13 +129,13 @@ def json_object(members: Mapping[str, Member]) -> ColumnElement[str]:
     return _concatenated(parts)
 
 
-def json_columns(members: Mapping[str, Member]) -> tuple[ColumnElement[Any], ...]:
+def json_columns(members: Mapping[str, JsonMember]) -> tuple[ColumnElement[Any], ...]:
     """The columns of which `json_writer` makes the same text."""
     sources = [source for member in members.values() for source in _sources(member) if not isinstance(source, Constant)]
     return tuple({_key(source): source for source in sources}.values())
 
 
-def json_writer(members: Mapping[str, Member]) -> Callable[[Row], str]:
+def json_writer(members: Mapping[str, JsonMember]) -> Callable[[Row], str]:
     """What makes of a row the text that `json_object` has: a function of its own, since it is on the way of almost
     every request.
 
@@ -245,13 +269,13 @@ def _key(column: ColumnElement[Any]) -> str:
     return str(column.key)
 
 
-def _sources(member: Member) -> tuple[ColumnElement[Any], ...]:
+def _sources(member: JsonMember) -> tuple[ColumnElement[Any], ...]:
     if isinstance(member, Plain):
         return member.sources
     return (member.column if isinstance(member, Usual) else member,)
 
 
-def _written(member: Member, names: Mapping[str, str]) -> str:
+def _written(member: JsonMember, names: Mapping[str, str]) -> str:
     """A member's value, as part of an f-string."""
     if isinstance(member, Plain):
         if isinstance(member.sources[0], Constant):

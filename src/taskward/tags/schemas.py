@@ -9,7 +9,7 @@ from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 
 from taskward.errors import TagNotFound
-from taskward.tasks.fields import Tag
+from taskward.tasks.types import Tag
 
 _tag: TypeAdapter[str] = TypeAdapter(Tag)
 

@@ -15,10 +15,10 @@ from pydantic.json_schema import WithJsonSchema
 
 from taskward.errors import FieldError, Invalid, Problem
 from taskward.http import problem_schema
-from taskward.kit.fields import CONTENT_CODING, UNION_TAG, NewId, Reference
+from taskward.kit.types import CONTENT_CODING, UNION_TAG, NewId, Reference
 from taskward.runtime.fairness import cooperatively
-from taskward.tasks.fields import EXAMPLE_ID
 from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskRead, TaskUpdate, no_completion
+from taskward.tasks.types import EXAMPLE_ID
 from taskward.tasks.unit_of_work import UnitOfWork
 
 MOST_OPERATIONS = 100

@@ -14,8 +14,9 @@ from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 
 from taskward.http.suggestions import sort_suggestion, word_suggestion
-from taskward.kit.fields import Reference
-from taskward.tasks.fields import (
+from taskward.kit.types import Reference
+from taskward.tasks.search import parse_query
+from taskward.tasks.types import (
     FIRST_YEAR,
     LAST_YEAR,
     MOST_TAGS,
@@ -26,7 +27,6 @@ from taskward.tasks.fields import (
     read_date,
     read_instant,
 )
-from taskward.tasks.search import parse_query
 
 SORTS = ("id", "created_at", "updated_at", "due", "priority", "title", "position", "completed_at")
 """What a listing may be sorted by."""

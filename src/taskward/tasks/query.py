@@ -33,10 +33,10 @@ from taskward.storage.scoping import OWNER, Constant, Statement, compile_stateme
 from taskward.storage.tables import Account, columns, position_of, table_of
 from taskward.tasks.conditions import Conditions, bind, where
 from taskward.tasks.cursors import read_cursor, write_cursor
-from taskward.tasks.fields import PRIORITIES
 from taskward.tasks.filters import Order, TaskFilters
 from taskward.tasks.table import Task
 from taskward.tasks.task_json import MEMBERS, json_of, size_of
+from taskward.tasks.types import PRIORITIES
 
 _task = columns(Task)
 

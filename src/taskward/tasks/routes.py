@@ -43,7 +43,6 @@ from taskward.http.routing import PrecompiledRoute
 from taskward.storage.database import Database
 from taskward.tasks import trash
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
-from taskward.tasks.fields import TaskId
 from taskward.tasks.filters import QueryBoolean, QueryReference, TaskFilters
 from taskward.tasks.query import prepared
 from taskward.tasks.schemas import (
@@ -57,6 +56,7 @@ from taskward.tasks.schemas import (
 )
 from taskward.tasks.store import TaskStore, Written
 from taskward.tasks.task_json import task_json
+from taskward.tasks.types import TaskId
 
 PATH = f"{BASE_PATH}/tasks"
 

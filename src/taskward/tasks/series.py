@@ -15,16 +15,17 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from taskward.errors import Cycle, Invalid
+from taskward.kit.declaration import members_of
 from taskward.runtime.fairness import cooperatively
 from taskward.tasks.entries import Entries, Entry, Values
+from taskward.tasks.fields import TaskMembers
 from taskward.tasks.schedule.consistency import distance, following, moved
-from taskward.tasks.schemas import TaskUpdate
 
 Subtasks = Literal["copy", "leave"]
 
 # What the next task of a series takes over, and what a copy of a part does.
-_COPIED = tuple(name for name in TaskUpdate.model_fields if name not in {"completed", "completed_at"})
-_COPIED_PART = tuple(name for name in _COPIED if name not in {"recurrence", "parent_id"})
+_COPIED = tuple(name for name, member in members_of(TaskMembers).items() if member.copied != "never")
+_COPIED_PART = tuple(name for name, member in members_of(TaskMembers).items() if member.copied == "always")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from sqlmodel import select
 from uuid_utils.compat import uuid7
 
 from taskward.errors import FieldError, Invalid, LimitReached, OutcomeUnknown, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.kit.declaration import members_of
 from taskward.kit.limits import Limits
 from taskward.runtime.unsent import NeedsRoom
 from taskward.storage.account_lock import ensure_account
@@ -43,6 +44,7 @@ from taskward.storage.session import Session
 from taskward.storage.tables import Account, columns, next_version
 from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, apply
+from taskward.tasks.fields import TaskMembers
 from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.query import Listing
 from taskward.tasks.schedule.consistency import SCHEDULE, check_schedule
@@ -73,7 +75,7 @@ _NEW: dict[str, Any] = {str(column.key): None for column in JSON_COLUMNS} | _DEF
 _SCHEDULED = frozenset(SCHEDULE)
 _ALL = 2**62
 # What one statement can change without a look at anything else.
-_SIMPLE = frozenset({"title", "description", "completed", "priority"})
+_SIMPLE = frozenset(name for name, member in members_of(TaskMembers).items() if member.alone)
 
 # Named here, because inside the class `list` is a method.
 Versions = list[int] | None

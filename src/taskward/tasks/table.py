@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     JSON,
     BigInteger,
-    Boolean,
     Column,
     Computed,
-    Date,
     ForeignKeyConstraint,
-    Text,
     Uuid,
-    false,
     func,
     text,
 )
 from sqlmodel import Field
 
 from taskward.storage.tables import OwnedTable, owner_column, text_column, timestamp_column
+from taskward.tasks.fields import TaskFields
 
 VERSIONS_OF_BLOCK = 1024
 """How many versions share a block (decision 0022)."""
 
 
-class Task(OwnedTable, table=True):
-    """A task in the database; the migrations hold its constraints and its row-level security.
+class Task(TaskFields, OwnedTable, table=True):
+    """A task in the database: what clients write, and what is kept besides. The migrations hold its constraints and its
+    row-level security.
 
     Attributes:
         series_id: What the occurrences of one series have in common; never NULL where there is a rule.
@@ -53,28 +50,13 @@ class Task(OwnedTable, table=True):
 
     user_id: str = owner_column()
     id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
-    title: str = text_column()
-    description: str | None = text_column(nullable=True)
-    completed: bool = Field(default=None, sa_column=Column(Boolean, nullable=False, server_default=false()))
-    completed_at: datetime | None = timestamp_column(nullable=True)
-    priority: str = text_column(default="none")
-    due_date: date | None = Field(default=None, sa_column=Column(Date))
-    due_at: datetime | None = timestamp_column(nullable=True)
-    time_zone: str | None = text_column(nullable=True)
-    recurrence: str | None = text_column(nullable=True)
-    recurs_from: str = text_column(default="due")
     meant_at: str | None = text_column(nullable=True)
     series_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     next_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     next_version: int | None = Field(default=None, sa_column=Column(BigInteger))
     next_parts: int | None = Field(default=None, sa_column=Column(BigInteger))
-    list_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
-    parent_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
     moved_from: UUID | None = Field(default=None, sa_column=Column(Uuid))
     position: str | None = text_column(nullable=True, collation="C")
-    tags: list[str] = Field(
-        default=None, sa_column=Column(ARRAY(Text(collation="C")), nullable=False, server_default=text("'{}'"))
-    )
     # Text in here: JSON as it is stored is JSON as it is sent.
     metadata_: str = Field(
         default=None, sa_column=Column("metadata", JSON, nullable=False, server_default=text("'{}'"))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, cast, func
 
 from taskward.storage import row_json
-from taskward.storage.row_json import Member, Plain, Usual, json_object
+from taskward.storage.row_json import JsonMember, Plain, json_object, members_from
 from taskward.storage.scoping import Constant
 from taskward.storage.tables import columns
 from taskward.tasks.schemas import TaskRead
@@ -33,7 +33,7 @@ def export_from(source: Any) -> tuple[ColumnElement[Any], ...]:
     """What is exported of a task: its `id`, its `version`, as `line` the JSON that clients read, with all that it takes
     to make the task again, and what says which form its rule has for others.
     """
-    members: dict[str, Member] = {"type": Plain(Constant("task")), **_members(source)}
+    members: dict[str, JsonMember] = {"type": Plain(Constant("task")), **_members(source)}
     members |= {name: source[name] for name in _OF_EXPORTS}
     line = json_object(members).label("line")
     return source.id, source.version, line, source.recurrence, source.due_at, source.time_zone
@@ -46,18 +46,10 @@ def size_of(source: Any) -> ColumnElement[int]:
     return title + func.coalesce(description, Constant(0)) + metadata + Constant(_SIZE_OF_THE_REST)
 
 
-def _members(source: Any) -> dict[str, Member]:
-    members: dict[str, Member] = {name: source[name] for name in MEMBERS}
-    # Most tasks have few of these, and JSON is longer to write than to leave as it is.
-    members["priority"] = Usual(source.priority, source.priority == Constant("none"), '"none"')
-    for name in ("due_date", "due_at", "time_zone", "recurrence", "list_id", "parent_id"):
-        members[name] = Usual(source[name], source[name].is_(None), "null")
-    members["recurs_from"] = Usual(source.recurs_from, source.recurs_from == Constant("due"), '"due"')
+def _members(source: Any) -> dict[str, JsonMember]:
+    members = members_from(TaskRead, source)
     # Where nobody moved it, its id says where it stands.
     members["position"] = Plain(source.position, source.id)
-    members["tags"] = Usual(source.tags, source.tags == Constant("{}"), "[]")
-    members["series_id"] = Usual(source.series_id, source.series_id.is_(None), "null")
-    members["metadata"] = Usual(source.metadata, cast(source.metadata, Text) == Constant("{}"), "{}")
     return members
 
 

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import orjson
 
 from taskward.errors import LimitReached
-from taskward.kit.fields import LONGEST_LINE
 from taskward.kit.limits import Limits
-from taskward.tasks.fields import LONGEST_DESCRIPTION, LONGEST_TAG, MOST_TAGS
+from taskward.kit.types import LONGEST_LINE
 from taskward.tasks.metadata import LARGEST_METADATA
 from taskward.tasks.tree import DEEPEST
+from taskward.tasks.types import LONGEST_DESCRIPTION, LONGEST_TAG, MOST_TAGS
 from taskward.transfer.record_file import Records
 
 LONGEST_ITEM = 80

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from taskward.formats.todoist.dates import CLOCK, DAY_OF_YEAR, NUMBER, clock_of, day_of_year, names_no_year, read_date
-from taskward.tasks.fields import FIRST_YEAR, LAST_YEAR
 from taskward.tasks.schedule.recurrence import next_occurrence
 from taskward.tasks.schedule.rrule import WEEKDAYS, Rule, parse_rule
+from taskward.tasks.types import FIRST_YEAR, LAST_YEAR
 from taskward.transfer.records import Thing, instant
 
 _LONGEST_DATE = 100

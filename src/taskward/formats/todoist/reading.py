@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from taskward.formats.csv_rows import rows_of
 from taskward.formats.todoist.dues import Due, NotCertain, read_due, unclear
 from taskward.formats.todoist.languages import in_english
-from taskward.kit.fields import LONGEST_LINE
-from taskward.tasks.fields import zones
+from taskward.kit.types import LONGEST_LINE
+from taskward.tasks.types import zones
 from taskward.transfer.records import (
     Extras,
     Reading,

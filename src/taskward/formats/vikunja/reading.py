@@ -24,7 +24,7 @@ from taskward.formats.vikunja.tasks import (
     typed,
 )
 from taskward.formats.walks import parents_first
-from taskward.kit.fields import LONGEST_LINE
+from taskward.kit.types import LONGEST_LINE
 from taskward.transfer.records import Extras, Reading, Subject, Thing, Tree, kept_text, one_line, quoted
 
 _COLOR = re.compile("#?([0-9a-fA-F]{6})")

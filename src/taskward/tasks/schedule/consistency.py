@@ -9,10 +9,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from taskward.errors import FieldError, Invalid
-from taskward.tasks.fields import FIRST_YEAR, LAST_YEAR
 from taskward.tasks.schedule.local_time import is_meant, kept_for, meant_by, moment_of
 from taskward.tasks.schedule.recurrence import NeverFires, find_next, next_occurrence
 from taskward.tasks.schedule.rrule import parse_rule
+from taskward.tasks.types import FIRST_YEAR, LAST_YEAR
 
 SCHEDULE = ("due_date", "due_at", "time_zone", "recurrence", "recurs_from")
 """The members that the rules are about."""

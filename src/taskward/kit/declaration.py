@@ -1,0 +1,193 @@
+"""One class declares what a resource has; its table and its schemas are derived from that class.
+
+Each member of the class is annotated with its type, whose rules Pydantic checks, and a `Member`; its default is the
+default of a new row. Schemas and the table inherit from it, so that a member has its type in each of them.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import pairwise
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from uuid import UUID
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Text, Uuid, false, text
+from sqlmodel.main import FieldInfoMetadata
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_COLUMN_TYPES: dict[Any, Callable[[], Any]] = {
+    str: Text,
+    bool: Boolean,
+    int: BigInteger,
+    date: Date,
+    datetime: lambda: DateTime(timezone=True),
+    UUID: Uuid,
+    list[str]: lambda: ARRAY(Text(collation="C")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a member is, besides its type and its default.
+
+    Attributes:
+        description: One sentence, for whoever writes it.
+        example: Its value in the documentation.
+        read: One sentence for whoever reads it, where that is another one.
+        usual: Whether most rows have its default, so that JSON is written faster where they do.
+        alone: Whether to change it concerns neither other members nor other rows.
+        copied: Whether the copies of a row have it: always, those that are the next of a series only, or never.
+        default: The value of a row for which nobody names one, as `declared` finds it.
+    """
+
+    description: str
+    example: Any = None
+    read: str | None = None
+    usual: bool = False
+    alone: bool = False
+    copied: Literal["always", "next", "never"] = "always"
+    default: Any = None
+
+
+def members_of(model: type[BaseModel]) -> dict[str, Member]:
+    """The declared members of a model, in their order."""
+    found = {name: _member(field) for name, field in model.model_fields.items()}
+    return {name: member for name, member in found.items() if member is not None}
+
+
+def example_of(model: type[BaseModel]) -> dict[str, Any]:
+    """A whole example, from those of its members."""
+    return {name: member.example for name, member in members_of(model).items()}
+
+
+def declared(model: type[_Model]) -> type[_Model]:
+    """Give each member its description and its column.
+
+    Raises:
+        TypeError: There is no column for the type of a member.
+    """
+    for name, field in model.model_fields.items():
+        if _member(field) is None or any(isinstance(one, FieldInfoMetadata) for one in field.metadata):
+            continue
+        member = _member_of(field)
+        field.description = member.description
+        if not field.is_required():
+            default = field.get_default(call_default_factory=True)
+            field.metadata[field.metadata.index(member)] = replace(member, default=default)
+        column_type, nullable = _column_type(plain(field.annotation))
+        if column_type is not None:
+            server_default = _server_default(_member_of(field).default)
+            column = Column(name, column_type, nullable=nullable, server_default=server_default)
+            field.metadata.append(FieldInfoMetadata(sa_column=column))
+    model.model_rebuild(force=True)
+    return model
+
+
+def partial(model: type[_Model]) -> type[_Model]:
+    """Let every member be left out; none is given a value by that."""
+    for field in model.model_fields.values():
+        if field.is_required():
+            field.default = None
+    model.model_rebuild(force=True)
+    return model
+
+
+def reading(*orders: Sequence[str]) -> Callable[[type[_Model]], type[_Model]]:
+    """Turn a model into what clients read: each member is there, its type has no rules, and there is an example.
+
+    Args:
+        orders: Names of which each comes right after the one before it, the first one of the first order at the
+            beginning; all others are as they are declared.
+    """
+
+    def derive(model: type[_Model]) -> type[_Model]:
+        fields = _in_order(model.model_fields, orders)
+        for field in fields.values():
+            member = _member(field)
+            field.annotation = plain(field.annotation)
+            field.default, field.default_factory = PydanticUndefined, None
+            field.metadata = [] if member is None else [member]
+            if member is not None:
+                field.description = member.description if member.read is None else member.read
+        model.__pydantic_fields__ = fields
+        model.model_config["json_schema_extra"] = {"examples": [example_of(model)]}
+        model.model_rebuild(force=True)
+        return model
+
+    return derive
+
+
+def ignoring(read: type[BaseModel]) -> Callable[[type[_Model]], type[_Model]]:
+    """Let a model take, and ignore, what only the server writes of what clients read."""
+
+    def derive(model: type[_Model]) -> type[_Model]:
+        others = [name for name in read.model_fields if name not in model.model_fields]
+        ignored = {
+            name: FieldInfo(annotation=Any, default=None, json_schema_extra={"readOnly": True})
+            for name in others
+        }
+        model.__pydantic_fields__ = {**model.model_fields, **ignored}
+        model.model_rebuild(force=True)
+        return model
+
+    return derive
+
+
+def plain(annotation: Any) -> Any:
+    """A type without the rules that it is annotated with."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return plain(arguments[0])
+    if origin in {Union, types.UnionType}:
+        return Union[tuple(plain(one) for one in arguments)]  # noqa: UP007 - made of what was found
+    if origin in {list, dict}:
+        return origin[tuple(plain(one) for one in arguments)]
+    return annotation
+
+
+def _member(field: FieldInfo) -> Member | None:
+    return next((one for one in field.metadata if isinstance(one, Member)), None)
+
+
+def _member_of(field: FieldInfo) -> Member:
+    member = _member(field)
+    assert member is not None, "it was declared"  # noqa: S101
+    return member
+
+
+def _column_type(annotation: Any) -> tuple[Any, bool]:
+    alternatives = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
+    kinds = [one for one in alternatives if one is not type(None)]
+    kind = str if get_origin(kinds[0]) is Literal else kinds[0]
+    if kind == dict[str, Any]:
+        # The name of JSON's column may be another one, so a table declares it itself.
+        return None, False
+    if len(kinds) > 1 or kind not in _COLUMN_TYPES:
+        raise TypeError(f"there is no column for {annotation}")
+    return _COLUMN_TYPES[kind](), len(alternatives) > 1
+
+
+def _server_default(default: Any) -> Any:
+    if default is None:
+        return None
+    if default is False:
+        return false()
+    return text("'{}'" if default == [] else f"'{default}'")
+
+
+def _in_order(fields: Mapping[str, FieldInfo], orders: Sequence[Sequence[str]]) -> dict[str, FieldInfo]:
+    names = list(fields)
+    for number, (first, *others) in enumerate(orders):
+        if not number:
+            names.remove(first)
+            names.insert(0, first)
+        for before, name in pairwise([first, *others]):
+            names.remove(name)
+            names.insert(names.index(before) + 1, name)
+    return {name: fields[name] for name in names}
