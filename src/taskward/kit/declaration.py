@@ -129,8 +129,7 @@ def ignoring(read: type[BaseModel]) -> Callable[[type[_Model]], type[_Model]]:
     def derive(model: type[_Model]) -> type[_Model]:
         others = [name for name in read.model_fields if name not in model.model_fields]
         ignored = {
-            name: FieldInfo(annotation=Any, default=None, json_schema_extra={"readOnly": True})
-            for name in others
+            name: FieldInfo(annotation=Any, default=None, json_schema_extra={"readOnly": True}) for name in others
         }
         model.__pydantic_fields__ = {**model.model_fields, **ignored}
         model.model_rebuild(force=True)

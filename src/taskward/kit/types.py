@@ -14,6 +14,7 @@ from pydantic.json_schema import WithJsonSchema
 _DAY = 86_400
 _CANONICAL_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_COLOR = "^#[0-9a-fA-F]{6}$"
 LONGEST_LINE = 255
 
 
@@ -29,6 +30,12 @@ def without_controls(text: str) -> str:
     if _CONTROLS.search(text):
         raise ValueError("This must not have control characters, line breaks among them.")
     return text
+
+
+def _color(text: str) -> str:
+    if not re.fullmatch(_COLOR, text):
+        raise ValueError("This must be # and six hexadecimal digits, such as #2f855a.")
+    return text.lower()
 
 
 def _uuid7(value: UUID) -> UUID:
@@ -89,6 +96,11 @@ Line = Annotated[
     WithJsonSchema(line_schema(LONGEST_LINE)),
 ]
 """A title or a name."""
+Color = Annotated[
+    str,
+    AfterValidator(_color),
+    WithJsonSchema({"type": "string", "pattern": _COLOR, "examples": ["#2f855a"]}),
+]
 NewId = Annotated[
     UUID, Strict(strict=False), BeforeValidator(_canonical), AfterValidator(_uuid7), WithJsonSchema(_UUID7_SCHEMA)
 ]

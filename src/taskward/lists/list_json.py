@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement
 from taskward.lists.schemas import ListRead
 from taskward.lists.table import TaskList
 from taskward.storage import row_json
-from taskward.storage.row_json import JsonMember, Plain, json_object
+from taskward.storage.row_json import JsonMember, Plain, json_object, members_from
 from taskward.storage.scoping import Constant
 from taskward.storage.tables import columns
 
@@ -31,7 +31,7 @@ def export_of(source: Any) -> ColumnElement[str]:
 
 
 def _members(source: Any) -> dict[str, JsonMember]:
-    members: dict[str, JsonMember] = {name: source[name] for name in ListRead.model_fields}
+    members = members_from(ListRead, source)
     # Where nobody moved it, its id says where it stands.
     members["position"] = Plain(source.position, source.id)
     return members

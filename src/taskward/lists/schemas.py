@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import WithJsonSchema
-from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from taskward.errors import ListNotFound
-from taskward.kit.types import UUID_SCHEMA, Line, NewId, Reference, merge_patch, parse_uuid
+from taskward.kit.declaration import Member, example_of, partial, reading
+from taskward.kit.types import UUID_SCHEMA, NewId, Reference, merge_patch, parse_uuid
+from taskward.lists.fields import ListFields
 
-EXAMPLE: dict[str, Any] = {
-    "id": "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01",
-    "user_id": "alice",
-    "name": "Household",
-    "color": "#2f855a",
-    "position": "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01",
-    "version": 7,
-    "created_at": "2026-01-10T09:30:00.123456Z",
-    "updated_at": "2026-01-10T09:30:00.123456Z",
-}
-_COLOR = "^#[0-9a-fA-F]{6}$"
-
-
-def _color(text: str) -> str:
-    if not re.fullmatch(_COLOR, text):
-        raise ValueError("This must be # and six hexadecimal digits, such as #2f855a.")
-    return text.lower()
+_EXAMPLE_ID = "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01"
 
 
 def _list_id(value: object) -> UUID:
@@ -41,68 +25,63 @@ def _list_id(value: object) -> UUID:
     return found
 
 
-ListId = Annotated[UUID, BeforeValidator(_list_id), WithJsonSchema({**UUID_SCHEMA, "examples": [EXAMPLE["id"]]})]
+ListId = Annotated[UUID, BeforeValidator(_list_id), WithJsonSchema({**UUID_SCHEMA, "examples": [_EXAMPLE_ID]})]
 """An id in a path. What is not a UUID is the id of no list: 404, not 422."""
-Color = Annotated[
-    str,
-    AfterValidator(_color),
-    WithJsonSchema({"type": "string", "pattern": _COLOR, "examples": ["#2f855a"]}),
-]
 WithTasks = Literal["trash", "keep"]
 
 
-class ListCreate(SQLModel):
+@reading(("id", "user_id", "name"))
+class ListRead(ListFields):
+    """A list."""
+
+    id: Annotated[
+        UUID, Member("A UUIDv7, made before it is written: created_at has the order of creation.", _EXAMPLE_ID)
+    ]
+    user_id: Annotated[str, Member("The owner: your token's user claim.", "alice")]
+    position: Annotated[str, Member("Orders the lists, compared byte by byte.", _EXAMPLE_ID)]
+    version: Annotated[
+        int, Member("The owner's clock at the last change; the ETag is this in double quotes.", example=7)
+    ]
+    created_at: Annotated[datetime, Member("When it was made.", "2026-01-10T09:30:00.123456Z")]
+    updated_at: Annotated[datetime, Member("When it was last changed.", "2026-01-10T09:30:00.123456Z")]
+
+
+EXAMPLE = example_of(ListRead)
+
+
+class ListCreate(ListFields):
     """A new list."""
 
-    model_config = ConfigDict(  # type: ignore[assignment]
+    model_config = ConfigDict(
         extra="forbid", strict=True, json_schema_extra={"examples": [{"name": "Household", "color": "#2f855a"}]}
     )
 
     id: NewId = Field(
         default_factory=uuid7, description="A UUIDv7 of your own, for creating offline; else one is made."
     )
-    name: Line = Field(description="What it is called.")
-    color: Color | None = Field(default=None, description="A color, for your app.")
 
 
-class ListUpdate(SQLModel):
+@partial
+class ListUpdate(ListFields):
     """A merge patch (RFC 7396): members that are left out stay as they are."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=merge_patch({"name": "Home"}))  # type: ignore[assignment]
-
-    name: Line = Field(default="", description="What it is called.")
-    color: Color | None = Field(default=None, description="A color, for your app; null for none.")
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=merge_patch({"name": "Home"}))
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent."""
         return {name: getattr(self, name) for name in ListUpdate.model_fields if name in self.model_fields_set}
 
 
-class ListMove(SQLModel):
+class ListMove(BaseModel):
     """Where a list shall be."""
 
-    model_config = ConfigDict(  # type: ignore[assignment]
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"after": None}, {"after": EXAMPLE["id"]}]}
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"after": None}, {"after": _EXAMPLE_ID}]}
     )
 
     after: Reference | None = Field(
         default=None, description="The list that it shall come after; null, or left out, for the first place."
     )
-
-
-class ListRead(SQLModel):
-    """A list."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})  # type: ignore[assignment]
-
-    id: UUID = Field(description="A UUIDv7, made before it is written: created_at has the order of creation.")
-    user_id: str = Field(description="The owner: your token's user claim.")
-    name: str
-    color: str | None
-    position: str = Field(description="Orders the lists, compared byte by byte.")
-    version: int = Field(description="The owner's clock at the last change; the ETag is this in double quotes.")
-    created_at: datetime
-    updated_at: datetime
 
 
 class ListCounted(ListRead):

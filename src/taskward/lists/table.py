@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Column, Uuid, func
 from sqlmodel import Field
 
+from taskward.lists.fields import ListFields
 from taskward.storage.tables import OwnedTable, owner_column, text_column, timestamp_column
 
 
-class TaskList(OwnedTable, table=True):
+class TaskList(ListFields, OwnedTable, table=True):
     """A list in the database; the migrations hold its constraints and its row-level security.
 
     Attributes:
@@ -22,8 +23,6 @@ class TaskList(OwnedTable, table=True):
 
     user_id: str = owner_column()
     id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
-    name: str = text_column()
-    color: str | None = text_column(nullable=True)
     position: str | None = text_column(nullable=True, collation="C")
     version: int = Field(sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = timestamp_column(default=func.now())
