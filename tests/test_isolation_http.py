@@ -20,7 +20,8 @@ from taskward.app import create_app
 from taskward.http.middleware import BASE_PATH
 from taskward.http.routing import PrecompiledRoute
 from taskward.runtime.timeouts import Timeouts
-from taskward.tasks.filters import SORTS, TaskFilters
+from taskward.tasks.filters import TaskFilters
+from taskward.tasks.parameters import SORTS
 from taskward.tasks.routes import router
 from tests.conftest import (
     NO_TLS,

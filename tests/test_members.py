@@ -21,7 +21,8 @@ from taskward.storage.roles import GRANTS
 from taskward.storage.tables import OwnedTable, columns, table_of
 from taskward.tasks import query
 from taskward.tasks import schemas as task_models
-from taskward.tasks.filters import SORTS, TaskFilters
+from taskward.tasks.filters import TaskFilters
+from taskward.tasks.parameters import SORTS
 from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.table import Task

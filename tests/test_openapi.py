@@ -17,7 +17,8 @@ from taskward.lists.schemas import ListCounted, ListCreate, ListMove, ListRead, 
 from taskward.tags.schemas import TagRead, TagRename
 from taskward.tasks import batch
 from taskward.tasks.batch import Batch, BatchResult, BatchResults
-from taskward.tasks.filters import SORTS, TaskFilters
+from taskward.tasks.filters import TaskFilters
+from taskward.tasks.parameters import SORTS
 from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
 from tests.conftest import User
 from tests.openapi import document_fixture, integers_in, operations, resolved  # noqa: F401

@@ -14,7 +14,8 @@ import httpx2
 import orjson
 import pytest
 
-from taskward.tasks.filters import SORTS, TaskFilters
+from taskward.tasks.filters import TaskFilters
+from taskward.tasks.parameters import SORTS
 from taskward.tasks.query import listing
 from tests.conftest import User
 from tests.sizes import sized

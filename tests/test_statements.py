@@ -28,7 +28,8 @@ from taskward.storage import scoping
 from taskward.storage.scoping import OWNER, Statement, UnscopedStatementError, compile_statement
 from taskward.storage.tables import Account, Tombstone, columns, table_of, next_version
 from taskward.tasks import query, store
-from taskward.tasks.conditions import Conditions
+from taskward.tasks.filters import FILTERS
+from taskward.tasks.query import Conditions
 from taskward.tasks.task_json import JSON_COLUMNS
 from taskward.tasks.tree import DEEPEST
 from taskward.tasks.table import Task
@@ -418,17 +419,19 @@ def test_a_statement_about_the_owners_rows_is_compiled(shape: str):
 # Every statement that the service makes, found by what makes it: cached functions that return one. Each is tried with
 # the arguments here, which together have all that a statement can consist of.
 _CACHED = type(store._get)
-_ALL = Conditions(
-    completed=True, deleted=True, priority=True, tags=2, untagged=True, tag_any=2, series=True, list_id=True,
-    parent_id=True, no_due=True, due_on=True, due_before=True, due_after=True, updated_since=True, created_since=True,
-    completed_since=True, completed_before=True, overdue=True, terms=((False, True), (False,)),
-)  # fmt: skip
-_NO = Conditions(
-    completed=None, deleted=False, priority=False, tags=0, untagged=False, tag_any=0, series=False, list_id=None,
-    parent_id=None, no_due=False, due_on=False, due_before=False, due_after=False, updated_since=False,
-    created_since=False, completed_since=False, completed_before=False, overdue=None, terms=(),
-)  # fmt: skip
-_NONE = _ALL._replace(completed=False, deleted=False, list_id=False, parent_id=False, overdue=False)
+# Each filter by itself as well: what it may be asked, of which no part is a value.
+_SHAPES: dict[str, tuple[Any, ...]] = {
+    "completed": (True, False),
+    "tag": ((2, True), (0, True)),
+    "tag_any": (2,),
+    "list_id": (True, False),
+    "parent_id": (True, False),
+    "overdue": (True, False),
+    "q": (((False, True), (False,)),),
+}
+_ALL = Conditions(deleted=True, asked=tuple((name, _SHAPES.get(name, (True,))[0]) for name in FILTERS))
+_NO = Conditions(deleted=False, asked=())
+_NONE = Conditions(deleted=False, asked=tuple((name, _SHAPES.get(name, (True,))[-1]) for name in FILTERS))
 _EVERY_SORT = tuple((name, name in {"due", "title"}) for name in (*query._SORTS, "id"))
 _MEMBERS = tuple(sorted(store._SIMPLE))
 BUILDERS: dict[str, list[tuple[Any, ...]]] = {

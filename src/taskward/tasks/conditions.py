@@ -1,9 +1,10 @@
-"""Which tasks a listing shows: filters as conditions, whose shape is compiled and whose values are parameters."""
+"""How a filter narrows a listing: a condition in SQL, compiled once for what is asked, and the values as parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,6 @@ from sqlalchemy import (
     Date,
     DateTime,
     Text,
-    Uuid,
     and_,
     any_,
     bindparam,
@@ -23,154 +23,182 @@ from sqlalchemy import (
     or_,
 )
 
-from taskward.storage.scoping import OWNER, Constant
+from taskward.storage.scoping import Constant
 from taskward.storage.tables import columns
-from taskward.tasks.filters import NONE, TaskFilters, bounds_after, bounds_before, bounds_on, start_of
-from taskward.tasks.search import parse_query
+from taskward.tasks.parameters import NONE, Moment
+from taskward.tasks.search import Query
 from taskward.tasks.table import Task
 
 _task = columns(Task)
 _INSTANT = DateTime(timezone=True)
-_MOMENTS = ("updated_since", "created_since", "completed_since", "completed_before")
 
 
-class Conditions(NamedTuple):
-    """Which conditions a listing has, without their values: what its statement is compiled for."""
+class When(NamedTuple):
+    """By which zone and which present a filter is meant."""
 
-    completed: bool | None
-    deleted: bool
-    priority: bool
-    tags: int  # how many, but for `none`
-    untagged: bool
-    tag_any: int
-    series: bool
-    list_id: bool | None  # whether it is one, rather than none
-    parent_id: bool | None
-    no_due: bool
-    due_on: bool
-    due_before: bool
-    due_after: bool
-    updated_since: bool
-    created_since: bool
-    completed_since: bool
-    completed_before: bool
-    overdue: bool | None
-    terms: tuple[tuple[bool, ...], ...]  # whether each is negated
+    zone: str
+    now: datetime
 
 
-def bind(filters: TaskFilters, parameters: dict[str, Any], now: datetime) -> Conditions:
-    """The conditions that filters make, and, added to `parameters`, their values."""
-    query = parse_query(filters.q) if filters.q else ()
-    tags = [tag for tag in filters.tag if tag != NONE]
-    parameters.update(
-        {f"term_{i}_{j}": term.pattern for i, terms in enumerate(query) for j, term in enumerate(terms)}
-        | {f"tag_{index}": tag for index, tag in enumerate(tags)}
-        | {f"any_tag_{index}": tag for index, tag in enumerate(filters.tag_any)}
-    )
-    for name in ("priority", "series", "list_id", "parent_id"):
-        if (value := getattr(filters, name)) and value != NONE:
-            parameters[name] = value
-    zone = filters.tz
-    if filters.due_on is not None:
-        parameters["due_from"], parameters["due_until"], parameters["due_on_day"] = bounds_on(filters.due_on, zone)
-    if filters.due_before is not None:
-        parameters["due_before"], parameters["due_before_day"] = bounds_before(filters.due_before, zone)
-    if filters.due_after is not None:
-        parameters["due_after"], parameters["due_after_day"] = bounds_after(filters.due_after, zone)
-    for name in _MOMENTS:
-        if (moment := getattr(filters, name)) is not None:
-            parameters[name] = start_of(moment, zone)
-    if filters.overdue is not None:
-        parameters |= {"now": now, "today": now.astimezone(ZoneInfo(zone)).date()}
-    return Conditions(
-        completed=filters.completed,
-        deleted=filters.deleted,
-        priority=filters.priority is not None,
-        tags=len(tags),
-        untagged=NONE in filters.tag,
-        tag_any=len(filters.tag_any),
-        series=filters.series is not None,
-        list_id=None if filters.list_id is None else filters.list_id != NONE,
-        parent_id=None if filters.parent_id is None else filters.parent_id != NONE,
-        no_due=filters.due is not None,
-        due_on=filters.due_on is not None,
-        due_before=filters.due_before is not None,
-        due_after=filters.due_after is not None,
-        updated_since=filters.updated_since is not None,
-        created_since=filters.created_since is not None,
-        completed_since=filters.completed_since is not None,
-        completed_before=filters.completed_before is not None,
-        overdue=filters.overdue,
-        terms=tuple(tuple(term.negated for term in terms) for terms in query),
+Asked = tuple[Hashable, Mapping[str, Any]]
+"""What is asked of a filter: for what a statement is compiled, which no value is part of; and its parameters."""
+
+
+def _value(name: str, value: Any, _: When) -> Asked:
+    return True, {name: value}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """How a filter narrows a listing; it stands in the annotation of its member of `TaskFilters`.
+
+    Attributes:
+        condition: Makes the condition, given the filter's name, which its parameter has, and what is asked.
+        asked: Makes what is asked, given the name and the value; by default the value is the one parameter.
+        depends_on_time: Whether what it shows may change without a write.
+    """
+
+    condition: Callable[[str, Any], ColumnElement[bool]]
+    asked: Callable[[str, Any, When], Asked] = _value
+    depends_on_time: bool = False
+
+
+def equal(column: ColumnElement[Any]) -> Filter:
+    """The column has the value."""
+    return Filter(lambda name, _: column == bindparam(name, type_=column.type))
+
+
+def one_of(column: ColumnElement[Any]) -> Filter:
+    """The column has one of several texts."""
+    return Filter(lambda name, _: column == any_(bindparam(name, type_=ARRAY(Text()))))
+
+
+def either(column: ColumnElement[bool]) -> Filter:
+    """The column is true, or false."""
+    return Filter(lambda _, is_true: column if is_true else ~column, lambda _, value, __: (value, {}))
+
+
+def reference(column: ColumnElement[Any]) -> Filter:
+    """The column has an id, or none."""
+
+    def asked(name: str, value: Any, _: When) -> Asked:
+        return (False, {}) if value == NONE else (True, {name: value})
+
+    return Filter(
+        lambda name, is_one: column == bindparam(name, type_=column.type) if is_one else column.is_(None), asked
     )
 
 
-def where(wanted: Conditions) -> list[ColumnElement[bool]]:
-    """The conditions as SQL, the owner's first."""
-    return [
-        _task.user_id == OWNER,
-        _task.deleted_at.is_not(None) if wanted.deleted else _task.deleted_at.is_(None),
-        *_equal(wanted),
-        *_between(wanted),
-        *_found(wanted),
-    ]
+def since(column: ColumnElement[Any]) -> Filter:
+    """The column is an instant from a moment on."""
+    return Filter(lambda name, _: column >= bindparam(name, type_=_INSTANT), _start)
 
 
-def _equal(wanted: Conditions) -> Iterator[ColumnElement[bool]]:
-    if wanted.completed is not None:
-        yield _task.completed if wanted.completed else ~_task.completed
-    if wanted.priority:
-        yield _task.priority == any_(bindparam("priority", type_=ARRAY(Text())))
-    for index in range(wanted.tags):
-        yield bindparam(f"tag_{index}", type_=Text()) == any_(_task.tags)
-    if wanted.untagged:
-        yield _task.tags == Constant("{}")
-    if wanted.tag_any:
-        names = [f"any_tag_{index}" for index in range(wanted.tag_any)]
-        yield or_(*(bindparam(name, type_=Text()) == any_(_task.tags) for name in names))
-    if wanted.series:
-        yield _task.series_id == bindparam("series", type_=Uuid())
-    for name, one in (("list_id", wanted.list_id), ("parent_id", wanted.parent_id)):
-        if one is not None:
-            yield _task[name] == bindparam(name, type_=Uuid()) if one else _task[name].is_(None)
+def before(column: ColumnElement[Any]) -> Filter:
+    """The column is an instant before a moment."""
+    return Filter(lambda name, _: column < bindparam(name, type_=_INSTANT), _start)
 
 
-def _between(wanted: Conditions) -> Iterator[ColumnElement[bool]]:
-    if wanted.no_due:
-        yield and_(_task.due_at.is_(None), _task.due_date.is_(None))
-    if wanted.due_on:
-        since, until = (bindparam(name, type_=_INSTANT) for name in ("due_from", "due_until"))
-        within = and_(_task.due_at >= since, _task.due_at < until)
-        yield or_(within, _task.due_date == bindparam("due_on_day", type_=Date()))
-    if wanted.due_before:
-        day = bindparam("due_before_day", type_=Date())
-        yield or_(_task.due_at < bindparam("due_before", type_=_INSTANT), _task.due_date < day)
-    if wanted.due_after:
-        day = bindparam("due_after_day", type_=Date())
-        yield or_(_task.due_at > bindparam("due_after", type_=_INSTANT), _task.due_date >= day)
-    if wanted.updated_since:
-        yield _task.updated_at >= bindparam("updated_since", type_=_INSTANT)
-    if wanted.created_since:
-        yield _task.created_at >= bindparam("created_since", type_=_INSTANT)
-    if wanted.completed_since:
-        yield _task.completed_at >= bindparam("completed_since", type_=_INSTANT)
-    if wanted.completed_before:
-        yield _task.completed_at < bindparam("completed_before", type_=_INSTANT)
-    if wanted.overdue is not None:
-        has_passed = or_(
-            _task.due_at < bindparam("now", type_=_INSTANT), _task.due_date < bindparam("today", type_=Date())
-        )
-        late = and_(~_task.completed, func.coalesce(has_passed, false()))
-        yield late if wanted.overdue else not_(late)
+def _start(name: str, moment: Moment, when: When) -> Asked:
+    return True, {name: _start_of(moment, when.zone)}
 
 
-def _found(wanted: Conditions) -> Iterator[ColumnElement[bool]]:
-    if wanted.terms:
-        yield or_(*(and_(*_matching(index, terms)) for index, terms in enumerate(wanted.terms)))
+def _tags_asked(_: str, tags: list[str], __: When) -> Asked:
+    named = [tag for tag in tags if tag != NONE]
+    return (len(named), NONE in tags), {f"tag_{index}": tag for index, tag in enumerate(named)}
 
 
-def _matching(alternative: int, negated: tuple[bool, ...]) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def _has_tags(_: str, asked: tuple[int, bool]) -> ColumnElement[bool]:
+    count, untagged = asked
+    each = [bindparam(f"tag_{index}", type_=Text()) == any_(_task.tags) for index in range(count)]
+    return and_(*each, *([_task.tags == Constant("{}")] if untagged else []))
+
+
+with_tags = Filter(_has_tags, _tags_asked)
+
+
+def _any_tag_asked(_: str, tags: list[str], __: When) -> Asked:
+    return len(tags), {f"any_tag_{index}": tag for index, tag in enumerate(tags)}
+
+
+def _has_any_tag(_: str, count: int) -> ColumnElement[bool]:
+    return or_(*(bindparam(f"any_tag_{index}", type_=Text()) == any_(_task.tags) for index in range(count)))
+
+
+with_any_tag = Filter(_has_any_tag, _any_tag_asked)
+
+without_due = Filter(
+    lambda *_: and_(_task.due_at.is_(None), _task.due_date.is_(None)), lambda *_: (True, dict[str, Any]())
+)
+
+
+def _due_on_asked(_: str, moment: Moment, when: When) -> Asked:
+    day = _day_of(moment, when.zone)
+    since, until = _start_of(day, when.zone), _start_of(day + timedelta(days=1), when.zone)
+    return True, {"due_from": since, "due_until": until, "due_on_day": day}
+
+
+def _due_on(*_: Any) -> ColumnElement[bool]:
+    since, until = (bindparam(name, type_=_INSTANT) for name in ("due_from", "due_until"))
+    within = and_(_task.due_at >= since, _task.due_at < until)
+    return or_(within, _task.due_date == bindparam("due_on_day", type_=Date()))
+
+
+is_due_on = Filter(_due_on, _due_on_asked)
+
+
+def _due_before_asked(_: str, moment: Moment, when: When) -> Asked:
+    return True, {"due_before": _start_of(moment, when.zone), "due_before_day": _day_of(moment, when.zone)}
+
+
+def _due_before(*_: Any) -> ColumnElement[bool]:
+    day = bindparam("due_before_day", type_=Date())
+    return or_(_task.due_at < bindparam("due_before", type_=_INSTANT), _task.due_date < day)
+
+
+is_due_before = Filter(_due_before, _due_before_asked)
+
+
+def _due_after_asked(_: str, moment: Moment, when: When) -> Asked:
+    if isinstance(moment, datetime):
+        return True, {"due_after": moment, "due_after_day": _day_of(moment, when.zone)}
+    # A day counts as its end.
+    following = moment + timedelta(days=1)
+    last = _start_of(following, when.zone) - timedelta(microseconds=1)
+    return True, {"due_after": last, "due_after_day": following}
+
+
+def _due_after(*_: Any) -> ColumnElement[bool]:
+    day = bindparam("due_after_day", type_=Date())
+    return or_(_task.due_at > bindparam("due_after", type_=_INSTANT), _task.due_date >= day)
+
+
+is_due_after = Filter(_due_after, _due_after_asked)
+
+
+def _overdue_asked(_: str, value: bool, when: When) -> Asked:  # noqa: FBT001
+    return value, {"now": when.now, "today": _day_of(when.now, when.zone)}
+
+
+def _is_overdue(_: str, late: bool) -> ColumnElement[bool]:  # noqa: FBT001
+    has_passed = or_(_task.due_at < bindparam("now", type_=_INSTANT), _task.due_date < bindparam("today", type_=Date()))
+    overdue = and_(~_task.completed, func.coalesce(has_passed, false()))
+    return overdue if late else not_(overdue)
+
+
+is_overdue = Filter(_is_overdue, _overdue_asked, depends_on_time=True)
+
+
+def _words_asked(_: str, query: Query, __: When) -> Asked:
+    patterns = {f"term_{i}_{j}": term.pattern for i, terms in enumerate(query) for j, term in enumerate(terms)}
+    return tuple(tuple(term.negated for term in terms) for terms in query), patterns
+
+
+def _has_words(_: str, alternatives: tuple[tuple[bool, ...], ...]) -> ColumnElement[bool]:
+    return or_(*(and_(*_matching(index, negated)) for index, negated in enumerate(alternatives)))
+
+
+def _matching(alternative: int, negated: tuple[bool, ...]) -> Iterator[ColumnElement[bool]]:
     for index, is_negated in enumerate(negated):
         pattern = bindparam(f"term_{alternative}_{index}", type_=Text())
         in_title = func.pg_catalog.strpos(_task.folded_title, pattern) > Constant(0)
@@ -178,5 +206,18 @@ def _matching(alternative: int, negated: tuple[bool, ...]) -> list[ColumnElement
             func.pg_catalog.strpos(_task.folded_description, pattern), Constant(0)
         ) > Constant(0)
         found = or_(in_title, in_description)
-        conditions.append(not_(found) if is_negated else found)
-    return conditions
+        yield not_(found) if is_negated else found
+
+
+with_words = Filter(_has_words, _words_asked)
+
+
+def _start_of(moment: Moment, zone: str) -> datetime:
+    """An instant; of a day the one at which it begins in a zone."""
+    if isinstance(moment, datetime):
+        return moment
+    return datetime(moment.year, moment.month, moment.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def _day_of(moment: Moment, zone: str) -> date:
+    return moment.astimezone(ZoneInfo(zone)).date() if isinstance(moment, datetime) else moment

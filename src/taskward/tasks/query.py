@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -31,9 +31,10 @@ from taskward.errors import FieldError, Invalid
 from taskward.runtime.fairness import in_thread
 from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
 from taskward.storage.tables import Account, columns, position_of, table_of
-from taskward.tasks.conditions import Conditions, bind, where
+from taskward.tasks.conditions import When
 from taskward.tasks.cursors import read_cursor, write_cursor
-from taskward.tasks.filters import Order, TaskFilters
+from taskward.tasks.filters import FILTERS, TaskFilters
+from taskward.tasks.parameters import Order
 from taskward.tasks.table import Task
 from taskward.tasks.task_json import MEMBERS, json_of, size_of
 from taskward.tasks.types import PRIORITIES
@@ -86,6 +87,30 @@ _unasked: list[Listing] = []
 # A cursor and an ETag hold for one listing, told apart by these. A limit and a cursor only choose a page of it.
 _SHAPE = tuple(name for name in TaskFilters.model_fields if name not in {"limit", "cursor", "count"})
 _NOT_ASKED = {name: getattr(TaskFilters(), name) for name in _SHAPE}
+
+
+class Conditions(NamedTuple):
+    """Which conditions a listing has, without their values: what its statement is compiled for.
+
+    Attributes:
+        deleted: Whether it is one of the trash.
+        asked: The names of the filters that are asked, each with what is asked of it.
+    """
+
+    deleted: bool
+    asked: tuple[tuple[str, Hashable], ...]
+
+    @property
+    def depend_on_time(self) -> bool:
+        return any(FILTERS[name].depends_on_time for name, _ in self.asked)
+
+    def where(self) -> list[ColumnElement[bool]]:
+        """The conditions as SQL, the owner's first."""
+        return [
+            _task.user_id == OWNER,
+            _task.deleted_at.is_not(None) if self.deleted else _task.deleted_at.is_(None),
+            *(FILTERS[name].condition(name, shape) for name, shape in self.asked),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +201,29 @@ def _understood(filters: TaskFilters, now: datetime | None) -> _Understood:
             raise Invalid([FieldError("query", "/cursor", str(error))]) from None
         nulls = tuple(key is None for key in keys)
         parameters |= {"after": after, **{f"after_{index}": key for index, key in enumerate(keys)}}
-    conditions = bind(filters, parameters, now or datetime.now(UTC))
+    conditions = _asked(filters, parameters, now or datetime.now(UTC))
     if "due" in names:
         parameters |= {"up_to_its_end": _UP_TO_ITS_END, "tz": filters.tz}
     fingerprint = f"{shape};{filters.limit};{filters.cursor}"
     return _Understood(
         (conditions, order, nulls, next(rows for rows in _ROWS if rows > filters.limit), filters.count),
-        (parameters, filters.limit, fingerprint, filters.overdue is not None, shape, len(names)),
+        (parameters, filters.limit, fingerprint, conditions.depend_on_time, shape, len(names)),
     )
+
+
+def _asked(filters: TaskFilters, parameters: dict[str, Any], now: datetime) -> Conditions:
+    """The conditions that filters make, and, added to `parameters`, their values."""
+    when, values, sent = When(filters.tz, now), vars(filters), filters.model_fields_set
+    asked: list[tuple[str, Hashable]] = []
+    for name, one in FILTERS.items():
+        value = values[name] if name in sent else None
+        # Neither is anything asked by no tags, or by no words.
+        if value is None or value in ([], ()):
+            continue
+        shape, of_filter = one.asked(name, value, when)
+        asked.append((name, shape))
+        parameters |= of_filter
+    return Conditions(filters.deleted, tuple(asked))
 
 
 def _ended(order: Order) -> Order:
@@ -203,7 +243,7 @@ def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...
     keys = [(f"key_{index}", _SORTS[name], down) for index, (name, down) in enumerate(order[:-1])]
     _, id_down = order[-1]
     chosen = [_task[name] for name in MEMBERS] + [sort.key(_task).label(label) for label, sort, _ in keys]
-    page = select(*chosen).where(*where(conditions))
+    page = select(*chosen).where(*conditions.where())
     if nulls is not None:
         page = page.where(_beyond([(sort, down) for _, sort, down in keys], nulls, id_down=id_down))
     ordered = [_ordered(sort.key(_task), down, nullable=sort.nullable) for _, sort, down in keys]
@@ -231,7 +271,7 @@ def _list_statement(conditions: Conditions, order: Order, nulls: tuple[bool, ...
 
 @lru_cache(maxsize=_MOST_SHAPES)
 def _count_statement(conditions: Conditions) -> Statement:
-    return compile_statement(select(func.count(_task.id).label("count")).where(*where(conditions)))
+    return compile_statement(select(func.count(_task.id).label("count")).where(*conditions.where()))
 
 
 def _ordered(key: ColumnElement[Any], down: bool, *, nullable: bool = False) -> Any:  # noqa: FBT001

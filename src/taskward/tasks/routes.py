@@ -43,7 +43,8 @@ from taskward.http.routing import PrecompiledRoute
 from taskward.storage.database import Database
 from taskward.tasks import trash
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
-from taskward.tasks.filters import QueryBoolean, QueryReference, TaskFilters
+from taskward.tasks.filters import TaskFilters
+from taskward.tasks.parameters import QueryBoolean, QueryReference
 from taskward.tasks.query import prepared
 from taskward.tasks.schemas import (
     TaskCompletion,
