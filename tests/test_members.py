@@ -17,8 +17,7 @@ from taskward.lists import schemas as list_models
 from taskward.lists.schemas import ListCreate, ListRead, ListUpdate
 from taskward.lists.table import TaskList
 from taskward.storage.pool import Connection
-from taskward.storage.roles import GRANTS
-from taskward.storage.tables import OwnedTable, columns, table_of
+from taskward.storage.tables import OwnedTable, columns, rights, table_of
 from taskward.tasks import query
 from taskward.tasks import schemas as task_models
 from taskward.tasks.filters import TaskFilters
@@ -118,9 +117,9 @@ def test_a_task_can_be_put_back_as_it_was_read():
 
 @RESOURCES
 def test_the_rights_on_a_table_are_those_that_its_members_need(resource: Resource):
-    rights = {verb: set(names) for verb, names in GRANTS[resource.name].items()}
+    given = {verb: set(names) for verb, names in rights()[resource.name].items()}
     written = resource.changeable | resource.written_by_the_server
-    assert rights == {
+    assert given == {
         "SELECT": {*resource.readable, *resource.of_the_server},
         "INSERT": written | {"user_id", "id"} | TIMES,
         "UPDATE": written | {"updated_at"},
@@ -131,15 +130,15 @@ def test_the_rights_on_a_table_are_those_that_its_members_need(resource: Resourc
 @pytest.mark.parametrize("table", TABLES, ids=str)
 def test_no_right_is_given_to_what_is_not_there_and_none_to_change_a_key(table: Any):
     names = set(table.columns.keys())
-    rights = GRANTS[table.name]
-    assert {"SELECT", "INSERT", "DELETE"} <= rights.keys() <= {"SELECT", "INSERT", "UPDATE", "DELETE"}
-    assert set(rights["SELECT"]) == names
+    given = rights()[table.name]
+    assert {"SELECT", "INSERT", "DELETE"} <= given.keys() <= {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    assert set(given["SELECT"]) == names
     made_by_defaults = {"epoch", "changed_at"} if names >= TIMES else {"epoch", "changed_at", "created_at"}
-    assert set(rights["INSERT"]) <= names - made_by_defaults
-    assert "user_id" in rights["INSERT"]
+    assert set(given["INSERT"]) <= names - made_by_defaults
+    assert "user_id" in given["INSERT"]
     keys = {column.name for column in table.primary_key}
-    assert not set(rights.get("UPDATE", ())) & (keys | {"user_id", "id", "created_at", "epoch"})
-    assert rights["DELETE"] == ()  # a whole row, and of no column
+    assert not set(given.get("UPDATE", ())) & (keys | {"user_id", "id", "created_at", "epoch"})
+    assert given["DELETE"] == ()  # a whole row, and of no column
 
 
 def test_the_state_machine_sends_every_member_and_every_filter_and_judges_them():
@@ -176,7 +175,7 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(superuser: Con
 async def test_the_migrations_make_no_other_tables(superuser: Connection):
     made = await superuser.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'taskward'")
     assert {row["tablename"] for row in made} == {table.name for table in TABLES} | {"alembic_version"}
-    assert GRANTS.keys() == {row["tablename"] for row in made}
+    assert rights().keys() == {row["tablename"] for row in made}
 
 
 @pytest.mark.parametrize("name", FILTERS)

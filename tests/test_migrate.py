@@ -18,7 +18,8 @@ from taskward.storage import migrate as module
 from taskward.storage.database import SchemaBehindError, UnsafeRoleError
 from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import MigrationError, head, migrate, migration_sql
-from taskward.storage.roles import SCHEMA, RoleNames
+from taskward.storage.quoting import SCHEMA
+from taskward.storage.roles import RoleNames
 from taskward.storage.tables import OwnedTable, Tombstone
 from taskward.tasks.table import Task
 from tests.conftest import Cluster, connected, execute, name_of, opened, write_task

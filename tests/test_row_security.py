@@ -15,7 +15,8 @@ from taskward.storage.database import Database
 from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import migrate
 from taskward.storage.pool import Connection
-from taskward.storage.roles import GRANTS, RoleNames
+from taskward.storage.roles import RoleNames
+from taskward.storage.tables import rights
 from tests.conftest import Cluster, connected
 
 ROLES = RoleNames.of("taskward")
@@ -88,7 +89,7 @@ async def test_every_table_has_an_owner_save_those_that_are_listed(catalogue: Ca
     tables, owned = {name for (name,) in rows}, await catalogue.owned()
     assert tables - owned == WITHOUT_OWNER
     assert owned == ROWS.keys()
-    assert tables == GRANTS.keys()
+    assert tables == rights().keys()
 
 
 async def test_there_are_only_tables_their_indexes_and_their_types(catalogue: Catalogue):
@@ -217,7 +218,7 @@ async def granted(catalogue: Catalogue, role: str) -> set[tuple[Any, ...]]:
 async def test_the_requests_role_has_exactly_its_grants_in_the_whole_database(catalogue: Catalogue):
     expected: set[tuple[Any, ...]] = {
         (table, verb, column, False)
-        for table, verbs in GRANTS.items()
+        for table, verbs in rights().items()
         for verb, columns in verbs.items()
         for column in (columns or (None,))
     }
@@ -336,7 +337,7 @@ async def test_of_every_table_only_the_owners_rows_are_seen_changed_and_deleted(
         assert {row["user_id"] for row in seen} == {carol}
         assert len(seen) == len(mine)
         assert await connection.fetch(f"SELECT FROM taskward.{table} WHERE user_id = $1", dave) == []
-        changes = GRANTS[table].get("UPDATE", ())
+        changes = rights()[table].get("UPDATE", ())
         for column in changes:
             tag = await connection.execute(f"UPDATE taskward.{table} SET {column} = {column} WHERE user_id = $1", dave)
             assert tag == "UPDATE 0", column
@@ -414,7 +415,7 @@ async def test_the_probe_role_sees_ids_only(superuser: Connection, table: str):
     async with superuser.transaction():
         await superuser.execute(f"SET LOCAL ROLE {ROLES.probe}")
         assert await superuser.fetchval(f"SELECT count(id) FROM taskward.{table}") >= 2
-        for column in GRANTS[table]["SELECT"]:
+        for column in rights()[table]["SELECT"]:
             if column != "id":
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     async with superuser.transaction():

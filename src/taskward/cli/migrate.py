@@ -6,6 +6,8 @@ import asyncio
 import sys
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+# By its slices it is known which tables there are.
+import taskward.app  # noqa: F401
 from taskward.cli.environment import addresses, any_database, data_dir
 from taskward.cli.failures import blaming
 from taskward.settings import load_settings

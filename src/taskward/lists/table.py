@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Uuid, func
 from sqlmodel import Field
 
 from taskward.lists.fields import ListFields
-from taskward.storage.tables import OwnedTable, owner_column, text_column, timestamp_column
+from taskward.storage.tables import OwnedTable, owner_column, table_args, text_column, timestamp_column
 
 
 class TaskList(ListFields, OwnedTable, table=True):
@@ -20,6 +20,7 @@ class TaskList(ListFields, OwnedTable, table=True):
     """
 
     __tablename__ = "list"
+    __table_args__ = table_args(probed=True)
 
     user_id: str = owner_column()
     id: UUID = Field(sa_column=Column(Uuid, primary_key=True))

@@ -12,8 +12,8 @@ from taskward.storage import migrate
 from taskward.storage.dsn import Address
 from taskward.storage.pool import LOST, Connection, Pool, connect
 from taskward.storage.pooler import refuse_hidden_pooler
-from taskward.storage.quoting import quote_identifier
-from taskward.storage.roles import SCHEMA, UnsafeRoleError, choose_requests_role, foreign_encoding
+from taskward.storage.quoting import SCHEMA, quote_identifier
+from taskward.storage.roles import UnsafeRoleError, choose_requests_role, foreign_encoding
 from taskward.storage.session import Session
 
 if TYPE_CHECKING:

@@ -16,10 +16,9 @@ from asyncpg import InsufficientPrivilegeError
 
 from taskward.storage.dsn import Address
 from taskward.storage.pool import Connection, connect
-from taskward.storage.quoting import quote_identifier, quote_literal
+from taskward.storage.quoting import SCHEMA, quote_identifier, quote_literal
 from taskward.storage.renaming import foreign_ownership, former_roles, memberships, reclaim
 from taskward.storage.roles import (
-    SCHEMA,
     MissingPrivilegeError,
     RoleNames,
     admin_sql,
@@ -31,6 +30,7 @@ from taskward.storage.roles import (
     protect,
     why_unsafe,
 )
+from taskward.storage.tables import rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,6 +116,7 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
             database, version = await _facts(raw)
             names = RoleNames.of(database)
             await protect(raw, names)
+            await _check_tables(raw)
             statements = grant_sql(names, requests_role, await former_roles(raw, names))
             if not await is_handed_over(raw, names, requests_role):
                 await reclaim(raw, names)
@@ -206,6 +207,13 @@ async def _check_server(connection: Connection) -> None:
     found = await current(connection)
     if found is not None and found not in revisions():
         raise MigrationError(f"The schema is at version {found}, of a newer Taskward; upgrade Taskward to use it.")
+
+
+async def _check_tables(connection: Connection) -> None:
+    """Refuse to leave out the rights on a table whose slice was not imported."""
+    tables = await connection.fetch("SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = $1", SCHEMA)
+    if unknown := {row["tablename"] for row in tables} - rights().keys():
+        raise MigrationError(f"No class is known of {', '.join(sorted(unknown))}; import taskward.app first.")
 
 
 async def _check_owner(connection: Connection) -> None:

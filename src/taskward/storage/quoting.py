@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SCHEMA = "taskward"
+"""The schema of every table and function of Taskward's."""
+
 
 def quote_identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

@@ -8,8 +8,8 @@ Nothing here touches them outside of this database.
 from __future__ import annotations
 
 from taskward.storage.pool import Connection
-from taskward.storage.quoting import quote_identifier
-from taskward.storage.roles import PROBE_FUNCTIONS, ROLE_PREFIXES, SCHEMA, RoleNames
+from taskward.storage.quoting import SCHEMA, quote_identifier
+from taskward.storage.roles import ROLE_PREFIXES, RoleNames, probe_functions
 
 # Whose function it is decides who may hand it over, and that may be a role of another database, which this one was
 # renamed or made from. The schema's owner may drop it, whoever it belongs to.
@@ -24,7 +24,7 @@ WHERE p.oid = ANY (SELECT pg_catalog.to_regprocedure(name) FROM pg_catalog.unnes
 
 async def reclaim(connection: Connection, names: RoleNames) -> None:
     """Make those probe functions anew, as they are, that belong neither to the owner role nor to the probe role."""
-    for function, definition in await connection.fetch(_FOREIGN, list(PROBE_FUNCTIONS), names.probe):
+    for function, definition in await connection.fetch(_FOREIGN, probe_functions(), names.probe):
         await connection.execute(f"DROP FUNCTION {function}")
         await connection.execute(definition)
 

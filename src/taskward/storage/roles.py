@@ -16,69 +16,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from taskward.storage.pool import Connection
-from taskward.storage.quoting import quote_identifier
+from taskward.storage.quoting import SCHEMA, quote_identifier
+from taskward.storage.tables import probed_tables, rights
 
-SCHEMA = "taskward"
-# The tables whose ids appear in paths.
-_PROBED = ("task", "list")
-PROBE_FUNCTIONS = tuple(f"{SCHEMA}.{table}_exists(uuid)" for table in _PROBED)
 _LONGEST_IDENTIFIER = 63  # PostgreSQL's NAMEDATALEN - 1, in bytes
-
-# What the requests role may do, column by column. `id`, `user_id` and `created_at` can never be changed.
-GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "account": {
-        "SELECT": ("user_id", "clock", "changed_at", "trashed_at", "epoch", "tasks", "lists", "created_at"),
-        "INSERT": ("user_id", "clock"),
-        "UPDATE": ("clock", "changed_at", "trashed_at", "tasks", "lists"),
-        "DELETE": (),
-    },
-    "list": {
-        "SELECT": ("user_id", "id", "name", "color", "position", "version", "created_at", "updated_at"),
-        "INSERT": ("user_id", "id", "name", "color", "position", "version", "created_at", "updated_at"),
-        "UPDATE": ("name", "color", "position", "version", "updated_at"),
-        "DELETE": (),
-    },
-    "task": {
-        "SELECT": (
-            "user_id", "id", "title", "description", "completed", "completed_at", "priority", "due_date", "due_at",
-            "time_zone", "recurrence", "recurs_from", "meant_at", "series_id", "next_id", "next_version", "next_parts",
-            "list_id", "parent_id", "moved_from", "position", "tags", "metadata", "folded_title", "folded_description",
-            "version", "version_block", "created_at", "updated_at", "deleted_at", "deleted_with",
-        ),
-        "INSERT": (
-            "user_id", "id", "title", "description", "completed", "completed_at", "priority", "due_date", "due_at",
-            "time_zone", "recurrence", "recurs_from", "meant_at", "series_id", "next_id", "next_version", "next_parts",
-            "list_id", "parent_id", "moved_from", "position", "tags", "metadata", "folded_title", "folded_description",
-            "version", "created_at", "updated_at", "deleted_at", "deleted_with",
-        ),
-        "UPDATE": (
-            "title", "description", "completed", "completed_at", "priority", "due_date", "due_at", "time_zone",
-            "recurrence", "recurs_from", "meant_at", "series_id", "next_id", "next_version", "next_parts", "list_id",
-            "parent_id", "moved_from", "position", "tags", "metadata", "folded_title", "folded_description", "version",
-            "updated_at", "deleted_at", "deleted_with",
-        ),
-        "DELETE": (),
-    },
-    "tombstone": {
-        "SELECT": ("user_id", "kind", "id", "version", "created_at"),
-        "INSERT": ("user_id", "kind", "id", "version"),
-        "UPDATE": ("version",),
-        "DELETE": (),
-    },
-    "stored_answer": {
-        "SELECT": ("user_id", "key", "request", "status", "headers", "body", "shown", "created_at"),
-        "INSERT": ("user_id", "key", "request"),
-        "UPDATE": ("status", "headers", "body", "shown"),
-        "DELETE": (),
-    },
-    "imported_file": {
-        "SELECT": ("user_id", "digest", "ids", "created_at"),
-        "INSERT": ("user_id", "digest", "ids"),
-        "UPDATE": ("ids",),
-        "DELETE": (),
-    },
-    "alembic_version": {"SELECT": ("version_num",)},
-}  # fmt: skip
 
 
 class UnsafeRoleError(Exception):
@@ -128,6 +69,11 @@ def creation_sql(names: RoleNames, login: str, *, server_version: int) -> list[s
     ]
 
 
+def probe_functions() -> list[str]:
+    """The functions that say whether an id is in use, by anybody."""
+    return [f"{SCHEMA}.{table}_exists(uuid)" for table in probed_tables()]
+
+
 def grant_sql(names: RoleNames, requests: str, former: Collection[str] = ()) -> list[str]:
     """The statements, run by the owner role after the tables exist, that give each role exactly its rights.
 
@@ -144,10 +90,10 @@ def grant_sql(names: RoleNames, requests: str, former: Collection[str] = ()) -> 
         f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}, {probe}",
     ]
-    for table, privileges in GRANTS.items():
+    for table, privileges in rights().items():
         listed = ", ".join(f"{verb} ({', '.join(cols)})" if cols else verb for verb, cols in privileges.items())
         sql.append(f"GRANT {listed} ON {SCHEMA}.{table} TO {role}")
-    for table in _PROBED:
+    for table in probed_tables():
         sql += [
             f"GRANT SELECT (id) ON {SCHEMA}.{table} TO {probe}",
             f"DROP POLICY IF EXISTS probe ON {SCHEMA}.{table}",
@@ -168,11 +114,11 @@ def handover_sql(names: RoleNames, requests: str, *, server_version: int) -> lis
     """
     role, probe = quote_identifier(requests), quote_identifier(names.probe)
     options = " WITH SET TRUE, INHERIT FALSE" if server_version >= 160_000 else ""  # noqa: PLR2004
-    functions = ", ".join(PROBE_FUNCTIONS)
+    functions = ", ".join(probe_functions())
     return [
         f"GRANT {probe} TO CURRENT_USER{options}",
         f"GRANT CREATE ON SCHEMA {SCHEMA} TO {probe}",
-        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in PROBE_FUNCTIONS),
+        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in probe_functions()),
         f"SET LOCAL ROLE {probe}",
         f"REVOKE ALL ON FUNCTION {functions} FROM PUBLIC",
         f"GRANT EXECUTE ON FUNCTION {functions} TO {role}",
@@ -202,7 +148,7 @@ WHERE p.oid = pg_catalog.to_regprocedure($3) AND r.rolname = $1
 
 async def is_handed_over(connection: Connection, names: RoleNames, requests: str) -> bool:
     """Whether the probe functions are the probe role's, for `requests` and nobody else to run."""
-    for function in PROBE_FUNCTIONS:
+    for function in probe_functions():
         if not await connection.fetchval(_HANDED_OVER, names.probe, requests, function):
             return False
     return True
@@ -264,7 +210,7 @@ async def unprotected(connection: Connection, names: RoleNames) -> list[str]:
 async def protect(connection: Connection, names: RoleNames) -> None:
     """Put the row-level security of Taskward's tables back in force, where somebody changed it."""
     for name in await unprotected(connection, names):
-        if name not in GRANTS:
+        if name not in rights():
             continue
         table = f"{SCHEMA}.{name}"
         policies = await connection.fetch(

@@ -63,8 +63,7 @@ from sqlalchemy.sql.selectable import (
 )
 from sqlalchemy.types import NullType
 
-from taskward.storage.quoting import quote_literal
-from taskward.storage.roles import SCHEMA
+from taskward.storage.quoting import SCHEMA, quote_literal
 
 OWNER: BindParameter[str] = bindparam("taskward_owner", type_=Text())
 """The session's owner. Every table with a `user_id` must be bound to it in every statement."""
@@ -73,6 +72,9 @@ _DIALECT: Dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _OWNER_COLUMN = "user_id"
 _TABLE_REFERENCE = re.compile(rf"\b({SCHEMA}\.\w+)(?![\w.(])")
 
+
+# What tells whether an id is in use, by anybody, and nothing else.
+_PROBE = re.compile(rf"{SCHEMA}\.[a-z_]+_exists")
 
 _CONSTANT_TYPES: dict[type, Any] = {str: Text(), int: Integer(), timedelta: Interval()}
 
@@ -131,8 +133,6 @@ _KNOWN_FUNCTIONS = frozenset(
         "cardinality",
         "unnest",
         "row_number",
-        f"{SCHEMA}.task_exists",
-        f"{SCHEMA}.list_exists",
     }
     | {
         f"pg_catalog.{name}"
@@ -268,7 +268,7 @@ def _check_name(element: Any) -> None:
         raise UnscopedStatementError(f"{element.fullname} is not a table with an owner")
     if isinstance(element, FunctionElement):
         name = ".".join([*getattr(element, "packagenames", ()), str(getattr(element, "name", ""))])
-        if name not in _KNOWN_FUNCTIONS:
+        if name not in _KNOWN_FUNCTIONS and not _PROBE.fullmatch(name):
             raise UnscopedStatementError(f"the function {name} is not known to be harmless")
     if isinstance(element, BindParameter) and element.key == OWNER.key and not _same(element, OWNER):
         raise UnscopedStatementError(f"{OWNER.key} is the name of the session's owner")

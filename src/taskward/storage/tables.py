@@ -4,6 +4,7 @@ advances, and what is kept of rows that are gone and of requests that were answe
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from taskward.storage.roles import SCHEMA
+from taskward.storage.quoting import SCHEMA
 from taskward.storage.scoping import OWNER, Constant
 
 MICROSECOND = Constant(timedelta(microseconds=1))
@@ -41,6 +42,39 @@ _registry = registry(metadata=MetaData(schema=SCHEMA))
 
 class OwnedTable(SQLModel, registry=_registry):
     """The base of Taskward's tables: a schema and a registry of their own, apart from an embedding app's."""
+
+
+def table_args(*constraints: Any, probed: bool = False, **withheld: Collection[str]) -> tuple[Any, ...]:
+    """The `__table_args__` of a table.
+
+    Args:
+        probed: Whether ids of its rows are in paths, so that somebody else's can be told from nobody's.
+        withheld: By `insert` or `update`, columns that requests may not write, besides those that nobody may.
+    """
+    return (*constraints, {"info": {"probed": probed, "withheld": withheld}})
+
+
+def rights() -> dict[str, dict[str, tuple[str, ...]]]:
+    """What the requests role may do, by table and verb, column by column. A key, an owner, and when a row was made can
+    never be changed, and what PostgreSQL computes cannot be written.
+    """
+    found: dict[str, dict[str, tuple[str, ...]]] = {"alembic_version": {"SELECT": ("version_num",)}}
+    for table in OwnedTable.metadata.sorted_tables:
+        withheld = table.info.get("withheld", {})
+        written = [column for column in table.c if column.computed is None]
+        changed = [column for column in written if not column.primary_key and column.key != "created_at"]
+        found[table.name] = {
+            "SELECT": tuple(column.key for column in table.c),
+            "INSERT": tuple(column.key for column in written if column.key not in withheld.get("insert", ())),
+            "UPDATE": tuple(column.key for column in changed if column.key not in withheld.get("update", ())),
+            "DELETE": (),
+        }
+    return found
+
+
+def probed_tables() -> list[str]:
+    """The tables whose ids are in paths."""
+    return [table.name for table in OwnedTable.metadata.sorted_tables if table.info.get("probed")]
 
 
 def owner_column() -> Any:
@@ -73,6 +107,9 @@ class Account(OwnedTable, table=True):
     """
 
     __tablename__ = "account"
+    __table_args__ = table_args(
+        insert=("changed_at", "trashed_at", "epoch", "tasks", "lists", "created_at"), update=("epoch",)
+    )
 
     user_id: str = owner_column()
     clock: int = Field(sa_column=Column(BigInteger, nullable=False))
@@ -96,6 +133,7 @@ class Tombstone(OwnedTable, table=True):
     """
 
     __tablename__ = "tombstone"
+    __table_args__ = table_args(insert=("created_at",))
 
     user_id: str = owner_column()
     kind: str = Field(sa_column=Column(Text, primary_key=True))
@@ -115,6 +153,7 @@ class StoredResponse(OwnedTable, table=True):
     """
 
     __tablename__ = "stored_answer"
+    __table_args__ = table_args(insert=("status", "headers", "body", "shown", "created_at"), update=("request",))
 
     user_id: str = owner_column()
     key: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
@@ -135,6 +174,7 @@ class ImportedFile(OwnedTable, table=True):
     """
 
     __tablename__ = "imported_file"
+    __table_args__ = table_args(insert=("created_at",))
 
     user_id: str = owner_column()
     digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-from taskward.storage.tables import OwnedTable, owner_column, text_column, timestamp_column
+from taskward.storage.tables import OwnedTable, owner_column, table_args, text_column, timestamp_column
 from taskward.tasks.fields import TaskFields
 
 VERSIONS_OF_BLOCK = 1024
@@ -43,9 +43,10 @@ class Task(TaskFields, OwnedTable, table=True):
     """
 
     __tablename__ = "task"
-    __table_args__ = (
+    __table_args__ = table_args(
         ForeignKeyConstraint(["user_id", "list_id"], ["taskward.list.user_id", "taskward.list.id"], "task_list"),
         ForeignKeyConstraint(["user_id", "parent_id"], ["taskward.task.user_id", "taskward.task.id"], "task_parent"),
+        probed=True,
     )
 
     user_id: str = owner_column()
