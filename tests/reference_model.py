@@ -15,9 +15,10 @@ from tests.reference_account import BATCH, ME
 from tests.reference_listing import FILTERS, SORTS, listing
 from tests.reference_next import learn, to_learn
 from tests.reference_request import LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, Route
-from tests.reference_tasks import DEFAULTS, WRITABLE
+from tests.reference_tasks import WRITABLE
 from tests.reference_trees import UNTOLD
 from tests.reference_world import Seen, Shelf, User, World, markers
+from tests.task_values import DEFAULTS
 
 __all__ = [
     "BATCH", "CHECKS", "DEFAULTS", "FILTERS", "LIST", "LISTS", "ME", "TAG", "TAGS", "TASK", "TASKS", "WRITABLE", "Ask",

@@ -18,10 +18,11 @@ from tests.reference_request import TASK, TASKS, Ask
 from tests.reference_series import following, instant
 from tests.reference_trees import DEEPEST, UNTOLD, above, below, children, height, leave, others_open
 from tests.reference_world import Row, User
+from tests.task_values import DECLARED
 
 _numbers = count(1)
-_COPIED_PART = ("title", "description", "priority", "due_date", "due_at", "time_zone", "recurs_from", "list_id", "tags")
-_COPIED = (*_COPIED_PART, "parent_id", "metadata", "series_id", "_moved", "position")
+_COPIED_PART = tuple(name for name, member in DECLARED.items() if member.copied == "always")
+_COPIED = (*(name for name, member in DECLARED.items() if member.copied != "never"), "series_id", "_moved", "position")
 NEW: Row = {
     **dict.fromkeys(("recurrence", "series_id", "completed_at", "deleted_at", "_next", "_root", "_moved")),
     "completed": False, "_made": (),
@@ -93,7 +94,7 @@ def _take_parts(user: User, task: Row, from_: Row, to: Row, days: int) -> None:
                 user.touch(part)
                 part.update(parent_id=to["id"], _moved=from_["id"])
             continue
-        shifted = {"due_date": _later(part, days), "due_at": _later_at(part, days), "metadata": part["metadata"]}
+        shifted = {"due_date": _later(part, days), "due_at": _later_at(part, days)}
         place = {"id": f"{UNTOLD}{next(_numbers):09}", "parent_id": to["id"], "position": part["position"]}
         copy = user.new({**NEW, **{name: part[name] for name in _COPIED_PART}, **shifted, **place})
         user.tasks.add(copy)

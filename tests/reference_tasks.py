@@ -13,23 +13,8 @@ from tests.reference_request import TASKS, Ask
 from tests.reference_series import SCHEDULE, broken, instant, merged
 from tests.reference_trees import put, refused
 from tests.reference_world import LONG_AGO, Row, User
+from tests.task_values import DEFAULTS, MEMBERS
 
-# What a member of a new task is that is not sent.
-DEFAULTS: dict[str, Any] = {
-    "description": None,
-    "completed": False,
-    "completed_at": None,
-    "priority": "none",
-    "due_date": None,
-    "due_at": None,
-    "time_zone": None,
-    "recurrence": None,
-    "recurs_from": "due",
-    "list_id": None,
-    "parent_id": None,
-    "tags": [],
-    "metadata": {},
-}
 WRITABLE = ("title", *DEFAULTS)
 
 
@@ -38,7 +23,7 @@ def understood(body: Row) -> Row:
     kept = {name: body[name] for name in ("id", *WRITABLE) if name in body}
     for name, value in kept.items():
         if isinstance(value, str):
-            kept[name] = _KEPT.get(name, str)(value)
+            kept[name] = _kept(name, value)
         elif name == "tags":
             kept[name] = [tag.strip() for tag in value]
     if kept.pop("completed_at", None) is not None:
@@ -46,12 +31,10 @@ def understood(body: Row) -> Row:
     return kept
 
 
-_KEPT: dict[str, Any] = {
-    **dict.fromkeys(("id", "list_id", "parent_id"), str.lower),
-    "title": str.strip,
-    "recurrence": str.upper,
-    "due_at": lambda text: instant(datetime.fromisoformat(text)),
-}
+def _kept(name: str, text: str) -> Any:
+    if name == "id":
+        return text.lower()
+    return instant(datetime.fromisoformat(text)) if name == "due_at" else MEMBERS[name].kept(text)
 
 
 def create(user: User, ask: Ask, answer: httpx2.Response) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from uuid_utils.compat import uuid4, uuid7
@@ -14,6 +15,7 @@ from tests.reference_request import BASE, LISTS, NO_IDS
 from tests.reference_series import NEVER, RULES, SCHEDULE
 from tests.reference_trees import UNTOLD, above, below, is_live
 from tests.reference_world import SAID, Row, Shelf, User, World
+from tests.task_values import FILTERS, MEMBERS
 
 
 class Chooser:
@@ -190,6 +192,10 @@ class Chooser:
         return {name: value for name, value in chosen.items() if value is not None}
 
 
+def _one_of(values: Sequence[Any], of: Chooser) -> Any:
+    return of.one(*values)
+
+
 _NOW = datetime.now(UTC)
 # Far from now, and so is what follows by any of the rules.
 _DUES = {
@@ -205,7 +211,7 @@ TAGS = ("home", "Garden", " home", "ω b", "a/b", "50%", "x;y")
 """Tags that anybody may have; some need to be encoded in a path."""
 PRIORITIES = ("none", "low", "medium", "high", "urgent")
 
-VALUES: dict[str, Callable[[Chooser], Any]] = {
+_CHOSEN: dict[str, Callable[[Chooser], Any]] = {
     "title": Chooser.title,
     "description": lambda of: of.one(f"About {of.user.marker}", "About it", None),
     "completed": lambda of: of.one(True, False),
@@ -223,11 +229,19 @@ VALUES: dict[str, Callable[[Chooser], Any]] = {
         {}, {"of": of.user.marker}, {"a": {"b": 1, "c": [None]}}, {"a": {"b": None}, "of": 2}
     ),
 }
+VALUES: dict[str, Callable[[Chooser], Any]] = {
+    **{name: partial(_one_of, values.good) for name, values in MEMBERS.items()},
+    **_CHOSEN,
+}
 """Chooser of each member that clients may write."""
 
 
 def _since(of: Chooser) -> list[str]:
     return ["2020-01-01", "2100-01-01", *[*of.user.moments.values()][-4:]]
+
+
+def _all_of(values: Sequence[Any], _: Chooser) -> Sequence[Any]:
+    return values
 
 
 def _ids(shelf: Callable[[User], Shelf], who: Chooser) -> list[str]:
@@ -260,6 +274,7 @@ _MOMENTS = (
 )
 
 FILTERED: dict[str, Callable[[Chooser], Sequence[Any]]] = {
+    **{name: partial(_all_of, values.good) for name, values in FILTERS.items() if values.good},
     "completed": lambda _: ("true", "false"),
     "priority": lambda _: ("none", "high,urgent", "low,none,medium"),
     "tag": lambda of: (

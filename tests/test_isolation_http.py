@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx2
@@ -63,6 +64,7 @@ from tests.route_table import (
     query_of,
     target_of,
 )
+from tests.task_values import FILTERS
 
 OPEN = {
     "/", "/healthz", "/readyz", "/docs", "/docs/start.js", "/docs/assets/{name}", "/openapi.json", "/problems/{slug}",
@@ -415,6 +417,9 @@ async def test_no_listing_shows_a_strangers_task(alice: User, bob: User, superus
         *(f"?sort={down}{name}" for name in SORTS for down in ("", "-")),
     )  # fmt: skip
     asked = {name for query in queries for name in re.findall(r"[?&](\w+)=", query)}
+    others = {name: values.good[0] for name, values in FILTERS.items() if values.good and name not in asked | {"tz"}}
+    queries += tuple(f"?{urlencode({name: value})}" for name, value in others.items())
+    asked |= others.keys()
     assert asked == TaskFilters.model_fields.keys() - {"tz", "cursor"}
     for query in queries:
         response = await bob.http.get(f"{router.prefix}{query}")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
@@ -25,7 +25,7 @@ from taskward.tasks.parameters import SORTS
 from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.table import Task
-from tests import reference_listing, reference_tasks, requests_bad, requests_values
+from tests import reference_listing, reference_tasks, requests_bad, requests_values, task_values
 from tests.conftest import User
 
 PAGES = Path(__file__).parents[1] / "docs"
@@ -40,16 +40,9 @@ COMPUTED = {"version_block"}
 TIMES = {"created_at", "updated_at"}
 # For each filter of a listing a value that is not its default, and another one.
 PAIRS: dict[str, tuple[Any, Any]] = {
-    "completed": ("true", "false"), "priority": ("high,urgent", "low"), "tag": ("home", "garden"),
-    "tag_any": ("home", "garden"), "series": (str(uuid4()), str(uuid4())), "due_on": ("2026-01-10", "2027-01-10"),
-    "completed_since": ("2026-01-10", "2027-01-10"), "completed_before": ("2026-01-10", "2027-01-10"),
-    "list_id": (str(uuid4()), str(uuid4())), "parent_id": (str(uuid4()), str(uuid4())),
-    "due_before": ("2026-01-10", "2027-01-10"), "due_after": ("2026-01-10T09:30:00Z", "2027-01-10"),
-    "updated_since": ("2026-01-10", "2027-01-10"), "created_since": ("2026-01-10", "2027-01-10"),
-    "overdue": ("true", "false"), "tz": ("Europe/Berlin", "Asia/Kathmandu"), "q": ("milk", "bread"),
-    "deleted": ("true", "false"), "sort": ("due,-title", "-due,title"),
-}  # fmt: skip
-FILTERS: dict[str, Any] = {name: value for name, (value, _) in PAIRS.items()} | {"due": "none"}
+    name: (values.good[0], values.good[1]) for name, values in task_values.FILTERS.items() if len(values.good) > 1
+}
+FILTERS: dict[str, Any] = {name: values.good[0] for name, values in task_values.FILTERS.items() if values.good}
 SEVERAL = {"tag", "tag_any"}
 # A zone says what the others mean, and by itself nothing; what is counted is the same listing.
 ALONE_THE_SAME = {"tz", "count"}

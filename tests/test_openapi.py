@@ -22,6 +22,7 @@ from taskward.tasks.parameters import SORTS
 from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
 from tests.conftest import User
 from tests.openapi import document_fixture, integers_in, operations, resolved  # noqa: F401
+from tests.task_values import FILTERS
 
 COMMON = "401 403 406 422 503"
 BODY = "400 408 413 415"
@@ -78,11 +79,7 @@ _KEY = "Idempotency-Key"
 _WRITE = frozenset({"task_id", "If-Match"})
 _WRITE_LIST = frozenset({"list_id", "If-Match"})
 PARAMETERS: dict[str, Any] = {
-    "list_tasks": {
-        "completed", "priority", "tag", "tag_any", "list_id", "parent_id", "series", "due", "due_on", "due_before",
-        "due_after", "updated_since", "created_since", "completed_since", "completed_before", "overdue",
-        "tz", "q", "deleted", "sort", "limit", "cursor", "count", "If-None-Match",
-    },
+    "list_tasks": {*FILTERS, "If-None-Match"},
     "get_task": {"task_id", "If-None-Match"},
     "clear_completed": {"list_id"},
     "empty_trash": {"deleted"},

@@ -11,9 +11,11 @@ from uuid_utils.compat import uuid7
 
 from taskward.tasks.schemas import TaskUpdate
 from tests.conftest import User
+from tests.task_values import MEMBERS
 
 TASKS = "/api/v1/tasks"
 WHOLE: dict[str, Any] = {
+    **{name: values.good[0] for name, values in MEMBERS.items() if len(values.good) > 1},
     "title": "Kauf Milch — ミルク 🥛", "description": " Blue cap\n\tand\u202edrow\u0301 ", "completed": True,
     "priority": "high", "due_at": "2026-01-12T09:00:00.123456+01:00", "time_zone": "Europe/Berlin",
     "recurrence": "FREQ=WEEKLY;BYDAY=MO,TH;COUNT=7", "recurs_from": "completion",
@@ -24,6 +26,7 @@ WHOLE: dict[str, Any] = {
     },
 }  # fmt: skip
 CHANGED: dict[str, Any] = {
+    **{name: values.good[1] for name, values in MEMBERS.items() if len(values.good) > 1},
     "title": "Other", "description": "Else", "completed": False, "priority": "none", "due_date": "2026-02-28",
     "due_at": "2026-01-11T00:00:00.000000Z", "time_zone": "Asia/Tokyo", "recurrence": "FREQ=DAILY",
     "recurs_from": "due", "list_id": None, "parent_id": None, "tags": ["a b"], "metadata": {"icon": "leaf"},

@@ -19,6 +19,7 @@ from taskward.tasks.schedule.consistency import SCHEDULE
 from taskward.tasks.types import LONGEST_DESCRIPTION, LONGEST_TAG, PRIORITIES
 from tests.conftest import NO_TLS, make_token
 from tests.sizes import sized
+from tests.task_values import MEMBERS
 
 TASKS, LISTS, ME = "/api/v1/tasks", "/api/v1/lists", "/api/v1/me"
 CHARACTER = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
@@ -50,6 +51,7 @@ PLANS: st.SearchStrategy[dict[str, Any]] = st.one_of(
 SIMPLE = st.fixed_dictionaries(
     {"title": LINE},
     optional={
+        **{name: st.sampled_from(one.good) for name, one in MEMBERS.items() if one.good and name != "title"},
         "id": st.builds(lambda: str(uuid7())),
         "description": st.none() | st.text(CHARACTER, max_size=LONGEST_DESCRIPTION // 50),
         "completed": st.booleans(),
