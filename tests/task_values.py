@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from taskward.kit.declaration import members_of
 from taskward.tasks.fields import TaskMembers
+from taskward.tasks.filters import TaskFilters
 
 DECLARED = members_of(TaskMembers)
 DEFAULTS: dict[str, Any] = {name: one.default for name, one in DECLARED.items() if name != "title"}
@@ -90,3 +91,10 @@ FILTERS: dict[str, Values] = {
     "cursor": Values((), ("", "x", "A" * 32)),
     "count": Values((), ("yes",)),
 }
+# By a member of its own name: what that may be, as far as it can be sent, and must not be.
+for _name in TaskFilters.model_fields.keys() - FILTERS.keys():
+    _good, _bad = (
+        tuple(value for value in values if isinstance(value, str))
+        for values in (MEMBERS[_name].good, MEMBERS[_name].bad)
+    )
+    FILTERS[_name] = Values(_good, _bad)

@@ -98,6 +98,11 @@ def parameter(schema: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema(schema)
 
 
+def sent_as(kind: Any) -> WithJsonSchema:
+    """The schema of what may be left out: None, which stands for that, cannot be sent."""
+    return parameter(TypeAdapter(kind).json_schema())
+
+
 def named(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
