@@ -93,8 +93,6 @@ FILTERS: dict[str, Values] = {
 }
 # By a member of its own name: what that may be, as far as it can be sent, and must not be.
 for _name in TaskFilters.model_fields.keys() - FILTERS.keys():
-    _good, _bad = (
-        tuple(value for value in values if isinstance(value, str))
-        for values in (MEMBERS[_name].good, MEMBERS[_name].bad)
-    )
+    _good = tuple(value for value in MEMBERS[_name].good if isinstance(value, str))
+    _bad = tuple(value for value in MEMBERS[_name].bad if isinstance(value, str))
     FILTERS[_name] = Values(_good, _bad)
