@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward import __version__
@@ -20,6 +19,7 @@ from taskward.account.routes import router as account_router
 from taskward.http import docs, openapi_document, problems
 from taskward.http.cors import Cors
 from taskward.http.failures import AccessLog, Failures
+from taskward.http.framework import AsyncExitStackMiddleware
 from taskward.http.health import router as health_router
 from taskward.http.middleware import RequestContext, RootPath
 from taskward.http.routing import RouteIndex

@@ -8,9 +8,8 @@ from typing import Any, Literal, get_origin
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from fastapi.dependencies.models import Dependant
 from fastapi.params import Body, Form
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from taskward.errors import (
     BodyTimeout,
@@ -21,6 +20,7 @@ from taskward.errors import (
     UnsupportedMediaType,
 )
 from taskward.http.bodies import SMALL, JsonBody
+from taskward.http.framework import Dependant, keep_body, validator_of
 from taskward.http.headers import headers_of
 from taskward.http.receiving import receive, spool
 from taskward.http.spooling import SpooledBody
@@ -81,8 +81,7 @@ class _Parameter:
     def __init__(self, place: int, field: Any) -> None:
         self.place = place
         self.alias = field.alias
-        adapter: TypeAdapter[Any] = field._type_adapter  # noqa: SLF001 - prebuilt by FastAPI; validate() wraps it
-        self.validate = adapter.validator.validate_python
+        self.validate = validator_of(field)
         self.required = field.field_info.is_required()
         meaning = (field.field_info.description or "").replace("`", "")
         self.is_missing = f"This is required: {meaning[:1].lower()}{meaning[1:]}" if meaning else "This is required."
@@ -219,7 +218,7 @@ class RequestReader:
         if isinstance(body, SpooledBody):
             request.scope[BODY_DIGEST] = body.digest
         else:
-            request._body = body  # noqa: SLF001 - as the framework keeps it, for whoever asks for it later
+            keep_body(request, body)
         if self._json is None or isinstance(body, SpooledBody):
             _check_media_type(request, self._media_types)
             values[parameter.place] = body

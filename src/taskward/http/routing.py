@@ -23,15 +23,13 @@ from types import AsyncGeneratorType, TracebackType
 from typing import Any, cast
 
 from fastapi import Request, Response
-from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_dependant
-from fastapi.routing import APIRoute, _effective_route_context_var
-from starlette._utils import get_route_path
+from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward.errors import MethodNotAllowed, OutcomeUnknown, Unavailable
 from taskward.http.entering import managers_of
+from taskward.http.framework import Dependant, as_included, get_route_path, overridden
 from taskward.http.reading import ReceivedBody, RequestReader
 from taskward.http.sending import ROOM_KEY, room_of
 from taskward.http.spooling import SpooledBody
@@ -61,10 +59,7 @@ class PrecompiledRoute(APIRoute):
         self.app = _application(self.get_route_handler())
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        # Included into another router, the route is made anew with that one's prefix and dependencies as well, and
-        # FastAPI has no other way to tell a route class of it.
-        included = _effective_route_context_var.get()
-        route = self if included is None or included.original_route is not self else included
+        route = as_included(self)
         dependant = route.dependant
         path = route.path_format
         response_class: Any = route.response_class
@@ -73,7 +68,7 @@ class PrecompiledRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             overrides = request.app.dependency_overrides
-            chosen = _Plan(_overridden(dependant, overrides, path), produced) if overrides else plan
+            chosen = _Plan(overridden(dependant, overrides, path), produced) if overrides else plan
             return await chosen.run(request)
 
         return handle
@@ -430,15 +425,3 @@ def _function(call: Callable[..., Any]) -> Callable[..., Any]:
         return call
     function: Callable[..., Any] = type(call).__call__
     return function
-
-
-def _overridden(dependant: Dependant, overrides: dict[Any, Any], path: str) -> Dependant:
-    """The same tree with every overridden dependency replaced, as FastAPI replaces it."""
-    replaced = []
-    for sub in dependant.dependencies:
-        call = overrides.get(sub.call)
-        chosen = sub if call is None else get_dependant(path=path, call=call, name=sub.name, scope=sub.scope)
-        replaced.append(_overridden(chosen, overrides, path))
-    copy = Dependant(**{name: getattr(dependant, name) for name in Dependant.__slots__})
-    copy.dependencies = replaced
-    return copy
