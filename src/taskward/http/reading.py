@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_origin
-from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.params import Body, Form
 from pydantic import BaseModel, ValidationError
+from starlette.types import Scope
 
 from taskward.errors import (
     BodyTimeout,
@@ -22,6 +22,7 @@ from taskward.errors import (
 from taskward.http.bodies import SMALL, JsonBody
 from taskward.http.framework import Dependant, keep_body, validator_of
 from taskward.http.headers import headers_of
+from taskward.http.query_string import pairs_of
 from taskward.http.receiving import receive, spool
 from taskward.http.spooling import SpooledBody
 from taskward.http.suggestions import suggestion
@@ -188,9 +189,8 @@ class RequestReader:
         errors: list[FieldError] = []
         if self._body is not None:
             await self._read_body(request, self._body, body, values, errors)
-        query = request.scope["query_string"]
-        if query or self._needs_query:
-            self._read_query(query, values, errors)
+        if self._needs_query or request.scope["query_string"]:
+            self._read_query(request.scope, values, errors)
         headers = headers_of(request.scope)
         if self._needs_headers or not self._header_names.keys().isdisjoint(headers):
             given = {p.alias: headers[n].decode("latin-1") for n, p in self._header_names.items() if n in headers}
@@ -241,13 +241,13 @@ class RequestReader:
         except Invalid as problem:
             errors += problem.errors
 
-    def _read_query(self, query: bytes, values: list[Any], errors: list[FieldError]) -> None:
+    def _read_query(self, scope: Scope, values: list[Any], errors: list[FieldError]) -> None:
         given: dict[str, Any] = {}
-        if query.count(b"&") >= _MOST_PARAMETERS:
+        if scope["query_string"].count(b"&") >= _MOST_PARAMETERS:
             errors.append(FieldError("query", "", f"This must have at most {_MOST_PARAMETERS} parameters."))
             return
         try:
-            pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+            pairs = pairs_of(scope)
         except ValueError:
             errors.append(FieldError("query", "", "The query string is not UTF-8 in percent-encoding."))
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
@@ -27,6 +26,7 @@ from taskward.http.openapi import (
     operation_id,
 )
 from taskward.http.preferences import APPLIED, Representation
+from taskward.http.query_string import with_cursor
 from taskward.http.reading import RequestBody
 from taskward.http.responses import (
     IfMatch,
@@ -352,6 +352,4 @@ async def _check_there(tasks: TaskStore, filters: TaskFilters) -> None:
 
 
 def _next_page(request: Request, cursor: str) -> str:
-    items = request.query_params.multi_items() if request.scope["query_string"] else ()
-    given = [(name, value) for name, value in items if name != "cursor"]
-    return public_path(request, f"{PATH}?{urlencode([*given, ('cursor', cursor)])}")
+    return public_path(request, f"{PATH}?{with_cursor(request.scope, cursor)}")
