@@ -270,3 +270,17 @@ async def test_a_file_is_sent_in_pieces_of_a_chosen_size(tmp_path: Path):
     assert made, "StaticFiles no longer makes its answers by file_response"
     pieces = [len(message["body"]) for message in sent if message["type"] == "http.response.body"]
     assert [size for size in pieces if size] == [4, 4, 2], "a FileResponse takes its size of pieces from elsewhere"
+
+
+async def test_a_request_finds_the_state_that_was_put_into_its_app():
+    app, state = FastAPI(), object()
+    framework.put_state(app, state)
+    found: list[Any] = []
+
+    @app.get("/")
+    async def read(request: Request) -> Response:
+        found.extend((request.app.state, request.scope["app"].state))
+        return Response()
+
+    await _send(app)
+    assert found == [state, state], "FastAPI keeps its state somewhere else than in `state`, or no app in a scope"

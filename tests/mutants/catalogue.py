@@ -459,7 +459,7 @@ def _answers() -> Iterator[Mutant]:
         ("of several keys the first is used", keys, "named if len(named) == 1 else []", "named[:1]", (KEY_SETS + "a_token_is_verified_with_the_key_that_it_names",)),
         ("a rejected claim hides behind a dot", claims, "pending.append((inner, rest[len(key) + 1 :]))", "pass", hidden),
         ("a rejected claim hides in an array", claims, "pending += [(element, rest) for element in value]", "pass", hidden),
-        ("a refused token is somebody's", owner, "    except TokenRejected as rejected:\n        raise InvalidToken(reason=rejected.reason) from None\n    if request", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if request", walk),
+        ("a refused token is somebody's", owner, "    except TokenRejected as rejected:\n        raise InvalidToken(reason=rejected.reason) from None\n    if verification", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if verification", walk),
         ("every request is somebody's", dependencies, "caller.owner,", f"{mallory},", walk),
         ("a body is read before the token", routing, "if not is_generator and self._ready.issuperset(", "if False and self._ready.issuperset(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
@@ -26,6 +26,7 @@ __all__ = [
     "is_async_callable",
     "keep_body",
     "overridden",
+    "put_state",
     "validator_of",
     "without_outer_handlers",
 ]
@@ -71,6 +72,11 @@ def keep_body(request: Request, body: bytes) -> None:
 def body_at_hand(request: Request) -> bytes | None:
     """The body of a request, if somebody has received it."""
     return getattr(request, "_body", None)
+
+
+def put_state(app: FastAPI, state: Any) -> None:
+    """Give an app a state of another kind than Starlette's, which would take a call to look for each member."""
+    app.state = state
 
 
 def without_outer_handlers(scope: Scope) -> None:

@@ -24,6 +24,7 @@ from taskward.http.framework import Dependant, keep_body, validator_of
 from taskward.http.headers import headers_of
 from taskward.http.query_string import pairs_of
 from taskward.http.receiving import receive, spool
+from taskward.http.services import services
 from taskward.http.spooling import SpooledBody
 from taskward.http.suggestions import suggestion
 from taskward.http.validation import field_errors
@@ -156,7 +157,7 @@ class RequestReader:
         try:
             with timeouts.limit():
                 if self._is_spooled:
-                    return await spool(request, request.app.state.spools, user_id)
+                    return await spool(request, services(request).spools, user_id)
                 return await receive(request, self._largest)
         except Expired:
             raise BodyTimeout(reason=f"the body did not come within {timeouts.seconds:g} s") from None

@@ -32,10 +32,10 @@ from taskward.http.entering import managers_of
 from taskward.http.framework import Dependant, as_included, get_route_path, overridden
 from taskward.http.reading import ReceivedBody, RequestReader
 from taskward.http.sending import ROOM_KEY, room_of
+from taskward.http.services import services
 from taskward.http.spooling import SpooledBody
 from taskward.identity import Caller
-from taskward.runtime.fairness import LongWork
-from taskward.runtime.timeouts import LIMIT_KEY, Expired, Timeout, Timeouts
+from taskward.runtime.timeouts import LIMIT_KEY, Expired, Timeout
 from taskward.runtime.unsent import TIGHT, NeedsRoom
 
 _REQUEST = 0
@@ -228,8 +228,8 @@ class _Plan:
         for step in self._before:
             value = step.call(*step.arguments(values))
             values[step.place] = await value if step.is_coroutine else value
-        timeouts: Timeouts = request.app.state.timeouts
-        work: LongWork = request.app.state.long_work
+        shared = services(request)
+        timeouts, work = shared.timeouts, shared.long_work
         user_id = _user_id(values)
         # From now on long work gives way, also while the body comes.
         is_short = self._reader.announces_little(request)
@@ -269,7 +269,7 @@ class _Plan:
         """Answer when no other long work of the user is under way, or at once if this is not long. Where there was no
         room for the answer, answer again when there is.
         """
-        work: LongWork = request.app.state.long_work
+        work = services(request).long_work
         while True:
             try:
                 if is_long:

@@ -40,7 +40,7 @@ from taskward.http.responses import (
     public_path,
 )
 from taskward.http.routing import PrecompiledRoute
-from taskward.storage.database import Database
+from taskward.http.services import services
 from taskward.tasks import trash
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
 from taskward.tasks.fields import TaskId
@@ -69,8 +69,7 @@ def task_store(session: OwnerSession, limits: UserLimits) -> TaskStore:
 
 def own_transactions(request: Request, caller: CurrentCaller) -> trash.Begin:
     """What begins transactions as the caller: for what takes several, between which others get in."""
-    database: Database = request.app.state.database
-    return partial(database.session, caller.owner)
+    return partial(services(request).database.session, caller.owner)
 
 
 Tasks = Annotated[TaskStore, Depends(task_store)]
