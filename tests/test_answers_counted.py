@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from taskward.app import create_app
-from taskward.http import routing
+from taskward.http import plans
 from taskward.runtime import unsent
 from taskward.runtime.unsent import TIGHT, Unsent
 from tests.conftest import NO_TLS, Cluster, User, make_settings, make_token, serving
@@ -38,7 +38,7 @@ class Noting(Unsent):
 
 async def test_every_route_counts_its_answer(cluster: Cluster, template: str, monkeypatch: pytest.MonkeyPatch):
     # Whatever a route answers, something may be as large one day.
-    for module in (unsent, routing):
+    for module in (unsent, plans):
         monkeypatch.setattr(module, "TIGHT", 0)
     app = create_app(make_settings(cluster.url(template)))
     account = app.state.unsent = Noting()

@@ -7,13 +7,16 @@ import random
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 import httpx2
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from taskward.http.query_string import pairs_of, with_cursor
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.parameters import SORTS
 from taskward.tasks.query import listing
@@ -311,3 +314,83 @@ def test_a_filter_that_is_not_asked_for_is_not_in_a_cursor():
     """Or each new one would make the cursors of the version before invalid."""
     assert listing(TaskFilters()).shape == ""
     assert listing(TaskFilters.model_validate({"completed": "true"})).shape == "completed=True;"
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ("cursor={}&limit=1&completed=false", "limit=1&completed=false&"),
+        ("limit=1&cursor={}&completed=false", "limit=1&completed=false&"),
+        ("limit=1&completed=false&cursor={}", "limit=1&completed=false&"),
+        # Whatever way a client writes it, it is written back in one.
+        ("%6Cimit=1&%63ursor={}&completed=%66alse", "limit=1&completed=false&"),
+        ("limit=1&&completed=false&cursor={}&", "limit=1&completed=false&"),
+        ("limit=1&tz=Europe%2FBerlin&cursor={}", "limit=1&tz=Europe%2FBerlin&"),
+        ("limit=1&tz=Europe/Berlin&cursor={}", "limit=1&tz=Europe%2FBerlin&"),
+        ("limit=1&tz=Europe%2fBerlin&cursor={}", "limit=1&tz=Europe%2FBerlin&"),
+        ("q=buy+milk&limit=1&cursor={}", "q=buy+milk&limit=1&"),
+        ("q=buy%20milk&limit=1&cursor={}", "q=buy+milk&limit=1&"),
+        ("tag_any=home&limit=1&cursor={}&tag_any=%C3%A9", "tag_any=home&limit=1&tag_any=%C3%A9&"),
+    ],
+)
+async def test_a_link_has_the_query_with_the_cursor_at_its_end(alice: User, query: str, kept: str):
+    for _ in range(3):
+        await alice.create(tags=["home"])
+    pairs = [pair for pair in query.split("&") if "{}" not in pair]
+    first = next_link(await alice.http.get(f"{TASKS}?{'&'.join(pairs)}"))
+    assert first is not None
+    cursor = parse_qs(urlsplit(first).query)["cursor"][0]
+    assert first == f"{TASKS}?{kept}cursor={cursor}"
+    second = await alice.http.get(f"{TASKS}?{query.format(cursor)}")
+    assert next_link(second) == f"{TASKS}?{kept}cursor={cursor_of(second)}"
+    assert cursor_of(second) != cursor
+
+
+async def test_a_link_of_the_listing_without_a_query_has_the_cursor_alone(alice: User):
+    for _ in range(51):
+        await alice.create()
+    response = await alice.http.get(TASKS)
+    assert next_link(response) == f"{TASKS}?cursor={cursor_of(response)}"
+
+
+# Some bytes that `urlencode` writes as they are, some that it encodes, and separators.
+PARTS = [
+    *'=&;+%/:~.-_>"az09',
+    "cursor=",
+    "cursor",
+    "%63ursor=",
+    "%2D",
+    "%2d",
+    "%2F",
+    "%2f",
+    "%20",
+    "%C3%A9",
+    "%7E",
+    "%00",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12).map("".join))
+def test_the_next_query_is_that_which_parsing_and_encoding_would_make(query: str):
+    scope: dict[str, Any] = {"query_string": query.encode()}
+    try:
+        pairs_of(scope)
+    except ValueError:
+        return  # such a request is refused
+    expected = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name != "cursor"]
+    assert with_cursor(scope, "AbC-_9") == urlencode([*expected, ("cursor", "AbC-_9")])
+
+
+@given(st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), max_size=4))
+def test_the_next_query_keeps_what_was_encoded_as_it_is_encoded_here(pairs: list[tuple[str, str]]):
+    kept = urlencode([(name.encode("utf-8", "replace"), value.encode("utf-8", "replace")) for name, value in pairs])
+    scope: dict[str, Any] = {"query_string": f"{kept}&cursor=x".lstrip("&").encode()}
+    expected = [(name, value) for name, value in parse_qsl(kept, keep_blank_values=True) if name != "cursor"]
+    assert with_cursor(scope, "AbC-_9") == urlencode([*expected, ("cursor", "AbC-_9")])
+
+
+def test_a_query_is_parsed_once_until_another_one_is_put_in_its_place():
+    scope: dict[str, Any] = {"query_string": b"a=1"}
+    assert pairs_of(scope) is pairs_of(scope)
+    scope["query_string"] = b"a=2"
+    assert pairs_of(scope) == [("a", "2")]

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from fastapi import FastAPI
-from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward import __version__
@@ -20,10 +18,12 @@ from taskward.account.routes import router as account_router
 from taskward.http import docs, openapi_document, problems
 from taskward.http.cors import Cors
 from taskward.http.failures import AccessLog, Failures
+from taskward.http.framework import AsyncExitStackMiddleware, put_state
 from taskward.http.health import router as health_router
 from taskward.http.middleware import RequestContext, RootPath
 from taskward.http.routing import RouteIndex
 from taskward.http.sending import Sending
+from taskward.http.services import Services, services_of
 from taskward.http.spooling import Spools
 from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
 from taskward.kit.limits import Limits
@@ -50,23 +50,6 @@ _DESCRIPTION = "A private task list for each user of your app. Every request nee
 _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 
 
-@dataclass
-class Parts:
-    """What requests are served with: `app.state`, where the framework's own kind would take a call to look for each."""
-
-    timeouts: Timeouts
-    long_work: LongWork
-    spools: Spools
-    spools_of_records: Spools
-    database: Database
-    limits: Limits
-    purges: Purges
-    unsent: Unsent
-    verifier: Verifier
-    scopes_enforced: bool
-    failures: Failures
-
-
 class _Service(FastAPI):
     """FastAPI with `ErrorBoundary` in place of its layers for errors and `RouteIndex` before its search for a route."""
 
@@ -81,7 +64,7 @@ class _Service(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         app: ASGIApp = AsyncExitStackMiddleware(self.router)  # routes that an embedding app adds may need it
         app = RouteIndex(app, self.routes)
-        app = problems.ErrorBoundary(app, self.exception_handlers, self.state.failures)
+        app = problems.ErrorBoundary(app, self.exception_handlers, services_of(self).failures)
         for middleware in reversed(self.user_middleware):
             app = middleware.cls(app, *middleware.args, **middleware.kwargs)
         return app
@@ -116,7 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     database = Database(address, pool_size=settings.pool_size)
     limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
-    app.state = Parts(  # type: ignore[assignment]
+    shared = Services(
         timeouts=Timeouts(settings.request_timeout),
         long_work=LongWork(),
         spools=Spools(settings.max_import_bytes),
@@ -130,6 +113,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         scopes_enforced=settings.scopes == "enforced",
         failures=Failures(),
     )
+    put_state(app, shared)
     if accepts_any_audience(settings):
         _log.warning("TASKWARD_AUDIENCE is not set: tokens that the issuer made for other services are accepted, too")
     _add_middleware(app, settings)
@@ -176,18 +160,17 @@ def accepts_any_audience(settings: Settings) -> bool:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Connect, check schema and role, serve; at the end let running requests finish and disconnect."""
-    database: Database = app.state.database
-    verifier: Verifier = app.state.verifier
-    async with verifier.keys.maintained():
-        await database.open()
+    shared = services_of(app)
+    async with shared.verifier.keys.maintained():
+        await shared.database.open()
         _log.info("ready")
         try:
             yield
         finally:
             _log.info("finishing")
-            await app.state.purges.close()
-            await database.close()
-            app.state.failures.flush()
+            await shared.purges.close()
+            await shared.database.close()
+            shared.failures.flush()
             _log.info("finished")
 
 

@@ -437,7 +437,7 @@ def _answers() -> Iterator[Mutant]:
     """Who is asking, and what answers give away."""
     dependencies = "src/taskward/http/dependencies.py"
     middleware = "src/taskward/http/middleware.py"
-    routing = "src/taskward/http/routing.py"
+    plans = "src/taskward/http/plans.py"
     keys = "src/taskward/identity/keys.py"
     tokens, owner = "src/taskward/identity/tokens.py", "src/taskward/identity/owner.py"
     claims = "src/taskward/identity/claims.py"
@@ -460,9 +460,9 @@ def _answers() -> Iterator[Mutant]:
         ("of several keys the first is used", keys, "named if len(named) == 1 else []", "named[:1]", (KEY_SETS + "a_token_is_verified_with_the_key_that_it_names",)),
         ("a rejected claim hides behind a dot", claims, "pending.append((inner, rest[len(key) + 1 :]))", "pass", hidden),
         ("a rejected claim hides in an array", claims, "pending += [(element, rest) for element in value]", "pass", hidden),
-        ("a refused token is somebody's", owner, "    except TokenRejected as rejected:\n        raise InvalidToken(reason=rejected.reason) from None\n    if request", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if request", walk),
+        ("a refused token is somebody's", owner, "    except TokenRejected as rejected:\n        raise InvalidToken(reason=rejected.reason) from None\n    if verification", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if verification", walk),
         ("every request is somebody's", dependencies, "caller.owner,", f"{mallory},", walk),
-        ("a body is read before the token", routing, "if not is_generator and self._ready.issuperset(", "if False and self._ready.issuperset(", ("tests/test_problems.py", "tests/test_routing.py")),
+        ("a body is read before the token", plans, "if not is_generator and self._ready.issuperset(", "if False and self._ready.issuperset(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
         ("what became mine while it was looked for is a stranger's", _STORE, why, 'raise TaskForbidden if row["exists"] else TaskNotFound', meanwhile),

@@ -23,11 +23,11 @@ from taskward.http.reading import RequestBody
 from taskward.http.responses import json_response
 from taskward.http.routing import PrecompiledRoute
 from taskward.http.sending import Pages
-from taskward.http.spooling import SpooledBody, Spools
+from taskward.http.services import services
+from taskward.http.spooling import SpooledBody
 from taskward.http.validation import field_errors
 from taskward.kit.types import Line
 from taskward.lists.schemas import EXAMPLE as A_LIST
-from taskward.storage.database import Database
 from taskward.tasks.types import EXAMPLE_ID, TimeZone
 from taskward.transfer.exporting import PAGE_BYTES, export
 from taskward.transfer.foreign import Foreign, Origin, read_foreign
@@ -114,7 +114,7 @@ async def delete_me(
 )
 async def export_me(request: Request, caller: CurrentCaller, room: AnswerRoom) -> Response:
     """Everything of yours, the trash included, as lines of JSON that an import puts back."""
-    database: Database = request.app.state.database
+    database = services(request).database
     if room.most < PAGE_BYTES:
         await room.ask(PAGE_BYTES)
     pages = export(partial(database.session, caller.owner, read_only=True), room.most)
@@ -166,7 +166,7 @@ async def import_file(
             raise BodyTooLarge(LARGEST_IMPORT)
         yield spooled.file.read()
         return
-    spools: Spools = request.app.state.spools_of_records
+    spools = services(request).spools_of_records
     origin = Origin(format_, tz, name, datetime.now(UTC))
     with closing(spools.open(caller.owner.user_id)) as spool:
         yield await read_foreign(spooled.file, spooled.digest, origin, limits, largest=spools.largest, spool=spool)

@@ -11,11 +11,11 @@ from fastapi import Depends, Request
 
 from taskward.http.entering import yields
 from taskward.http.sending import room_of
+from taskward.http.services import services
 from taskward.identity import Caller, Owner, identity
 from taskward.kit.limits import Limits
 from taskward.runtime.timeouts import LIMIT_KEY
 from taskward.runtime.unsent import Room
-from taskward.storage.database import Database
 from taskward.storage.session import Session
 
 CurrentCaller = Annotated[Caller, Depends(identity)]
@@ -28,7 +28,7 @@ def owner_session(request: Request, caller: CurrentCaller) -> AbstractAsyncConte
 
     A GET's cannot write.
     """
-    database: Database = request.app.state.database
+    database = services(request).database
     limit = request.scope.get(LIMIT_KEY)
     reads = request.method == "GET"
     session = database.session(caller.owner, read_only=reads, limit=limit)
@@ -53,7 +53,7 @@ class _Writing:
     ) -> None:
         await self._session.__aexit__(kind, error, traceback)
         if error is None and self._session.trashed_at is not None:
-            self._request.app.state.purges.consider(self._session.trashed_at, self._owner)
+            services(self._request).purges.consider(self._session.trashed_at, self._owner)
 
 
 OwnerSession = Annotated[Session, Depends(owner_session)]
@@ -62,8 +62,7 @@ OwnerSession = Annotated[Session, Depends(owner_session)]
 
 def user_limits(request: Request) -> Limits:
     """How much one user may have."""
-    limits: Limits = request.app.state.limits
-    return limits
+    return services(request).limits
 
 
 UserLimits = Annotated[Limits, Depends(user_limits)]

@@ -8,8 +8,7 @@ from sqlmodel import Field, SQLModel
 from taskward.errors import Unavailable
 from taskward.http.openapi import answers, operation_id
 from taskward.http.responses import json_response
-from taskward.identity import Verifier
-from taskward.storage.database import Database
+from taskward.http.services import services
 
 router = APIRouter(tags=["health"], generate_unique_id_function=operation_id)
 
@@ -35,19 +34,18 @@ async def healthz() -> Response:
 )
 async def readyz(request: Request) -> Response:
     """Checks that the issuer's keys were fetched, and the database and its schema. Route traffic by this."""
-    verifier: Verifier = request.app.state.verifier
+    verifier = services(request).verifier
     # An issuer without any key is no reason: the token that would make it known has to get here.
     if verifier.keys.current is None:
         return _unavailable(request, "The issuer's keys could not be fetched yet.", verifier.keys.retry_after)
-    database: Database = request.app.state.database
-    problem = await database.problem()
+    problem = await services(request).database.problem()
     if problem is not None:
         return _unavailable(request, problem, Unavailable.retry_after)
-    request.app.state.failures.note_readiness(None)
+    services(request).failures.note_readiness(None)
     return json_response({"status": "ok"})
 
 
 def _unavailable(request: Request, detail: str, seconds: int) -> Response:
-    request.app.state.failures.note_readiness(detail)
+    services(request).failures.note_readiness(detail)
     body = {"status": "unavailable", "detail": detail}
     return json_response(body, status=503, headers={"Retry-After": str(seconds)})

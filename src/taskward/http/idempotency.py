@@ -20,6 +20,7 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import AfterValidator, WithJsonSchema
 
 from taskward.http.dependencies import OwnerSession
+from taskward.http.framework import body_at_hand
 from taskward.http.reading import BODY_DIGEST
 from taskward.storage.stored_responses import StoredResponses
 
@@ -74,7 +75,7 @@ class Once:
         key = self._key
         if key is None:
             return await endpoint()
-        stored = await self._answers.claim(key, await _digest(self._request))
+        stored = await self._answers.claim(key, _digest(self._request))
         if stored is not None:
             headers = {**orjson.loads(stored["headers"]), "Idempotency-Replayed": "true"}
             return Response(stored["body"], stored["status"], headers)
@@ -106,14 +107,14 @@ def idempotent(endpoint: Endpoint) -> Endpoint:
     return run
 
 
-async def _digest(request: Request) -> bytes:
+def _digest(request: Request) -> bytes:
     query = request.scope["query_string"]
     head = f"{request.method} {request.scope['path']}?".encode("utf-8", "surrogateescape") + query
-    return blake2b(head + b"\n" + await _body(request), digest_size=32).digest()
+    return blake2b(head + b"\n" + _body(request), digest_size=32).digest()
 
 
-async def _body(request: Request) -> bytes:
+def _body(request: Request) -> bytes:
     if BODY_DIGEST in request.scope:
         return cast("bytes", request.scope[BODY_DIGEST])
     # Where the route takes none, none was read.
-    return await request.body() if hasattr(request, "_body") else b""
+    return body_at_hand(request) or b""

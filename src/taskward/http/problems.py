@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
-from starlette._utils import get_route_path, is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -22,11 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward.errors import InternalError, MethodNotAllowed, PreflightRefused, Problem, RouteNotFound, every_problem
 from taskward.http.failures import Failures
+from taskward.http.framework import get_route_path, is_async_callable, without_outer_handlers
 from taskward.http.middleware import has_begun, request_id
 from taskward.http.responses import encode_line, public_path
 from taskward.http.sending import ClientGone
 
-_NO_HANDLERS: tuple[dict[Any, Any], dict[int, Any]] = ({}, {})
 _MEDIA_TYPE = "application/problem+json"
 _CODE = re.compile("`([^`]*)`")
 
@@ -140,8 +139,8 @@ class ErrorBoundary:
             await self._others(scope, receive, send)
             return
         began = perf_counter()
-        # The framework's own routes would answer with the handlers of the app that this one is mounted in.
-        scope["starlette.exception_handlers"] = _NO_HANDLERS
+        # The framework's own routes would call those.
+        without_outer_handlers(scope)
         try:
             await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - every one is answered

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_origin
-from urllib.parse import parse_qsl
 
 from fastapi import Request
-from fastapi.dependencies.models import Dependant
 from fastapi.params import Body, Form
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.types import Scope
 
 from taskward.errors import (
     BodyTimeout,
@@ -21,8 +20,11 @@ from taskward.errors import (
     UnsupportedMediaType,
 )
 from taskward.http.bodies import SMALL, JsonBody
+from taskward.http.framework import Dependant, keep_body, validator_of
 from taskward.http.headers import headers_of
+from taskward.http.query_string import pairs_of
 from taskward.http.receiving import receive, spool
+from taskward.http.services import services
 from taskward.http.spooling import SpooledBody
 from taskward.http.suggestions import suggestion
 from taskward.http.validation import field_errors
@@ -81,8 +83,7 @@ class _Parameter:
     def __init__(self, place: int, field: Any) -> None:
         self.place = place
         self.alias = field.alias
-        adapter: TypeAdapter[Any] = field._type_adapter  # noqa: SLF001 - prebuilt by FastAPI; validate() wraps it
-        self.validate = adapter.validator.validate_python
+        self.validate = validator_of(field)
         self.required = field.field_info.is_required()
         meaning = (field.field_info.description or "").replace("`", "")
         self.is_missing = f"This is required: {meaning[:1].lower()}{meaning[1:]}" if meaning else "This is required."
@@ -156,7 +157,7 @@ class RequestReader:
         try:
             with timeouts.limit():
                 if self._is_spooled:
-                    return await spool(request, request.app.state.spools, user_id)
+                    return await spool(request, services(request).spools, user_id)
                 return await receive(request, self._largest)
         except Expired:
             raise BodyTimeout(reason=f"the body did not come within {timeouts.seconds:g} s") from None
@@ -189,9 +190,8 @@ class RequestReader:
         errors: list[FieldError] = []
         if self._body is not None:
             await self._read_body(request, self._body, body, values, errors)
-        query = request.scope["query_string"]
-        if query or self._needs_query:
-            self._read_query(query, values, errors)
+        if self._needs_query or request.scope["query_string"]:
+            self._read_query(request.scope, values, errors)
         headers = headers_of(request.scope)
         if self._needs_headers or not self._header_names.keys().isdisjoint(headers):
             given = {p.alias: headers[n].decode("latin-1") for n, p in self._header_names.items() if n in headers}
@@ -219,7 +219,7 @@ class RequestReader:
         if isinstance(body, SpooledBody):
             request.scope[BODY_DIGEST] = body.digest
         else:
-            request._body = body  # noqa: SLF001 - as the framework keeps it, for whoever asks for it later
+            keep_body(request, body)
         if self._json is None or isinstance(body, SpooledBody):
             _check_media_type(request, self._media_types)
             values[parameter.place] = body
@@ -242,13 +242,13 @@ class RequestReader:
         except Invalid as problem:
             errors += problem.errors
 
-    def _read_query(self, query: bytes, values: list[Any], errors: list[FieldError]) -> None:
+    def _read_query(self, scope: Scope, values: list[Any], errors: list[FieldError]) -> None:
         given: dict[str, Any] = {}
-        if query.count(b"&") >= _MOST_PARAMETERS:
+        if scope["query_string"].count(b"&") >= _MOST_PARAMETERS:
             errors.append(FieldError("query", "", f"This must have at most {_MOST_PARAMETERS} parameters."))
             return
         try:
-            pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+            pairs = pairs_of(scope)
         except ValueError:
             errors.append(FieldError("query", "", "The query string is not UTF-8 in percent-encoding."))
             return

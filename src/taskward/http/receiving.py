@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.types import Scope
 
 from taskward.errors import BodyTimeout, BodyTooLarge
+from taskward.http.framework import body_at_hand
 from taskward.http.headers import headers_of
 from taskward.http.spooling import SpooledBody, Spools
 
@@ -51,7 +52,7 @@ def _body_at_hand(request: Request, largest: int) -> bytes | None:
     """A body for which nothing is to be received; None where there is one to come."""
     if not _may_have_body(request.scope):
         return b""
-    body: bytes | None = getattr(request, "_body", None)  # a dependency has read it
+    body = body_at_hand(request)  # a dependency has read it
     if body is not None:
         if len(body) > largest:
             raise BodyTooLarge(largest)

@@ -1,47 +1,19 @@
-"""The one way in which every route under the base path runs.
-
-FastAPI solves an endpoint's dependencies anew on every request, which costs about as much as the query. Here the
-same signature is read once, when the route is declared, into a plan; `dependency_overrides` are honoured. The plan
-also fixes the order that the API promises:
-
-1. dependencies without parameters of their own, such as the identity: 401 comes before the body is looked at;
-2. the body and all parameters, validated together: 406 408 413 415 400 422;
-3. the remaining dependencies, those that `yield`, such as the session, among them;
-4. the endpoint; then what yielded is left, so a transaction is committed before the first byte of the answer.
-"""
+"""The routes under the base path: a route class whose endpoints run by plans, and the index that finds them."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import itertools
-import operator
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from types import AsyncGeneratorType, TracebackType
-from typing import Any, cast
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from fastapi import Request, Response
-from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_dependant
-from fastapi.routing import APIRoute, _effective_route_context_var
-from starlette._utils import get_route_path
+from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskward.errors import MethodNotAllowed, OutcomeUnknown, Unavailable
-from taskward.http.entering import managers_of
-from taskward.http.reading import ReceivedBody, RequestReader
-from taskward.http.sending import ROOM_KEY, room_of
-from taskward.http.spooling import SpooledBody
-from taskward.identity import Caller
-from taskward.runtime.fairness import LongWork
-from taskward.runtime.timeouts import LIMIT_KEY, Expired, Timeout, Timeouts
-from taskward.runtime.unsent import TIGHT, NeedsRoom
-
-_REQUEST = 0
-"""The place of the request among the values of a plan."""
+from taskward.errors import MethodNotAllowed
+from taskward.http.framework import as_included, get_route_path, overridden
+from taskward.http.plans import Plan
+from taskward.http.sending import ROOM_KEY
 
 
 class PrecompiledRoute(APIRoute):
@@ -61,19 +33,16 @@ class PrecompiledRoute(APIRoute):
         self.app = _application(self.get_route_handler())
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        # Included into another router, the route is made anew with that one's prefix and dependencies as well, and
-        # FastAPI has no other way to tell a route class of it.
-        included = _effective_route_context_var.get()
-        route = self if included is None or included.original_route is not self else included
+        route = as_included(self)
         dependant = route.dependant
         path = route.path_format
         response_class: Any = route.response_class
         produced = getattr(response_class, "value", response_class).media_type or "application/json"
-        plan = _Plan(dependant, produced)
+        plan = Plan(dependant, produced)
 
         async def handle(request: Request) -> Response:
             overrides = request.app.dependency_overrides
-            chosen = _Plan(_overridden(dependant, overrides, path), produced) if overrides else plan
+            chosen = Plan(overridden(dependant, overrides, path), produced) if overrides else plan
             return await chosen.run(request)
 
         return handle
@@ -144,301 +113,3 @@ def _application(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> 
                 scope[ROOM_KEY].give_back()
 
     return application
-
-
-@dataclass(slots=True)
-class _Step:
-    """One dependency, or the endpoint.
-
-    Attributes:
-        call: Takes its arguments in their order.
-        arguments: Picks them out of all values.
-        place: Where what comes of it goes.
-        is_manager: Whether it makes a context manager, and what comes of it is what that gives when it is entered.
-    """
-
-    call: Callable[..., Any]
-    arguments: Callable[[list[Any]], Sequence[Any]]
-    place: int
-    is_coroutine: bool
-    is_manager: bool
-
-
-class _Plan:
-    """A signature, read once. All that its steps take and give is in one list of values, each at a place of its own.
-
-    Args:
-        produced: The media type of the answer.
-    """
-
-    def __init__(self, endpoint: Dependant, produced: str) -> None:
-        if not inspect.iscoroutinefunction(endpoint.call):
-            raise TypeError(f"{endpoint.call} is not a coroutine function")
-        self._steps: list[_Step] = []
-        self._declared: list[tuple[Dependant, Mapping[str, int]]] = []
-        self._places = itertools.count(_REQUEST + 1)
-        self._place_of: dict[Any, int] = {}
-        self._ready = {_REQUEST}
-        self._add(endpoint)
-        self._reader = RequestReader(self._declared, next(self._places), produced)
-        *dependencies, self._endpoint = self._steps
-        self._before = [step for step in dependencies if step.place in self._ready]
-        self._after = [step for step in dependencies if step.place not in self._ready]
-
-    def _add(self, dependant: Dependant) -> int:
-        """Add what a dependency depends on and then itself, unless it is there, and tell its place."""
-        call = cast("Callable[..., Any]", dependant.call)
-        if call in self._place_of and dependant.use_cache:
-            return self._place_of[call]
-        unsupported = (
-            dependant.response_param_name,
-            dependant.background_tasks_param_name,
-            dependant.security_scopes_param_name,
-            dependant.websocket_param_name,
-        )
-        # Scope "request" is FastAPI's for what stays open until the answer is sent.
-        if any(unsupported) or inspect.isgeneratorfunction(_function(call)) or dependant.scope == "request":
-            raise TypeError(f"{call} asks for something that PrecompiledRoute does not give")
-        places = {sub.name: self._add(sub) for sub in dependant.dependencies if sub.name}
-        for sub in dependant.dependencies:
-            if not sub.name:
-                self._add(sub)
-        names = (dependant.request_param_name, dependant.http_connection_param_name)
-        places |= {name: _REQUEST for name in names if name}
-        for fields in (
-            dependant.path_params,
-            dependant.query_params,
-            dependant.header_params,
-            dependant.cookie_params,
-            dependant.body_params,
-        ):
-            places |= {field.name: next(self._places) for field in fields}
-        place = next(self._places)
-        is_generator = inspect.isasyncgenfunction(_function(call))
-        if not is_generator and self._ready.issuperset(places.values()):
-            self._ready.add(place)
-        makes = managers_of(call)
-        in_order, order = _in_order(makes or call, places)
-        if is_generator and makes is None:
-            in_order = functools.partial(_Yielding, in_order)
-        is_coroutine = inspect.iscoroutinefunction(_function(call))
-        self._steps.append(_Step(in_order, _picking(order), place, is_coroutine, is_manager=is_generator))
-        self._declared.append((dependant, places))
-        self._place_of[call] = place
-        return place
-
-    async def run(self, request: Request) -> Response:
-        values = self._reader.defaults.copy()
-        values[_REQUEST] = request
-        for step in self._before:
-            value = step.call(*step.arguments(values))
-            values[step.place] = await value if step.is_coroutine else value
-        timeouts: Timeouts = request.app.state.timeouts
-        work: LongWork = request.app.state.long_work
-        user_id = _user_id(values)
-        # From now on long work gives way, also while the body comes.
-        is_short = self._reader.announces_little(request)
-        work.short += is_short
-        try:
-            body = await self._reader.receive(request, timeouts, user_id)
-            is_long = self._reader.is_long(request, body)
-            if is_short and is_long:
-                work.ended()
-            elif not is_short and not is_long:
-                work.short += 1
-            is_short = not is_long
-            try:
-                with timeouts.limit() as deadline:
-                    request.scope[LIMIT_KEY] = deadline
-                    return await self._answer_in_turn(request, values, body, deadline, user_id, is_long=is_long)
-            except Expired:
-                problem = OutcomeUnknown if deadline.in_doubt else Unavailable
-                raise problem(reason=f"it took longer than {timeouts.seconds:g} s") from None
-            finally:
-                if isinstance(body, SpooledBody):
-                    body.close()
-        finally:
-            if is_short:
-                work.ended()
-
-    async def _answer_in_turn(
-        self,
-        request: Request,
-        values: list[Any],
-        body: ReceivedBody,
-        deadline: Timeout,
-        user_id: str,
-        *,
-        is_long: bool,
-    ) -> Response:
-        """Answer when no other long work of the user is under way, or at once if this is not long. Where there was no
-        room for the answer, answer again when there is.
-        """
-        work: LongWork = request.app.state.long_work
-        while True:
-            try:
-                if is_long:
-                    async with work.of(user_id):
-                        return await self._answer(request, values, body, deadline)
-                return await self._answer(request, values, body, deadline)
-            except NeedsRoom as needs:
-                size = needs.size
-            # What was entered has been left, so nobody waits with a connection or the user's turn in his hands.
-            if is_long:
-                await room_of(request, user_id).ask(size)
-                continue
-            work.ended()
-            try:
-                await room_of(request, user_id).ask(size)
-            finally:
-                work.short += 1
-
-    async def _answer(self, request: Request, values: list[Any], body: ReceivedBody, deadline: Timeout) -> Response:
-        await self._reader.read(request, body, values)
-        entered: list[AbstractAsyncContextManager[Any]] = []
-        failure: BaseException | None = None
-        try:
-            for step in self._after:
-                value = step.call(*step.arguments(values))
-                if step.is_manager:
-                    values[step.place] = await value.__aenter__()
-                    entered.append(value)
-                else:
-                    values[step.place] = await value if step.is_coroutine else value
-            response = await self._endpoint.call(*self._endpoint.arguments(values))
-            _count(request, response, values)
-            # A limit that struck during COMMIT could not tell whether the change was written.
-            deadline.end()
-        except BaseException as error:  # noqa: BLE001 - raised again when what was entered has been left
-            failure = error
-        while entered:
-            failure = await _leave(entered.pop(), failure)
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                # It knows this frame by its traceback, so only the collector would free what both know.
-                failure = None
-        return cast("Response", response)
-
-
-async def _leave(manager: AbstractAsyncContextManager[Any], failure: BaseException | None) -> BaseException | None:
-    """Leave what was entered.
-
-    Args:
-        failure: What ended the request. That a manager keeps it to itself does not make a success of it.
-
-    Returns:
-        What ends the request now.
-    """
-    try:
-        if failure is None:
-            await manager.__aexit__(None, None, None)
-        else:
-            await manager.__aexit__(type(failure), failure, failure.__traceback__)
-    except BaseException as error:  # noqa: BLE001 - the caller raises it
-        return error
-    else:
-        return failure
-    finally:
-        # It knows this frame by its traceback, too.
-        failure = None
-
-
-class _Yielding:
-    """A dependency that yields and was not made by `yields`, as a context manager."""
-
-    def __init__(self, call: Callable[..., AsyncGeneratorType[Any, None]], *arguments: Any) -> None:
-        self._generator = call(*arguments)
-
-    async def __aenter__(self) -> Any:
-        try:
-            return await anext(self._generator)
-        except StopAsyncIteration as error:
-            raise RuntimeError(f"{self._generator.__name__} did not yield") from error
-
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, failure: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        try:
-            if failure is None:
-                await anext(self._generator)
-            else:
-                await self._generator.athrow(failure)
-            await self._generator.aclose()
-        except StopAsyncIteration:
-            if failure is None:
-                return
-            raise RuntimeError(f"{self._generator.__name__} kept an exception to itself") from failure
-        else:
-            raise RuntimeError(f"{self._generator.__name__} yielded twice") from failure
-        finally:
-            # As in `_leave`.
-            failure = None
-
-
-def _count(request: Request, response: Response, values: Iterable[Any]) -> None:
-    """Count the bytes of an answer that will wait to be sent, whatever has made it.
-
-    Raises:
-        NeedsRoom: There is none, and what was read can be read again.
-    """
-    # One that is sent page by page has asked for what it takes.
-    content = getattr(response, "body", None)
-    if content is not None and (len(content) > TIGHT or ROOM_KEY in request.scope):
-        room_of(request, _user_id(values)).settle(len(content), may_wait=request.method == "GET")
-
-
-def _user_id(values: Iterable[Any]) -> str:
-    """Who the caller is, as far as the steps up to now know one."""
-    for value in values:
-        if isinstance(value, Caller):
-            return value.owner.user_id
-    return ""
-
-
-def _in_order(call: Callable[..., Any], places: Mapping[str, int]) -> tuple[Callable[..., Any], list[int]]:
-    """What can be called with arguments in an order, and the places of these arguments.
-
-    Args:
-        places: Of each argument by its name.
-    """
-    code = getattr(call, "__code__", None)
-    names = () if code is None else code.co_varnames[: code.co_argcount]
-    if set(names) == places.keys():
-        return call, [places[name] for name in names]
-
-    def by_name(*arguments: Any) -> Any:
-        return call(**dict(zip(places, arguments, strict=True)))
-
-    return by_name, list(places.values())
-
-
-def _picking(places: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]]:
-    """What picks the values at some places, in this order."""
-    if len(places) > 1:
-        return operator.itemgetter(*places)
-    # With one place, `itemgetter` would give the value itself.
-    return operator.itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
-
-
-def _function(call: Callable[..., Any]) -> Callable[..., Any]:
-    """What runs when `call` is called, which tells how: below a partial, or the method of an object."""
-    while isinstance(call, functools.partial):
-        call = call.func
-    if inspect.isroutine(call) or inspect.isclass(call):
-        return call
-    function: Callable[..., Any] = type(call).__call__
-    return function
-
-
-def _overridden(dependant: Dependant, overrides: dict[Any, Any], path: str) -> Dependant:
-    """The same tree with every overridden dependency replaced, as FastAPI replaces it."""
-    replaced = []
-    for sub in dependant.dependencies:
-        call = overrides.get(sub.call)
-        chosen = sub if call is None else get_dependant(path=path, call=call, name=sub.name, scope=sub.scope)
-        replaced.append(_overridden(chosen, overrides, path))
-    copy = Dependant(**{name: getattr(dependant, name) for name in Dependant.__slots__})
-    copy.dependencies = replaced
-    return copy

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskward.errors import Unavailable
 from taskward.http.middleware import sent_method
+from taskward.http.services import services, services_of
 from taskward.runtime.timeouts import Expired, Timeouts
 from taskward.runtime.unsent import Room
 
@@ -35,7 +36,7 @@ def room_of(request: Request, user_id: str) -> Room:
     """
     room: Room | None = request.scope.get(ROOM_KEY)
     if room is None:
-        room = request.scope[ROOM_KEY] = Room(request.app.state.unsent, user_id)
+        room = request.scope[ROOM_KEY] = Room(services(request).unsent, user_id)
     return room
 
 
@@ -136,7 +137,7 @@ class Pages(StreamingResponse):
         async with aclosing(pages):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if sent_method(scope) != "HEAD":
-                timeouts: Timeouts = scope["app"].state.timeouts
+                timeouts = services_of(scope["app"]).timeouts
                 while (page := await _next(pages, timeouts)) is not None:
                     await send({"type": "http.response.body", "body": page, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -44,6 +44,18 @@ class Caller:
     scopes: frozenset[str]
 
 
+@dataclass
+class Verification:
+    """What callers are verified with: of an app's state, what this module reads.
+
+    Attributes:
+        scopes_enforced: Whether a token must have the scope of the method.
+    """
+
+    verifier: Verifier
+    scopes_enforced: bool
+
+
 class BearerToken(SecurityBase):
     """Takes the token out of the `Authorization` header (RFC 6750, section 2.1)."""
 
@@ -79,14 +91,15 @@ async def identity(request: Request, token: Annotated[str, Security(BearerToken(
         KeysUnavailable: No token can be verified at the moment.
         InsufficientScope: Scopes are enforced, and the token does not have the one that this method needs.
     """
-    verifier: Verifier = request.app.state.verifier
+    verification: Verification = request.scope["app"].state
+    verifier = verification.verifier
     try:
         claims = verifier.verify(token)
     except (KeyNotFound, KeysNotFetched) as unknown:
         claims = await _verify_with_newer_keys(verifier, token, unknown.wanted)
     except TokenRejected as rejected:
         raise InvalidToken(reason=rejected.reason) from None
-    if request.app.state.scopes_enforced:
+    if verification.scopes_enforced:
         needed = READ_SCOPE if request.method == "GET" else WRITE_SCOPE
         if needed not in claims.scopes:
             raise InsufficientScope(needed)

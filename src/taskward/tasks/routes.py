@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
@@ -27,6 +26,7 @@ from taskward.http.openapi import (
     operation_id,
 )
 from taskward.http.preferences import APPLIED, Representation
+from taskward.http.query_string import with_cursor
 from taskward.http.reading import RequestBody
 from taskward.http.responses import (
     IfMatch,
@@ -40,7 +40,7 @@ from taskward.http.responses import (
     public_path,
 )
 from taskward.http.routing import PrecompiledRoute
-from taskward.storage.database import Database
+from taskward.http.services import services
 from taskward.tasks import trash
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
 from taskward.tasks.filters import TaskFilters
@@ -70,8 +70,7 @@ def task_store(session: OwnerSession, limits: UserLimits) -> TaskStore:
 
 def own_transactions(request: Request, caller: CurrentCaller) -> trash.Begin:
     """What begins transactions as the caller: for what takes several, between which others get in."""
-    database: Database = request.app.state.database
-    return partial(database.session, caller.owner)
+    return partial(services(request).database.session, caller.owner)
 
 
 Tasks = Annotated[TaskStore, Depends(task_store)]
@@ -353,6 +352,4 @@ async def _check_there(tasks: TaskStore, filters: TaskFilters) -> None:
 
 
 def _next_page(request: Request, cursor: str) -> str:
-    items = request.query_params.multi_items() if request.scope["query_string"] else ()
-    given = [(name, value) for name, value in items if name != "cursor"]
-    return public_path(request, f"{PATH}?{urlencode([*given, ('cursor', cursor)])}")
+    return public_path(request, f"{PATH}?{with_cursor(request.scope, cursor)}")

@@ -1,35 +1,23 @@
-"""What is configured, and nothing else: one frozen `Settings`, read from the environment and `.env`.
-
-Only `app` and `cli` build it; everything else is handed the values it needs.
-"""
+"""Which settings there are, what each may be, and which go together."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from taskward.env_file import EnvFileError, read_names
 from taskward.known_secrets import check_secret
-from taskward.runtime.suggestions import nearest
 
-_PREFIX = "TASKWARD_"
-_ENV_FILE = Path(".env")
+PREFIX = "TASKWARD_"
+ENV_FILE = Path(".env")
 # With the signature that some editors put first, the first variable would be unknown and so ignored.
-_ENV_FILE_ENCODING = "utf-8-sig"
-# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-_SERVICE_LINK = re.compile(
-    r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)"
-)
-_SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
-_FROM_KUBERNETES = (
+ENV_FILE_ENCODING = "utf-8-sig"
+SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
+FROM_KUBERNETES = (
     "Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod, "
     "or name the Service otherwise"
 )
@@ -48,35 +36,16 @@ _SOURCES = {
     "jwks-url": ("TASKWARD_JWKS_URL",),
     "issuer": ("TASKWARD_ISSUER",),
 }
-_KEYS = ("jwt_secret", "better_auth_secret", "public_key", "jwks_url")
-
-# Each rule as a request that breaks it is told, see `http/validation.py`.
-_RULES = {
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a number",
-    "bool_parsing": "must be true or false",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be one of {expected}",
-}
-
 CommaList = Annotated[tuple[str, ...], NoDecode]
-
-
-class SettingsError(Exception):
-    """A setting is missing or wrong; the message is one sentence that names it."""
 
 
 class Settings(BaseSettings):
     """Taskward's configuration; `docs/settings.md` describes every member."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
-        env_file=_ENV_FILE,
-        env_file_encoding=_ENV_FILE_ENCODING,
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding=ENV_FILE_ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -220,8 +189,8 @@ class Settings(BaseSettings):
     @field_validator("port", mode="before")
     @classmethod
     def _no_service_link(cls, value: Any) -> Any:
-        if isinstance(value, str) and value.startswith(_SERVICE_ADDRESS):
-            raise ValueError(_FROM_KUBERNETES)
+        if isinstance(value, str) and value.startswith(SERVICE_ADDRESS):
+            raise ValueError(FROM_KUBERNETES)
         return value
 
     @field_validator("user_claim")
@@ -340,64 +309,6 @@ class Settings(BaseSettings):
         return {name.startswith("HS") for name in self.algorithms} == {True, False}
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Read the environment and `.env`.
-
-    Args:
-        overrides: Settings by member name that win over both, such as command-line options.
-
-    Raises:
-        SettingsError: A setting is wrong, or a `TASKWARD_*` variable is not a setting.
-    """
-    _refuse_unknown([*os.environ, *_names_in_env_file()])
-    try:
-        return Settings(**{**_hidden(), **overrides})
-    except ValidationError as error:
-        raise SettingsError(_sentence(error)) from None
-
-
-def _hidden() -> dict[str, None]:
-    """The keys of `.env` that an empty variable of the environment hides.
-
-    An app's `.env` may have a key that is not for Taskward. Of other settings an empty variable hides nothing: one is
-    too easily made by accident, by which a check would be off.
-    """
-    given: dict[str, set[str]] = {}
-    for name, value in os.environ.items():
-        given.setdefault(name.upper(), set()).add(value)
-    return {member: None for member in _KEYS if given.get(variable_names()[member]) == {""}}
-
-
-def variable_names() -> dict[str, str]:
-    """The environment variable of each member of `Settings`."""
-    names = {}
-    for member, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        names[member] = alias if isinstance(alias, str) else _PREFIX + member.upper()
-    return names
-
-
-def _names_in_env_file() -> Iterable[str]:
-    try:
-        return read_names(_ENV_FILE, _ENV_FILE_ENCODING, set(variable_names().values()))
-    except EnvFileError as error:
-        raise SettingsError(str(error)) from None
-
-
-def _refuse_unknown(names: Iterable[str]) -> None:
-    # A misspelt TASKWARD_AUDIENCE would silently switch the check off.
-    known = {name.removeprefix(_PREFIX): name for name in variable_names().values()}
-    for name in names:
-        # Settings are read in any case, as Windows has it.
-        prefix, rest = name[: len(_PREFIX)].upper(), name[len(_PREFIX) :].upper()
-        if prefix == _PREFIX and known.get(rest) != _PREFIX + rest:
-            close = nearest(rest, known)
-            hint = "." if close is None else f"; did you mean {known[close]}?"
-            if _SERVICE_LINK.fullmatch(name) or os.environ.get(name, "").startswith(_SERVICE_ADDRESS):
-                hint = f"; {_FROM_KUBERNETES}."
-            raise SettingsError(f"{name} is not a setting of Taskward{hint}")
-
-
 def _is_address(host: str) -> bool:
     try:
         ip_address(host)
@@ -412,20 +323,3 @@ def _split_secrets(secrets: SecretStr | None) -> tuple[str, ...]:
 
 def _whole_secret(secret: SecretStr | None) -> tuple[str, ...]:
     return (secret.get_secret_value(),) if secret else ()
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    reason = _reason(first)
-    if not first["loc"]:
-        return reason[0].upper() + reason[1:] + "."
-    member = str(first["loc"][0])
-    return f"{variable_names().get(member, member)}: {reason}."
-
-
-def _reason(error: ErrorDetails) -> str:
-    rule = _RULES.get(error["type"])
-    if rule is None:
-        return error["msg"].removeprefix("Value error, ")
-    bounds = error.get("ctx", {}).items()
-    return rule.format(**{name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in bounds})
