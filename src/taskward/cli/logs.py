@@ -62,7 +62,7 @@ def formatter(kind: Format, *, colors: bool) -> logging.Formatter:
 
 
 def _complete(_logger: object, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
-    """What every line has, first and in this order; then the event's own members."""
+    """Put the members that every line has before the event's own."""
     record = cast("logging.LogRecord", event["_record"])
     exc_info = event.pop("exc_info", None)
     complete = {
@@ -80,7 +80,7 @@ def _complete(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
 
 
 def on_loop_error(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """What asyncio would log with the exception's message, which may quote a row; see `loop.set_exception_handler`."""
+    """Log an error of the event loop (see `loop.set_exception_handler`) without its message, which may quote a row."""
     error = context.get("exception")
     known = {} if error is None else {"exception": without_data(error)}
     _log.error("a task failed that nobody waited for", reason=context["message"], **known)

@@ -66,7 +66,7 @@ def user_limits(request: Request) -> Limits:
 
 
 UserLimits = Annotated[Limits, Depends(user_limits)]
-"""What the stores hold the caller to."""
+"""How much the caller may have. Stores refuse more."""
 
 
 def answer_room(request: Request, caller: CurrentCaller) -> Room:
@@ -92,4 +92,4 @@ def room_unless_over(room: AnswerRoom, _session: OwnerSession) -> Room:
 
 
 UnlessOver = Annotated[Room, Depends(room_unless_over)]
-"""What a route asks for whose answers may be large."""
+"""The room of the answer, for routes whose answers may be large."""

@@ -1,4 +1,4 @@
-"""Dependencies that yield what a context manager gives."""
+"""Dependencies that are made of context managers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _made: dict[Callable[..., Any], _Makes] = {}
 
 
 def yields(make: Callable[_P, AbstractAsyncContextManager[_T]]) -> Callable[_P, AsyncIterator[_T]]:
-    """Make a dependency that yields, as FastAPI runs it, of a function that makes a context manager. A plan enters and
-    leaves that one itself, which costs less than a generator around it.
+    """Turn a function that makes a context manager into a dependency that yields.
+
+    FastAPI runs that dependency, a generator. A plan enters and leaves the context manager itself, which costs less.
     """
 
     @functools.wraps(make)
@@ -30,5 +31,5 @@ def yields(make: Callable[_P, AbstractAsyncContextManager[_T]]) -> Callable[_P, 
 
 
 def managers_of(dependency: Callable[..., Any]) -> _Makes | None:
-    """What makes the context managers of a dependency, if it was made by `yields`."""
+    """The function that makes a dependency's context managers, if `yields` has made the dependency."""
     return _made.get(dependency)

@@ -59,7 +59,7 @@ def _with_dependencies(dependant: Dependant, dependencies: Sequence[Dependant]) 
 
 
 def validator_of(field: Any) -> Callable[[Any], Any]:
-    """What validates a value of a parameter. FastAPI has built it already; its own `validate` would wrap it."""
+    """The function that validates a parameter's value, as FastAPI has built it. Its own `validate` would wrap it."""
     adapter: TypeAdapter[Any] = field._type_adapter
     return adapter.validator.validate_python
 

@@ -49,14 +49,15 @@ class PrecompiledRoute(APIRoute):
 
 
 class RouteIndex:
-    """Finds the route that the framework would find, in one step where its path is fixed, and else among the patterns
-    of the request's method. The framework would try every route in turn, and does so for what is not found here: other
-    routes, 404 and 405.
+    """Finds the route that the framework would find, without trying every route in turn.
+
+    It finds a fixed path in one step, and any other among the patterns of the request's method. Requests for which it
+    finds no route go to the framework, which knows other routes and answers 404 and 405.
 
     Args:
         app: The framework's router.
-        routes: All routes of the app. From the first one on that is no `PrecompiledRoute` they are left to the
-            framework: that one may be meant to come first.
+        routes: All routes of the app. The first one that is no `PrecompiledRoute` and all after it are left to the
+            framework, as that one may be meant to come first.
     """
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:

@@ -45,7 +45,8 @@ class ClientGone(Exception):
 
 
 class Sending:
-    """Sends what is large, or made while it is sent, through an `Outlet`. Plain ASGI, because it runs on every request.
+    """Sends answers through an `Outlet` that are large or made while they are sent. Plain ASGI, because it runs on
+    every request.
 
     Args:
         timeout: Seconds that a piece may take.

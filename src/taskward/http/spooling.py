@@ -1,6 +1,6 @@
-"""What is too large to be kept in memory, such as bodies while they come: it goes to a temporary file.
+"""Temporary files for bodies that are too large for memory, and for what is made of them.
 
-However many come at once, they take a bounded room on the disk, of which one user has a part only.
+All files together take a bounded room on the disk, and those of one user a part of it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Spools:
 
 
 class SpooledBody:
-    """A body, or what is made of one, in a file, which is gone when it is closed.
+    """A temporary file with a body, or with what is made of one. Closing deletes it.
 
     Attributes:
         size: Bytes that have come.

@@ -1,4 +1,4 @@
-"""What a client meant that named a parameter, a member or a value as another API does."""
+"""Suggests a parameter, a member or a value to a client that used another API's name for it."""
 
 from __future__ import annotations
 

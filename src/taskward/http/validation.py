@@ -1,4 +1,4 @@
-"""What is wrong with a request, said in sentences that name the member and its rule and never repeat the value."""
+"""Sentences about mistakes of a request, which name the member and its rule and never repeat the value."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _SENTENCES = {
 def field_errors(
     location: Location, errors: Iterable[Mapping[str, Any]], prefix: str = "", known: KnownMembers | None = None
 ) -> list[FieldError]:
-    """AccountLock Pydantic's errors into ours.
+    """Turn Pydantic's errors into ours.
 
     Args:
         location: The part of the request.

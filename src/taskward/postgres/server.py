@@ -198,7 +198,7 @@ def _answers(found: PidFile, pgdata: Path) -> bool:
 
 @contextmanager
 def _explained(data_dir: Path) -> Iterator[None]:
-    """AccountLock what the operating system refuses into a sentence for a person."""
+    """Turn what the operating system refuses into a sentence for a person."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Long work in between which other requests are served.
+"""Long work in slices, between which the event loop serves other requests.
 
-For bodies a thread would not do: the libraries that parse and validate hold the interpreter's lock for a whole call.
+A thread would not do for bodies: the libraries that parse and validate hold the interpreter's lock for a whole call.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 _SLICE = 0.001
-"""Seconds for which others wait at most, but for what one item takes. An answer to them takes several steps, each of
-which may meet a slice."""
+"""Seconds that a slice lasts, and the item longer with which it ends. A request that is served in between takes
+several steps, and each of them may have to wait for a slice."""
 _PATIENCE = 5.0
-"""How many times as long as its last slice long work waits for short requests to end, so that it takes a sixth of a
-worker's time from them at most, also where the worker itself is kept waiting."""
+"""Long work waits for short requests to end, at most so many times as long as its last slice took. So it takes a sixth
+of a worker's time from them at most, also where the worker itself is kept waiting."""
 
 _SECONDS_TO_SWITCH = 0.0005
-"""For how long whoever works in the interpreter keeps other threads waiting while there is long work: the event loop
-when a thread works, and the server's threads, which bring requests, when the loop does. Always so, it would cost every
-write a tenth."""
+"""The interpreter's switch interval while there is long work. One thread keeps the others waiting for so long: a
+working thread the event loop, and the loop the server's threads, which bring requests. If it were always this short,
+every write would take a tenth longer."""
 
 _work: ContextVar[LongWork | None] = ContextVar("long_work", default=None)
 _lock = threading.Lock()
@@ -34,7 +34,7 @@ _usual, _under_way = sys.getswitchinterval(), 0
 
 
 async def in_thread(function: Callable[..., _T], *arguments: Any) -> _T:
-    """Call what takes milliseconds in one piece, and yet runs as Python, where others go on."""
+    """Call in a thread a function that takes milliseconds. It must run as Python, between whose steps others go on."""
     return await asyncio.to_thread(_giving_way, function, *arguments)
 
 
@@ -55,7 +55,7 @@ def _count(change: int) -> None:
 
 
 async def cooperatively(items: Iterable[_T]) -> AsyncIterator[_T]:
-    """Items one by one; whenever they have taken their time, others run first."""
+    """Yield items one by one, and let others run after each slice."""
     since = monotonic()
     for item in items:
         yield item
@@ -66,7 +66,7 @@ async def cooperatively(items: Iterable[_T]) -> AsyncIterator[_T]:
 
 
 async def give_way(elapsed: float = _SLICE) -> None:
-    """Let others run: whatever is ready, and in a long request the short ones that are under way, for a while.
+    """Let the event loop run whatever is ready. A long request also waits for a while until short ones have ended.
 
     Args:
         elapsed: Seconds that the last slice took.
@@ -76,7 +76,8 @@ async def give_way(elapsed: float = _SLICE) -> None:
 
 
 class LongWork:
-    """Long work of each user, one piece at a time: however many requests one user sends, others wait for one slice.
+    """Lets each user do one piece of long work at a time, so that others wait for one slice, however many requests
+    that user sends.
 
     Attributes:
         short: How many requests are under way that are not long. Whoever takes one away calls `ended`.

@@ -1,7 +1,7 @@
-"""Time limits that cost next to nothing while they are kept.
+"""Time limits that cost next to nothing unless they run out.
 
-`asyncio.timeout` makes a timer of the event loop each time. Here all limits of one kind are equally long, so the
-oldest always ends first, and one timer serves them all.
+`asyncio.timeout` starts a timer of the event loop for each limit. All limits of one `Timeouts` are equally long, so
+they end in the order in which they began, and one timer serves them all.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ LIMIT_KEY = "taskward.limit"
 
 
 class Expired(Exception):
-    """What was limited took too long."""
+    """A limit ran out before the work that it bounds was done."""
 
 
 class Timeout:
-    """One limit that is being kept; `expired` says whether it was not.
-
-    As a context manager it is a limit of the task that enters it, see `Timeouts.limit`.
+    """One limit. As a context manager it bounds the task that enters it, see `Timeouts.limit`.
 
     Attributes:
         at: When it ends, by the event loop's clock.
-        in_doubt: Whether something is under way that may be done although the limit ends the wait for it.
+        expired: Whether it ran out.
+        in_doubt: Whether something may be carried out although the limit has ended the wait for it, such as a COMMIT.
     """
 
     __slots__ = ("_on_expiry", "at", "expired", "in_doubt")
@@ -48,7 +47,7 @@ class Timeout:
         return self._on_expiry is None
 
     def end(self) -> None:
-        """What was limited is over."""
+        """Say that the work is done."""
         self._on_expiry = None
 
     def expire(self) -> None:

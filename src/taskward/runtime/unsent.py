@@ -13,7 +13,7 @@ from taskward.runtime.timeouts import Timeouts
 
 
 class NeedsRoom(Exception):
-    """What was asked for has more bytes than may be read yet. Nothing was read.
+    """An answer has more bytes than may be read yet, and was not read.
 
     Attributes:
         size: About how many bytes it has.
@@ -47,8 +47,10 @@ class Unsent:
         return self._held.get(user_id, 0)
 
     def is_over(self, user_id: str) -> bool:
-        """Whether nothing more may be read for a user: theirs leave no room for a small answer, or have more than one
-        where as much waits as may of everybody's.
+        """Whether nothing more may be read for a user.
+
+        That is so when the user's waiting bytes leave no room for a small answer. Where everybody's together are as
+        many as may be, it is so for each user who has more waiting than a small answer.
         """
         mine = self.of(user_id)
         return mine + SMALL > self._of_one or (mine > SMALL and self.total >= self._of_all)
@@ -149,8 +151,8 @@ class Room:
         return TIGHT if self._unsent.is_over(self._user_id) else SMALL
 
     def most_each(self, count: int) -> int:
-        """Bytes that each of as many rows may have and is read, before anybody knows what all have: as few are large,
-        several times their part.
+        """Bytes up to which each of `count` rows is read before the size of all is known. As few rows are large, it is
+        several times an equal part.
         """
         return self._asked or _PARTS * self.most // count
 
