@@ -91,13 +91,16 @@ _NAMES = tuple(column.name for column in fields(TaskRow))
 _values, _items = attrgetter(*_NAMES), itemgetter(*_NAMES)
 
 
-def columns_of(members: Mapping[str, Any]) -> dict[str, Any]:
+def columns_of(members: dict[str, Any]) -> dict[str, Any]:
     """The columns that are written for members which a client has sent: those of their names, and the folded texts.
+
+    Args:
+        members: They become the columns.
 
     Raises:
         ValueError: Metadata are not as they may be; see `dump_metadata`.
     """
-    columns = dict(members)
+    columns = members
     if "metadata" in columns:
         columns["metadata"] = dump_metadata(columns["metadata"])
     if columns.get("due_at") is not None:
@@ -110,14 +113,17 @@ def columns_of(members: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
-def new_columns(task: TaskCreate, names: Iterable[str], *, now: datetime) -> dict[str, Any]:
+def new_columns(task: TaskCreate, names: Iterable[str], *, now: datetime | None = None) -> dict[str, Any]:
     """The columns that are written for some members of a new task, and the series that its rule begins.
+
+    Args:
+        now: Its time by the database, where that is known; else this machine's has to do.
 
     Raises:
         Invalid: Its members do not go together.
     """
     if not _SCHEDULED.isdisjoint(task.model_fields_set):
-        check_schedule(task, now=now)
+        check_schedule(task, now=now or datetime.now(UTC))
     columns = columns_of({name: getattr(task, name) for name in names})
     if task.recurrence is not None:
         columns["series_id"] = series_for(task.recurrence, None)

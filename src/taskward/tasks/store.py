@@ -7,13 +7,11 @@ statement did not find its task.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
 import asyncpg
-import orjson
 from sqlalchemy import (
     ARRAY,
     CTE,
@@ -34,7 +32,6 @@ from sqlmodel import select
 
 from taskward.errors import FieldError, Invalid, LimitReached, OutcomeUnknown, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.kit.limits import Limits
-from taskward.runtime.unsent import NeedsRoom
 from taskward.storage.account_lock import ensure_account
 from taskward.storage.row_json import Row
 from taskward.storage.scoping import OWNER, Statement, compile_statement
@@ -43,8 +40,9 @@ from taskward.storage.tables import Account, columns, next_version
 from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, apply
 from taskward.tasks.changes import Complete, Create, Erase, Move, OfOne, Restore, Subtasks, Trash, Update, Versions
+from taskward.tasks.pages import ANY_SIZE, Page, read_page
 from taskward.tasks.query import Listing
-from taskward.tasks.row import FOLDED, columns_of, completed_since, new_columns
+from taskward.tasks.row import FOLDED, columns_of, new_columns
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.table import Task
 from taskward.tasks.task_json import JSON_COLUMNS
@@ -66,7 +64,6 @@ _DEFAULTS: dict[str, Any] = {
 } | {"metadata": "{}"}
 # A new task, by the columns of `JSON_COLUMNS` in their order, by which its JSON is written.
 _NEW: dict[str, Any] = {str(column.key): None for column in JSON_COLUMNS} | _DEFAULTS | {"tags": ()}
-_ALL = 2**62
 # What one statement can change without a look at anything else.
 _SIMPLE = frozenset({"title", "description", "completed", "priority"})
 
@@ -75,7 +72,7 @@ class Written(NamedTuple):
     """What a write has left.
 
     Attributes:
-        row: The task, with `documents.JSON_COLUMNS`.
+        row: The task, with `task_json.JSON_COLUMNS`.
         next_id: The task that follows it in its series, where the write has completed it.
     """
 
@@ -83,22 +80,8 @@ class Written(NamedTuple):
     next_id: UUID | None = None
 
 
-class Page(NamedTuple):
-    """A page of a listing.
-
-    Attributes:
-        account: The owner's epoch and clock; None before the first write.
-        tasks: The JSON of each. Nothing else holds them.
-        next_cursor: Of the page after this one; None where this is the last.
-    """
-
-    account: tuple[str, int] | None
-    tasks: list[str]
-    next_cursor: str | None
-
-
 class TaskStore:
-    """The tasks of the session's owner. Where a method returns a row, it has `documents.JSON_COLUMNS`."""
+    """The tasks of the session's owner. Where a method returns a row, it has `task_json.JSON_COLUMNS`."""
 
     def __init__(self, session: Session, limits: Limits | None = None) -> None:
         self._session = session
@@ -115,8 +98,8 @@ class TaskStore:
         if task.parent_id is not None or task.tags or task.completed_at is not None:
             return (await self._carry_out(Create(task))).row
         sent = task.model_fields_set
-        names = [name for name in _DEFAULTS if name in sent]
-        values = new_columns(task, (*_ALWAYS, *names), now=datetime.now(UTC))
+        names = [] if sent.isdisjoint(_DEFAULTS) else [name for name in _DEFAULTS if name in sent]
+        values = new_columns(task, (*_ALWAYS, *names))
         extra = tuple([name for name in names if values[name] != _DEFAULTS[name]])
         if "series_id" in values:
             extra += ("series_id",)
@@ -159,7 +142,8 @@ class TaskStore:
         at = stamp["at"]
         decided = {"version": stamp["clock"], "created_at": at, "updated_at": at}
         row = {**_NEW, **values, "user_id": self._session.user_id, **decided}
-        row["completed_at"] = completed_since(row["completed"], None, None, at)
+        if row["completed"]:
+            row["completed_at"] = at
         return row
 
     async def _insert_again(self, statement: Statement, values: dict[str, Any]) -> Row | None:
@@ -192,35 +176,9 @@ class TaskStore:
             await self._miss(task_id)
         return row
 
-    async def list(self, listing: Listing, most: int = _ALL, most_each: int = _ALL) -> Page:
-        """Run a listing.
-
-        Args:
-            most: Bytes that its tasks may have.
-            most_each: Bytes that one may have and is read.
-
-        Raises:
-            NeedsRoom: They have more.
-            Invalid: The database does not know the zone.
-        """
-        try:
-            row = await self._session.fetch_one(listing.statement, **listing.parameters, most_each=most_each)
-        except asyncpg.InvalidParameterValueError:
-            if "tz" not in listing.parameters:
-                raise
-            raise Invalid([FieldError("query", "/tz", "The database does not know this zone.")]) from None
-        if row is None:
-            return Page(None, [], None)
-        tasks = row["tasks"] or []
-        size, is_whole = _bytes_of(tasks)
-        if size > most or not is_whole:
-            raise NeedsRoom(size)
-        cursor = None
-        if len(tasks) > listing.limit:
-            del tasks[listing.limit :]
-            keys = [row[f"key_{index}"][listing.limit - 1] for index in range(listing.keys)]
-            cursor = listing.next_cursor(UUID(orjson.loads(tasks[-1])["id"]), keys)
-        return Page((row["epoch"], row["clock"]), tasks, cursor)
+    async def list(self, listing: Listing, most: int = ANY_SIZE, most_each: int = ANY_SIZE) -> Page:
+        """Run a listing; see `read_page`."""
+        return await read_page(self._session, listing, most, most_each)
 
     async def count(self, listing: Listing) -> int | None:
         """How many tasks a listing has on all pages, or None where nobody asks."""
@@ -266,7 +224,7 @@ class TaskStore:
             Cycle: It would become a part of itself.
         """
         if changes and changes.keys() <= _SIMPLE:
-            values = {f"new_{name}": value for name, value in columns_of(changes).items()}
+            values = {f"new_{name}": value for name, value in columns_of(dict(changes)).items()}
             statement = _update(tuple(sorted(changes)), versions is not None)
             row = await self._session.change(statement, id=task_id, versions=versions, **values)
             if row is not None:
@@ -297,16 +255,13 @@ class TaskStore:
         `update`.
         """
         work = await UnitOfWork.begin(self._session, self._limits)
-        change = Erase(task_id, versions)
-        await work.load([change])
+        await work.load([change := Erase(task_id, versions)])
         await work.make(change)
         await work.flush(())
 
     async def move(self, task_id: UUID, changes: dict[str, Any], after: UUID | None, versions: Versions) -> Row:
-        """Put a live task after another one, or first, in a list or under a task.
-
-        Raises:
-            Invalid: `after` is none of the live tasks there. Else as `update`.
+        """Put a live task after another one, or first, in a list or under a task. Raises as `update`, and Invalid where
+        `after` is none of the live tasks there.
         """
         return (await self._carry_out(Move(task_id, changes, after, versions))).row
 
@@ -324,16 +279,6 @@ class TaskStore:
         row = await self._session.fetch_one(_probe(), id=task_id)
         assert row is not None, "the probe always has a row"  # noqa: S101
         raise TaskForbidden if row["exists"] and row["mine"] is None else TaskNotFound
-
-
-def _bytes_of(texts: Sequence[str]) -> tuple[int, bool]:
-    """How many bytes the JSON of tasks has, and whether all of it was read."""
-    is_ascii = all(map(str.isascii, texts))
-    size = sum(map(len, texts)) if is_ascii else sum([len(text.encode()) for text in texts])
-    # In place of one that is too large its size was read, and digits come before braces.
-    if not texts or min(texts) >= "{":
-        return size, True
-    return size + sum([int(text) for text in texts if text < "{"]), False
 
 
 @cache

@@ -315,7 +315,7 @@ def _columns(row: TaskRow, members: dict[str, Any], *, replaces: bool) -> dict[s
     if "metadata" in members and not replaces:
         members = {**members, "metadata": merge(json.loads(row.metadata), members["metadata"])}
     try:
-        return columns_of(members)
+        return columns_of(dict(members))
     except ValueError as error:
         raise Invalid([FieldError("body", "/metadata", str(error))]) from None
 
