@@ -116,7 +116,7 @@ class Exported(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PutBack:
-    """A task is made as it was exported, unless it is there; see `UnitOfWork.put_back`."""
+    """A task as it was exported; see `UnitOfWork.put_back`."""
 
     task: Exported
 

@@ -113,8 +113,7 @@ class UnitOfWork:
         Args:
             completed_at: When it was completed, whatever the task says of it.
         """
-        # One that is erased here is there until everything is written.
-        if task.id in self._entries:
+        if self.has(task.id):
             raise TaskIdTaken
         now = self.lock.now
         row = TaskRow(**new_columns(task, TaskCreate.model_fields, now=now))
@@ -131,20 +130,14 @@ class UnitOfWork:
         self._new.append(self._entries.insert(row))
         self._new_text += len(task.description or "")
 
-    def put_back(self, row: TaskRow, *, is_in_list: bool) -> bool:
-        """Make a task as it was exported, unless the owner has one with its id.
+    def put_back(self, row: TaskRow, *, is_in_list: bool) -> None:
+        """Make a task as it was exported; raises as `make`.
 
         Args:
             is_in_list: Whether its list is said; else it is in its parent's.
-
-        Returns:
-            Whether it was made.
-
-        Raises:
-            Invalid, LimitReached, Cycle: As `make`.
         """
-        if row.id in self._entries:
-            return False
+        if self.has(row.id):
+            raise TaskIdTaken
         check_schedule(row, now=self.lock.now)
         self._loaded.check_list(row.list_id)
         if row.parent_id is not None:
@@ -159,7 +152,12 @@ class UnitOfWork:
             row.meant_at = None
         row.series_id = series_for(row.recurrence, row.series_id)
         self._series.join(self._entries.insert(row), keeps_rule=True)
-        return True
+
+    def has(self, task_id: UUID) -> bool:
+        """Whether a task that was loaded or made has an id, in any state; one that is erased here has it until
+        everything is written.
+        """
+        return task_id in self._entries
 
     def is_live(self, task_id: UUID) -> bool:
         """Whether a task that was loaded or made is there, and not in the trash."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -16,6 +17,7 @@ from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
 from taskward.tasks import statements
 from taskward.tasks.entries import Entry
+from taskward.tasks.row import TaskRow
 
 # Rows that one statement writes, and characters of text in them.
 AT_ONCE = 250
@@ -87,6 +89,11 @@ def _pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 def _as_json(entries: Iterable[Entry]) -> str:
-    rows = [{**entry.row.written(), "metadata": orjson.Fragment(entry.row.metadata)} for entry in entries]
     # asyncpg's UUIDs are of a class of its own, which orjson does not know.
-    return orjson.dumps(rows, default=str).decode()
+    return orjson.dumps([_columns(entry.row) for entry in entries], default=str).decode()
+
+
+def _columns(row: TaskRow) -> dict[str, Any]:
+    columns = row.written()
+    columns["metadata"] = orjson.Fragment(row.metadata)
+    return columns

@@ -95,8 +95,11 @@ class Importer:
         await work.load(PutBack(line) for _, line in tasks.values())
         made = 0
         async for number, line in cooperatively(_parents_first(tasks)):
+            if work.has(line.id):
+                continue
+            made += 1
             try:
-                made += work.put_back(task_row(line, work.lock.now), is_in_list="list_id" in line.model_fields_set)
+                work.put_back(task_row(line, work.lock.now), is_in_list="list_id" in line.model_fields_set)
             except Problem as problem:
                 raise _of_line(problem, number) from None
         await work.flush(())
