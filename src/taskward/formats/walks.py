@@ -40,7 +40,7 @@ def parents_first(
 
 def ways_up(parents: Sequence[int | None]) -> Iterator[tuple[list[int], int | None]]:
     """From each thing in the order of their numbers the way up, as far as no way before has led: so whatever is above
-    one is on its own way after it, or on one before. A way that is nothing is left out.
+    one is on its own way after it, or on one before.
 
     Returns:
         Each with the one of its things that its end is a part of, where that closes a cycle.
@@ -53,8 +53,7 @@ def ways_up(parents: Sequence[int | None]) -> Iterator[tuple[list[int], int | No
             done[number] = True
             way[number] = None
             number = parents[number]
-        if way:
-            yield list(way), number if number in way else None
+        yield list(way), number if number in way else None
 
 
 def _closing(parents: Sequence[int | None]) -> Generator[None, None, set[int]]:

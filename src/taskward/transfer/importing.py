@@ -63,6 +63,43 @@ class Imported:
     losses_left_out: int = 0
 
 
+class _Tasks(Sequence[int | None]):
+    """The tasks of an export by their places, each the last line of those with its id; as a sequence, of each the place
+    of the one that it is a part of, where that is there.
+
+    Attributes:
+        lines: With their numbers, from 1.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, TaskLine]] = []
+        self._places: dict[UUID, int] = {}
+
+    def add(self, number: int, line: TaskLine) -> None:
+        place = self._places.setdefault(line.id, len(self.lines))
+        # In place of one before, or behind the last one.
+        self.lines[place : place + 1] = [(number, line)]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, place: Any) -> Any:
+        parent_id = self.lines[place][1].parent_id
+        return None if parent_id is None else self._places.get(parent_id)
+
+    def parents_first(self) -> Iterator[tuple[int, TaskLine]]:
+        """The lines in an order in which each comes after the one that it is a part of.
+
+        Raises:
+            Cycle: Some are parts of each other.
+        """
+        for way, end in ways_up(self):
+            if end is not None:
+                raise _of_line(Cycle(), self.lines[end][0])
+            for place in reversed(way):
+                yield self.lines[place]
+
+
 class Importer:
     """Imports into the account of the session's owner."""
 
@@ -79,22 +116,22 @@ class Importer:
             LimitReached, Cycle: See `errors`.
         """
         lists: list[ListLine] = []
-        tasks: dict[UUID, tuple[int, TaskLine]] = {}
+        tasks = _Tasks()
         is_whole = False
         async for number, line in cooperatively(_lines(export)):
             if isinstance(line, ListLine):
                 lists.append(line)
             elif isinstance(line, TaskLine):
-                tasks[line.id] = number, line
+                tasks.add(number, line)
             elif isinstance(line, EndLine):
                 is_whole = True
         work = await UnitOfWork.begin(self._session, self._limits)
         made_lists = await ListStore(self._session, self._limits).insert_exported(
             work.lock, [one.values() for one in lists]
         )
-        await work.load(PutBack(line) for _, line in tasks.values())
+        await work.load(PutBack(line) for _, line in tasks.lines)
         made = 0
-        async for number, line in cooperatively(_parents_first(tasks)):
+        async for number, line in cooperatively(tasks.parents_first()):
             if work.has(line.id):
                 continue
             made += 1
@@ -179,22 +216,6 @@ def _not_read(error: NotJson | TooMuchJson) -> dict[str, Any]:
     if isinstance(error, NotJson):
         return {"type": "json_invalid", "loc": (), "ctx": {"mistake": error.in_line}}
     return {"type": "value_error", "loc": (), "ctx": {"error": error}}
-
-
-def _parents_first(tasks: dict[UUID, tuple[int, TaskLine]]) -> Iterator[tuple[int, TaskLine]]:
-    """The lines in an order in which each comes after the one that it is a part of.
-
-    Raises:
-        Cycle: Some are parts of each other.
-    """
-    lines = list(tasks.values())
-    places = {task_id: place for place, task_id in enumerate(tasks)}
-    parents = [None if line.parent_id is None else places.get(line.parent_id) for _, line in lines]
-    for way, end in ways_up(parents):
-        if end is not None:
-            raise _of_line(Cycle(), lines[end][0])
-        for place in reversed(way):
-            yield lines[place]
 
 
 def _of_line(problem: Problem, number: int) -> Problem:

@@ -237,7 +237,7 @@ def append_comment(subject: Subject, before: str, heading: str, text: str) -> st
     return f"{before}\n\n{comment}" if before else comment
 
 
-class Places:
+class Nesting:
     """Where tasks hang, so that none is deeper than the API allows. They come with those below them one after another,
     so that only those above the last one are remembered.
     """

@@ -17,7 +17,7 @@ from taskward.kit.fields import LONGEST_LINE
 from taskward.tasks.fields import zones
 from taskward.transfer.records import (
     Extras,
-    Places,
+    Nesting,
     Reading,
     Subject,
     Thing,
@@ -100,7 +100,7 @@ class _Project:
         self.subject = Subject(self.reading, list_name)
         self._zone = zone
         self._now = now
-        self._tree = Places()
+        self._tree = Nesting()
         self._section = ("", "")
         # The tasks that the next one may be below, with their indents.
         self._open: list[tuple[int, str]] = []
