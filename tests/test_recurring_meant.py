@@ -6,6 +6,7 @@ import json
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,6 +14,7 @@ from dateutil import tz as dateutil_tz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taskward.tasks.row import TaskRow
 from taskward.tasks.schedule.consistency import following
 from taskward.tasks.schedule.local_time import kept_for, moment_of, wall_clock
 from tests.conftest import NewUser, User
@@ -22,21 +24,26 @@ from tests.test_recurring_tasks import following as next_of
 
 TASKS = "/api/v1/tasks"
 LONG_AGO = datetime(1, 1, 5, tzinfo=UTC)
+NO_ID = UUID(int=0)
+
+
+def go_on(task: TaskRow) -> datetime:
+    """Let a task be the next one of its series, and say when that is due."""
+    found = following(task, now=LONG_AGO)
+    assert found is not None
+    (task.due_date, task.due_at, task.meant_at), task.recurrence = found
+    assert task.due_at is not None
+    return task.due_at
 
 
 def dues(rule: str, first: str, zone: str, length: int, *, fold: int = 0) -> list[str]:
     """When the tasks of a series are due, each completed before it is, as clocks in the zone show it."""
     tz = ZoneInfo(zone)
     due = datetime.fromisoformat(first).replace(tzinfo=tz, fold=fold).astimezone(UTC)
-    task: dict[str, Any] = {
-        "due_date": None, "due_at": due, "time_zone": zone, "recurrence": rule, "recurs_from": "due", "meant_at": None,
-    }  # fmt: skip
+    task = TaskRow(NO_ID, "x", due_at=due, time_zone=zone, recurrence=rule)
     found = []
     for _ in range(length):
-        members = following(task, now=LONG_AGO)
-        assert members is not None
-        task |= members
-        wall = task["due_at"].astimezone(tz)
+        wall = go_on(task).astimezone(tz)
         found.append(f"{wall:%Y-%m-%d %H:%M}{' again' * wall.fold}")
     return found
 
@@ -88,22 +95,17 @@ def test_every_day_has_the_time_that_was_meant_or_none_has(zone: str, start: dat
     start = start.replace(microsecond=0, minute=start.minute // 15 * 15, second=0, hour=start.hour % 4)
     first = start.replace(tzinfo=tz).astimezone(UTC)
     meant = wall_clock(first, tz)
-    task: dict[str, Any] = {
-        "due_date": None, "due_at": first, "time_zone": zone, "recurrence": f"FREQ=DAILY;INTERVAL={step}",
-        "recurs_from": "due", "meant_at": None,
-    }  # fmt: skip
+    task = TaskRow(NO_ID, "x", due_at=first, time_zone=zone, recurrence=f"FREQ=DAILY;INTERVAL={step}")
     for number in range(1, 120):
-        members = following(task, now=LONG_AGO)
-        assert members is not None
-        task |= members
+        due = go_on(task)
         local = datetime.combine(meant.date() + timedelta(number * step), meant.time())
         # dateutil knows by itself what a zone skips.
         if dateutil_tz.datetime_exists(local, dateutil_tz.gettz(zone)):
-            assert wall_clock(task["due_at"], tz) == local
+            assert wall_clock(due, tz) == local
         else:
-            before = task["due_at"] - timedelta(microseconds=1)
-            assert before.astimezone(tz).utcoffset() != task["due_at"].astimezone(tz).utcoffset()
-            assert wall_clock(before, tz) < local < wall_clock(task["due_at"], tz)
+            before = due - timedelta(microseconds=1)
+            assert before.astimezone(tz).utcoffset() != due.astimezone(tz).utcoffset()
+            assert wall_clock(before, tz) < local < wall_clock(due, tz)
 
 
 @settings(max_examples=sized(200, 2_000), deadline=None, database=None)

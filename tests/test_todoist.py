@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskward.formats.todoist.languages import _ENGLISH_DAYS, _ENGLISH_MONTHS, _table, _tables
-from taskward.tasks.schedule.consistency import SCHEDULE, check_schedule
+from taskward.tasks.schedule.consistency import check_schedule
 from taskward.tasks.schemas import TaskCreate
 from taskward.transfer.records import UnreadableExport
 from tests.foreign import (
@@ -700,7 +700,7 @@ def test_any_text_of_a_date_makes_a_task_that_may_be_created(text: str, zone: st
     reading = todoist(row(DATE=text), zone=zone, now=now)
     members = extras(reading.tasks[0])
     task = TaskCreate(title="x", **members)
-    check_schedule({name: getattr(task, name) for name in SCHEDULE}, now=now)
+    check_schedule(task, now=now)
     is_due = task.due_date is not None or task.due_at is not None
     assert "metadata" in members or not text.strip() or is_due
     if kinds(reading) == ["date"] and task.due_at:

@@ -13,6 +13,7 @@ from tests.mutants.times import times
 # Where `OWNER` stands in a statement.
 OWNED = (
     "tasks/store.py", "tasks/query.py", "tasks/conditions.py", "tasks/statements.py", "lists/store.py", "tags/store.py",
+    "lists/statements.py",
     "account/store.py", "storage/tables.py", "storage/account_lock.py", "storage/stored_responses.py",
 )  # fmt: skip
 
@@ -66,6 +67,7 @@ _STATEMENTS = "src/taskward/storage/scoping.py"
 _CORE = "src/taskward/storage/migrations/versions/0001_core.py"
 _STORE = "src/taskward/tasks/store.py"
 _LOADING = "src/taskward/tasks/loading.py"
+_PAGES = "src/taskward/tasks/pages.py"
 _ROUTES = "src/taskward/tasks/routes.py"
 
 # The beginning of the columns of `task` that may be changed.
@@ -476,7 +478,7 @@ def _answers() -> Iterator[Mutant]:
         ("an unknown task is a stranger's to be written", _LOADING, of_work, "raise TaskForbidden", walk),
         ("my trash is a stranger's", _LOADING, "        if not entry.is_live:\n            raise TaskNotFound\n", "        if not entry.is_live:\n            raise TaskForbidden\n", ("tests/test_trash.py", "tests/test_tasks.py")),
         ("a listing's tag is the same for all", "src/taskward/http/responses.py", 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
-        ("a listing's tag has no epoch", _STORE, '(row["epoch"], row["clock"])', '(None, row["clock"])', ("tests/test_preconditions.py",)),
+        ("a listing's tag has no epoch", _PAGES, '(row["epoch"], row["clock"])', '(None, row["clock"])', ("tests/test_preconditions.py",)),
         ("a cache may give it to others", middleware, 'common.append((b"vary", b"Authorization"))', "pass", ("tests/test_problems.py",)),
         ("the log quotes what an exception says", "src/taskward/runtime/log.py", "parts += frames[-_MOST_FRAMES:]", "parts += [str(error)]", ("tests/test_error_boundary.py",)),
         ("a cache may keep it", middleware, 'headers.append((b"cache-control", b"private, no-cache" if b"etag" in names else b"no-store"))', "pass", ("tests/test_problems.py",)),

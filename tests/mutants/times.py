@@ -9,9 +9,10 @@ from tests.mutants.source import Edit, Mutant
 _TABLES = "src/taskward/storage/tables.py"
 _TURNS = "src/taskward/storage/account_lock.py"
 _STORE = "src/taskward/tasks/store.py"
-_WORK = "src/taskward/tasks/unit_of_work.py"
+_WRITING = "src/taskward/tasks/writing.py"
 _STATEMENTS = "src/taskward/tasks/statements.py"
 _LISTS = "src/taskward/lists/store.py"
+_OF_LISTS = "src/taskward/lists/statements.py"
 _CORE = "src/taskward/storage/migrations/versions/0001_core.py"
 
 
@@ -34,8 +35,8 @@ def times() -> Iterator[Mutant]:
         ("a task of a unit of work was made by default", _STATEMENTS, '    values["created_at"] = rows.c.updated_at\n', ""),
         ("tasks of one statement have the time of the last one before", _STATEMENTS, "in_utc(last + numbered.c.number * MICROSECOND)", "in_utc(last)"),
         ("tasks of one statement take the transaction's beginning", _STATEMENTS, '        "updated_at": time_of(numbered),\n', ""),
-        ("a unit of work has one time for removals and completions", _WORK, "                    entry.values[name] = self.lock.time\n", "                    pass\n"),
-        ("a list's tasks are trashed at the transaction's beginning", _LISTS, "case((is_live, time_of(numbered)),", "case((is_live, func.now()),"),
+        ("a unit of work has one time for removals and completions", _WRITING, "return lock.time if moment == lock.now else moment", "return moment"),
+        ("a list's tasks are trashed at the transaction's beginning", _OF_LISTS, "case((is_live, time_of(numbered)),", "case((is_live, func.now()),"),
         ("a list is made by default", _LISTS, '"version": _VERSION, "created_at": _TIME, "updated_at": _TIME}', '"version": _VERSION}'),
         ("a list is changed at the transaction's beginning", _LISTS, '    values |= {"version": _VERSION, "updated_at": _TIME}', '    values |= {"version": _VERSION}'),
         ("a new life begins at the transaction's beginning", _CORE, "DEFAULT timezone('UTC', clock_timestamp())", "DEFAULT timezone('UTC', now())"),

@@ -11,6 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from taskward.kit.types import UNION_TAG, NewId, Reference
 from taskward.lists.schemas import ListCreate
+from taskward.tasks.row import TaskRow, columns_of, completed_since
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.types import DueAt
 
@@ -171,31 +172,22 @@ def _moved(position: str | None, row_id: UUID) -> str | None:
     return None if position == str(row_id) else position
 
 
-def task_values(line: TaskLine, metadata: str, now: datetime) -> dict[str, Any]:
-    """The columns that are written for a line.
+def task_row(line: TaskLine, now: datetime) -> TaskRow:
+    """The columns that are written for a line; without its list, it is in that of its parent.
 
     Args:
-        metadata: As they are stored.
         now: When a task was completed of which the line does not say; nothing was completed or trashed later.
     """
-    values = {name: getattr(line, name) for name in TaskCreate.model_fields}
-    if "list_id" not in line.model_fields_set:
-        # It is in the list of its parent.
-        del values["list_id"]
-    trashed = line.deleted_at is not None
-    return {
-        **values,
-        "metadata": metadata,
-        "completed_at": min(line.completed_at or now, now) if line.completed else None,
-        "position": _moved(line.position, line.id),
-        "meant_at": line.meant_at,
-        "series_id": line.series_id,
-        "next_id": line.next_id,
-        "moved_from": line.moved_from,
+    row = TaskRow(**columns_of({name: getattr(line, name) for name in TaskCreate.model_fields}))
+    said = None if line.completed_at is None else min(line.completed_at, now)
+    row.completed_at = completed_since(line.completed, said, None, now)
+    row.position = _moved(line.position, line.id)
+    row.meant_at = line.meant_at
+    row.series_id, row.next_id, row.moved_from = line.series_id, line.next_id, line.moved_from
+    if line.deleted_at is not None:
         # What were trashed later than now would stay when the trash is emptied.
-        "deleted_at": None if line.deleted_at is None else min(line.deleted_at, now),
-        "deleted_with": (line.deleted_with or line.id) if trashed else None,
-    }
+        row.deleted_at, row.deleted_with = min(line.deleted_at, now), line.deleted_with or line.id
+    return row
 
 
 def _kind(value: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from heapq import merge
 from typing import Any
 
@@ -38,20 +38,30 @@ def parents_first(
     return order, closing
 
 
-def _closing(parents: Sequence[int | None]) -> Generator[None, None, set[int]]:
+def ways_up(parents: Sequence[int | None]) -> Iterator[tuple[list[int], int | None]]:
+    """From each thing in the order of their numbers the way up, as far as no way before has led: so whatever is above
+    one is on its own way after it, or on one before.
+
+    Returns:
+        Each with the one of its things that its end is a part of, where that closes a cycle.
+    """
     done = bytearray(len(parents))
-    closing: set[int] = set()
     for start in range(len(parents)):
-        path: set[int] = set()
+        way: dict[int, None] = {}
         number: int | None = start
         while number is not None and not done[number]:
             done[number] = True
-            path.add(number)
-            above = parents[number]
-            if above in path:
-                closing.add(number)
-            number = above
-        if start % _AT_ONCE == 0:
+            way[number] = None
+            number = parents[number]
+        yield list(way), number if number in way else None
+
+
+def _closing(parents: Sequence[int | None]) -> Generator[None, None, set[int]]:
+    closing: set[int] = set()
+    for step, (way, end) in enumerate(ways_up(parents)):
+        if end is not None:
+            closing.add(way[-1])
+        if step % _AT_ONCE == 0:
             yield
     return closing
 

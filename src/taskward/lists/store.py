@@ -1,4 +1,4 @@
-"""The lists of one owner: every statement that reads or writes them, and what their removal does to tasks."""
+"""The lists of one owner: every statement that reads or writes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    null,
     update,
 )
 from sqlmodel import select
@@ -36,6 +35,7 @@ from taskward.errors import (
 )
 from taskward.kit.limits import Limits
 from taskward.kit.ordering import reorder
+from taskward.lists import statements
 from taskward.lists.list_json import JSON_COLUMNS, export_of, json_of
 from taskward.lists.schemas import ListCreate, WithTasks
 from taskward.lists.table import TaskList
@@ -45,7 +45,6 @@ from taskward.storage.scoping import OWNER, Constant, Statement, compile_stateme
 from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
 from taskward.storage.tables import Account, columns, position_of, table_of
-from taskward.tasks.statements import change_many, time_of
 from taskward.tasks.table import Task
 
 _list = columns(TaskList)
@@ -54,7 +53,6 @@ _ID = bindparam("id", type_=Uuid())
 _MINE = (_list.user_id == OWNER, _list.id == _ID)
 _VERSION = bindparam("new_version", type_=BigInteger())
 _TIME = bindparam("new_time", type_=DateTime(timezone=True))
-_DEPTH = bindparam("depth", 0, type_=BigInteger()).label("depth")
 
 # Named here, because inside the class `list` is a method.
 Rows = list[asyncpg.Record]
@@ -62,7 +60,7 @@ Versions = list[int] | None
 
 
 class ListStore:
-    """The lists of the session's owner. Where a method returns a row, it has `documents.JSON_COLUMNS`."""
+    """The lists of the session's owner. Where a method returns a row, it has `list_json.JSON_COLUMNS`."""
 
     def __init__(self, session: Session, limits: Limits | None = None) -> None:
         self._session = session
@@ -93,7 +91,7 @@ class ListStore:
         """Make lists as they were exported, but for those whose ids the owner has.
 
         Args:
-            turn: The owner's turn, which ends with what else is imported.
+            lock: The owner's turn, which ends with what else is imported.
             lists: With `id`, `name`, `color` and `position`.
 
         Returns:
@@ -189,9 +187,9 @@ class ListStore:
             Invalid: It has live tasks, and `tasks` does not say. Else as `update`.
         """
         lock, _ = await self._begin(list_id, versions)
-        if tasks is None and await self._session.fetch_one(_any_task(), id=list_id):
+        if tasks is None and await self._session.fetch_one(statements.any_task(), id=list_id):
             raise Invalid([FieldError("query", "/tasks", "This list has tasks: say trash or keep.")])
-        statement = _trash_tasks() if tasks == "trash" else _release_tasks()
+        statement = statements.trash_tasks() if tasks == "trash" else statements.release_tasks()
         row = await self._session.fetch_one(statement, last_version=lock.version, last_time=lock.time, id=list_id)
         lock.next_version(row["count"] if row else 0)
         if tasks == "trash":
@@ -306,53 +304,6 @@ def _update(members: tuple[str, ...]) -> Statement:
 @cache
 def _delete() -> Statement:
     return compile_statement(delete(TaskList).where(*_MINE))
-
-
-@cache
-def _any_task() -> Statement:
-    live = select(_task.id).where(_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
-    return compile_statement(live.limit(bindparam("one", 1, type_=BigInteger())))
-
-
-@cache
-def _trash_tasks() -> Statement:
-    """Move the list's live tasks to the trash with those below them, each with the uppermost that is above it, and take
-    the list's tasks out of it, those in the trash as well.
-    """
-    in_list = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
-    above = select(_task.id).where(*in_list).subquery("above")
-    joined = table_of(Task).outerjoin(above, above.c.id == _task.parent_id)
-    tops = select(_task.id, _task.id.label("top"), _DEPTH).select_from(joined).where(*in_list, above.c.id.is_(None))
-    tree = tops.cte("tree", recursive=True)
-    child = table_of(Task).alias("child")
-    below = select(child.c.id, tree.c.top, (tree.c.depth + 1).label("depth")).where(
-        child.c.user_id == OWNER, child.c.parent_id == tree.c.id, child.c.deleted_at.is_(None)
-    )
-    tree = tree.union(below)
-    # A tree may hang in another one's by tasks that are in no list. Then the upper one is all of it.
-    place = func.row_number().over(partition_by=tree.c.id, order_by=tree.c.depth.desc()).label("place")
-    placed = select(tree.c.id, tree.c.top, place).cte("placed")
-    once = select(placed.c.id, placed.c.top).where(placed.c.place == 1)
-    trashed = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_not(None))
-    both = once.union_all(select(_task.id, null().label("top")).where(*trashed)).cte("both")
-    number = func.row_number().over(order_by=both.c.id).label("number")
-    numbered = select(both.c.id, both.c.top, number).cte("numbered")
-    is_live, is_outside = _task.deleted_at.is_(None), _task.list_id.is_distinct_from(_ID)
-    values = {
-        "deleted_at": case((is_live, time_of(numbered)), else_=_task.deleted_at),
-        "deleted_with": case((is_live, numbered.c.top), else_=_task.deleted_with),
-        "list_id": case((is_outside, _task.list_id)),
-        "position": case((is_outside, _task.position)),
-    }
-    return change_many(numbered, values)
-
-
-@cache
-def _release_tasks() -> Statement:
-    """Take the list's tasks out of it, those in the trash as well."""
-    number = func.row_number().over(order_by=_task.id).label("number")
-    numbered = select(_task.id, number).where(_task.user_id == OWNER, _task.list_id == _ID).cte("numbered")
-    return change_many(numbered, {"list_id": null(), "position": null()})
 
 
 @cache

@@ -13,10 +13,12 @@ import asyncpg
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.json_schema import WithJsonSchema
 
-from taskward.errors import FieldError, Invalid, Problem
+from taskward.errors import Problem
 from taskward.http import problem_schema
+from taskward.kit.pointers import point_into
 from taskward.kit.types import CONTENT_CODING, UNION_TAG, NewId, Reference
 from taskward.runtime.fairness import cooperatively
+from taskward.tasks.changes import Complete, Create, Erase, OfOne, Restore, Trash, Update
 from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskRead, TaskUpdate, no_completion
 from taskward.tasks.types import EXAMPLE_ID
 from taskward.tasks.unit_of_work import UnitOfWork
@@ -68,6 +70,10 @@ class BatchCreate(BaseModel):
             self.task.id = self.id
         return self
 
+    def change(self) -> OfOne:
+        """What it asks for."""
+        return Create(self.task)
+
 
 class _OfTask(BaseModel):
     model_config = _STRICT
@@ -86,12 +92,22 @@ class BatchUpdate(_OfTask):
     op: Literal["update"]
     task: TaskUpdate
 
+    def change(self) -> OfOne:
+        """What it asks for."""
+        return Update(self.id, self.task.changes(), self.versions)
+
 
 class BatchComplete(_OfTask):
     """As `PATCH /tasks/{id}/complete`; without `task`, toggle."""
 
     op: Literal["complete"]
     task: TaskCompletion = Field(default_factory=no_completion)
+
+    def change(self) -> OfOne:
+        """What it asks for."""
+        task = self.task
+        completed = task.completed if "completed" in task.model_fields_set else None
+        return Complete(self.id, self.versions, completed, task.completed_at, task.subtasks)
 
 
 class BatchDelete(_OfTask):
@@ -100,11 +116,19 @@ class BatchDelete(_OfTask):
     op: Literal["delete"]
     permanent: bool = Field(default=False, description="Erase it for good, from the trash too.")
 
+    def change(self) -> OfOne:
+        """What it asks for."""
+        return (Erase if self.permanent else Trash)(self.id, self.versions)
+
 
 class BatchRestore(_OfTask):
     """As `POST /tasks/{id}/restore`."""
 
     op: Literal["restore"]
+
+    def change(self) -> OfOne:
+        """What it asks for."""
+        return Restore(self.id, self.versions)
 
 
 def _kind(value: Any) -> str | None:
@@ -191,24 +215,18 @@ async def apply(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapping[
     Raises:
         Problem: The batch is atomic, and one of them was refused: the problem has its `index`.
     """
-    operations = batch.operations
-    tasks = [operation.task for operation in operations if isinstance(operation, BatchCreate | BatchUpdate)]
-    await work.load(
-        {_task_id(operation) for operation in operations},
-        parents={task.parent_id for task in tasks if task.parent_id is not None},
-        lists={task.list_id for task in tasks if task.list_id is not None},
-        tags=any(task.tags for task in tasks),
-        reopens=True,
-    )
+    changes = [operation.change() for operation in batch.operations]
+    await work.load(changes)
     outcomes = []
-    async for index, operation in cooperatively(enumerate(operations)):
+    async for index, change in cooperatively(enumerate(changes)):
         try:
-            outcomes.append(await _apply(work, operation))
+            outcomes.append(_outcome(change, await work.make(change)))
         except Problem as problem:
-            _place(problem, index)
+            problem.index = index
+            point_into(problem, f"/operations/{index}/task")
             if batch.atomic:
                 raise
-            outcomes.append(Outcome(problem.status, _task_id(operation), problem=problem))
+            outcomes.append(Outcome(problem.status, change.task_id, problem=problem))
     # A later operation may have taken it away again.
     outcomes = [
         one if one.next_id is None or work.is_live(one.next_id) else replace(one, next_id=None) for one in outcomes
@@ -217,41 +235,11 @@ async def apply(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapping[
     return outcomes, await work.flush(shown)
 
 
-def _task_id(operation: Operation) -> UUID:
-    return operation.task.id if isinstance(operation, BatchCreate) else operation.id
-
-
-async def _apply(work: UnitOfWork, operation: Operation) -> Outcome:
-    task_id = _task_id(operation)
-    next_id = None
-    match operation:
-        case BatchCreate():
-            work.create(operation.task)
-            return Outcome(HTTPStatus.CREATED, task_id)
-        case BatchUpdate():
-            next_id = await work.update(task_id, operation.task.changes(), operation.versions)
-        case BatchComplete():
-            sent = "completed" in operation.task.model_fields_set
-            completed = operation.task.completed if sent else None
-            task = operation.task
-            next_id = await work.complete(
-                task_id,
-                operation.versions,
-                completed=completed,
-                completed_at=task.completed_at,
-                subtasks=task.subtasks,
-            )
-        case BatchDelete():
-            (work.erase if operation.permanent else work.trash)(task_id, operation.versions)
-            return Outcome(HTTPStatus.NO_CONTENT, task_id, is_gone=True)
-        case BatchRestore():
-            work.restore(task_id, operation.versions)
-    return Outcome(HTTPStatus.OK, task_id, next_id)
-
-
-def _place(problem: Problem, index: int) -> None:
-    """Say of which operation a problem is; its pointers are into the batch then."""
-    problem.index = index
-    if isinstance(problem, Invalid):
-        prefix = f"/operations/{index}/task"
-        problem.errors = [FieldError(e.location, f"{prefix}{e.pointer}", e.detail) for e in problem.errors]
+def _outcome(change: OfOne, next_id: UUID | None) -> Outcome:
+    match change:
+        case Create():
+            return Outcome(HTTPStatus.CREATED, change.task_id)
+        case Trash() | Erase():
+            return Outcome(HTTPStatus.NO_CONTENT, change.task_id, is_gone=True)
+        case _:
+            return Outcome(HTTPStatus.OK, change.task_id, next_id)

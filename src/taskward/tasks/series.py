@@ -6,10 +6,11 @@ leaves the series: it becomes an ordinary task, without a rule.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import cast
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -17,11 +18,11 @@ from uuid_utils.compat import uuid7
 from taskward.errors import Cycle, Invalid
 from taskward.kit.declaration import members_of
 from taskward.runtime.fairness import cooperatively
-from taskward.tasks.entries import Entries, Entry, Values
+from taskward.tasks.changes import Subtasks
+from taskward.tasks.entries import Entries, Entry
 from taskward.tasks.fields import TaskMembers
-from taskward.tasks.schedule.consistency import distance, following, moved
-
-Subtasks = Literal["copy", "leave"]
+from taskward.tasks.row import TaskRow, completed_since
+from taskward.tasks.schedule.consistency import Next, Search, distance, following, moved
 
 # What the next task of a series takes over, and what a copy of a part does.
 _COPIED = tuple(name for name, member in members_of(TaskMembers).items() if member.copied != "never")
@@ -30,15 +31,19 @@ _COPIED_PART = tuple(name for name, member in members_of(TaskMembers).items() if
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What completing a task will make.
+    """What completing or reopening a task will make.
 
     Attributes:
-        members: Those of the next task in which it differs from the completed one; None where there is no next.
+        completed: Whether it will be completed; None where that stays as it is.
+        at: When it was completed, where the client says so.
+        following: In what the next task differs from the completed one; None where there is no next.
         parts: The parts of which it will have copies, each after the one that it is a part of.
         moving: The parts that recur by themselves, which will be its own.
     """
 
-    members: Values | None = None
+    completed: bool | None
+    at: datetime | None = None
+    following: Next | None = None
     parts: tuple[Entry, ...] = ()
     moving: tuple[Entry, ...] = ()
 
@@ -52,69 +57,108 @@ class Series:
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
+        self._open_elsewhere: defaultdict[UUID, dict[UUID, bool]] = defaultdict(dict)
         self.continued: list[tuple[Entry, list[Entry]]] = []
 
-    async def step(self, entry: Entry, values: Values, subtasks: Subtasks, at: datetime | None) -> Step:
-        """What completing a task will make, which changes nothing yet.
+    def note_open(self, series_id: UUID, task_id: UUID, *, has_rule: bool) -> None:
+        """Note that a series has an open task, which need not be among the entries."""
+        self._open_elsewhere[series_id][task_id] = has_rule
+
+    async def plan(
+        self,
+        entry: Entry,
+        row: TaskRow,
+        completed: bool | None,  # noqa: FBT001
+        at: datetime | None,
+        *,
+        subtasks: Subtasks,
+        known: Search | None = None,
+    ) -> Step:
+        """What completing or reopening a task will make, which changes nothing yet.
 
         Args:
-            values: The task's, as they will be.
+            row: The task's, as it will be, but for the completion.
+            completed: Whether it will be completed; None where that stays as it is.
             at: When it was completed, where the client says so; else now.
+            known: See `following`.
 
         Raises:
             LimitReached: There would be more tasks than the owner may have.
         """
-        if values["completed"] or values["recurrence"] is None:
-            return Step()
-        follower = self._follower(values)
+        if not completed or row.completed or row.recurrence is None:
+            return Step(completed, at)
+        follower = self._follower(row)
         if follower is not None and follower.is_live:
-            return Step()
-        members = following(values, now=at or self._entries.lock.now)
-        if members is None:
-            return Step()
+            return Step(completed, at)
+        found = following(row, now=at or self._entries.lock.now, known=known)
+        if found is None:
+            return Step(completed, at)
         parts: list[Entry] = []
         moving: list[Entry] = []
         if subtasks == "copy":
             async for part in cooperatively(self._parts_to_take(entry)):
-                (parts if part.values["recurrence"] is None else moving).append(part)
+                (parts if part.row.recurrence is None else moving).append(part)
         self._entries.check_room(1 + len(parts), of_series=True)
-        return Step(members, tuple(parts), tuple(moving))
+        return Step(completed, at, found, tuple(parts), tuple(moving))
+
+    async def take(self, entry: Entry, step: Step, *, is_renewed: bool) -> UUID | None:
+        """Complete or reopen a task, as `plan` has said, and make what follows.
+
+        Args:
+            is_renewed: Whether the task was given a new rule with this.
+
+        Returns:
+            What follows a task that is completed now, if it is there and open.
+        """
+        if step.completed is None:
+            return None
+        was_completed = entry.row.completed
+        row = self._entries.edit(entry)
+        row.completed = step.completed
+        row.completed_at = completed_since(step.completed, step.at, row.completed_at, self._entries.lock.now)
+        if step.completed:
+            await self._complete(entry, step)
+        elif was_completed:
+            self._reopen(entry, is_renewed=is_renewed)
+        return self._link(entry)
 
     def _parts_to_take(self, entry: Entry) -> Iterator[Entry]:
         """The live parts at every depth. Of those that recur by themselves the open ones, which take theirs along."""
         for part in self._entries.parts_of(entry):
-            if part.is_live and part.values["recurrence"] is None:
+            if part.is_live and part.row.recurrence is None:
                 yield part
                 yield from self._parts_to_take(part)
             elif part.is_open:
                 yield part
 
-    async def complete(self, entry: Entry, step: Step) -> None:
-        """Make what follows a task that has just been completed, as `step` has said."""
-        values = entry.values
-        if step.members is None:
+    async def _complete(self, entry: Entry, step: Step) -> None:
+        """Make what follows a task that has just been completed."""
+        if step.following is None:
             self._rejoin(entry)
             return
-        copied = {name: values[name] for name in (*_COPIED, "series_id", "moved_from")}
         # Where the done one stands: of equals, the older comes first.
-        made = {"id": uuid7(), "completed": False, "position": entry.position, **step.members}
-        successor = self._entries.insert({**copied, **made})
-        days = distance(values, successor.values)
+        row = entry.row.anew((*_COPIED, "series_id", "moved_from"))
+        (row.due_date, row.due_at, row.meant_at), row.recurrence = step.following
+        successor = self._entries.insert(row)
+        days = distance(entry.row, row)
         copies = {entry.id: successor}
         async for part in cooperatively(step.parts):
-            copies[part.id] = self._copy(part, copies[part.values["parent_id"]], days)
+            above = _parent_of(part)
+            copies[part.id] = self._copy(part, copies[above], days)
         for part in step.moving:
-            above = part.values["parent_id"]
-            self._entries.set(part, {"parent_id": copies[above].id, "moved_from": above})
-        self._entries.set(entry, {"next_id": successor.id, "next_parts": len(step.parts)})
+            above = _parent_of(part)
+            self._entries.hang(part, copies[above].id, moved_from=above)
+        done = self._entries.edit(entry)
+        done.next_id, done.next_parts = successor.id, len(step.parts)
         self.continued.append((entry, list(copies.values())))
 
     def _copy(self, part: Entry, parent: Entry, days: timedelta) -> Entry:
-        copied = {name: part.values[name] for name in (*_COPIED_PART, "meant_at")}
-        place = {"id": uuid7(), "parent_id": parent.id, "position": part.position}
-        return self._entries.insert({**copied, **place, "completed": False, **moved(part.values, days)})
+        row = part.row.anew(_COPIED_PART)
+        row.due_date, row.due_at, row.meant_at = moved(part.row, days)
+        row.parent_id = parent.id
+        return self._entries.insert(row)
 
-    def reopen(self, entry: Entry, *, is_renewed: bool) -> None:
+    def _reopen(self, entry: Entry, *, is_renewed: bool) -> None:
         """Take back what followed a task that has just been reopened, where nobody has touched it. Otherwise, if the
         series has gone on, the task leaves it.
 
@@ -122,12 +166,12 @@ class Series:
             is_renewed: Whether the task was given a new rule with this, which begins another series where it leaves
                 the one that it was in.
         """
-        values = entry.values
-        if values["series_id"] is None:
+        if entry.row.series_id is None:
             return
-        follower = self._follower(values)
+        follower = self._follower(entry.row)
         if follower is not None and self._take_back(entry, follower):
-            self._entries.set(entry, {"next_id": None, "next_version": None, "next_parts": None})
+            row = self._entries.edit(entry)
+            row.next_id = row.next_version = row.next_parts = None
         elif follower is not None and follower.is_live:
             self._leave(entry, is_renewed=is_renewed)
         else:
@@ -145,39 +189,52 @@ class Series:
         if other_has_rule is not None:
             self._leave(entry, is_renewed=keeps_rule or not other_has_rule)
 
-    def link(self, entry: Entry) -> UUID | None:
-        """What follows a completed task, if it is there and open."""
-        found = self._entries.get(entry.values["next_id"]) if entry.values["completed"] else None
-        return found.id if found is not None and found.is_open else None
-
     def note_versions(self) -> None:
         """Note as which versions followers and copies were made, once they have them."""
         for entry, made in self.continued:
-            if entry.values["next_id"] == made[0].id:
-                entry.values["next_version"] = max(one.values["version"] for one in made)
+            if entry.row.next_id == made[0].id:
+                entry.row.next_version = max(one.row.version for one in made)
+
+    def _link(self, entry: Entry) -> UUID | None:
+        """What follows a completed task, if it is there and open."""
+        found = self._next(entry.row) if entry.row.completed else None
+        return found.id if found is not None and found.is_open else None
 
     def _has_other(self, entry: Entry) -> bool | None:
-        series_id = entry.values["series_id"]
-        return None if series_id is None else self._entries.open_of(series_id, entry)
+        """Whether the open task that its series has besides a task has a rule; None where it has no other open one."""
+        series_id = entry.row.series_id
+        if series_id is None:
+            return None
+        elsewhere = self._open_elsewhere.get(series_id, {})
+        found = [has_rule for task_id, has_rule in elsewhere.items() if task_id not in self._entries]
+        members = [one for one in self._entries.of_series(series_id) if one.is_open and one is not entry]
+        found += [one.row.recurrence is not None for one in members]
+        return any(found) if found else None
 
     def _rejoin(self, entry: Entry) -> None:
         """Let a task that left its series when it was reopened be one of its past ones again."""
-        found = self._entries.get(entry.values["next_id"])
-        if entry.values["series_id"] is None and found is not None and not found.is_erased:
-            self._entries.set(entry, {"series_id": found.values["series_id"]})
+        found = self._next(entry.row)
+        if entry.row.series_id is None and found is not None and found.row.series_id is not None:
+            self._entries.let_join(entry, found.row.series_id)
 
     def _leave(self, entry: Entry, *, is_renewed: bool) -> None:
-        if is_renewed and entry.values["recurrence"] is not None:
-            self._entries.set(entry, {"series_id": uuid7()})
+        if is_renewed and entry.row.recurrence is not None:
+            self._entries.let_join(entry, uuid7())
         else:
-            self._entries.set(entry, {"recurrence": None, "series_id": None})
+            row = self._entries.edit(entry)
+            row.recurrence = row.series_id = None
 
-    def _follower(self, values: Values) -> Entry | None:
+    def _next(self, row: TaskRow) -> Entry | None:
+        """The task that was made when this one was completed before, unless it is erased."""
+        found = None if row.next_id is None else self._entries.get(row.next_id)
+        return None if found is None or found.is_erased else found
+
+    def _follower(self, row: TaskRow) -> Entry | None:
         """The task of the same series that was made when this one was completed before, live or in the trash."""
-        found = None if values["next_id"] is None else self._entries.get(values["next_id"])
-        if found is None or found.is_erased or values["series_id"] is None:
+        found = self._next(row)
+        if found is None or row.series_id is None:
             return None
-        return found if found.values["series_id"] == values["series_id"] else None
+        return found if found.row.series_id == row.series_id else None
 
     def _take_back(self, entry: Entry, follower: Entry) -> bool:
         """Remove what followed a task together with its copies, unless somebody has touched one of them, and give parts
@@ -187,15 +244,15 @@ class Series:
             Whether that was done; otherwise nothing was.
         """
         made, back = self._made_with(follower)
-        if len(made) - 1 != (entry.values["next_parts"] or 0) or not all(
-            self._is_untouched(one, entry.values["next_version"]) for one in made
+        if len(made) - 1 != (entry.row.next_parts or 0) or not all(
+            self._is_untouched(one, entry.row.next_version) for one in made
         ):
             return False
         places = [(part, self._place_before(part, entry)) for part in back]
         if any(place is None for _, place in places):
             return False
         for part, place in places:
-            self._entries.set(part, {"parent_id": place, "moved_from": None})
+            self._entries.hang(part, place)
         for one in reversed(made):
             self._entries.erase(one)
         return True
@@ -205,7 +262,7 @@ class Series:
         made, moved_over = [follower], list[Entry]()
         for one in made:
             for part in self._entries.parts_of(one):
-                (made if part.values["moved_from"] is None else moved_over).append(part)
+                (made if part.row.moved_from is None else moved_over).append(part)
         return made, moved_over
 
     def _is_untouched(self, entry: Entry, last_version: int | None) -> bool:
@@ -227,13 +284,17 @@ class Series:
         """
         tree = self._entries.tree
         height = tree.height(part.id)
-        before = part.values["moved_from"]
+        before = part.row.moved_from
         known = {entry.id, *(one.id for one in self._entries.with_parts(entry.id) if one.is_live)}
         for place in (before, entry.id):
-            if place in known:
+            if place is not None and place in known:
                 try:
                     tree.check(place, height=height, of=part.id)
                 except (Cycle, Invalid):
                     continue
                 return place
         return None
+
+
+def _parent_of(part: Entry) -> UUID:
+    return cast("UUID", part.row.parent_id)

@@ -7,13 +7,11 @@ statement did not find its task.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
 import asyncpg
-import orjson
 from sqlalchemy import (
     ARRAY,
     CTE,
@@ -31,12 +29,10 @@ from sqlalchemy import (
     update,
 )
 from sqlmodel import select
-from uuid_utils.compat import uuid7
 
 from taskward.errors import FieldError, Invalid, LimitReached, OutcomeUnknown, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.kit.declaration import members_of
 from taskward.kit.limits import Limits
-from taskward.runtime.unsent import NeedsRoom
 from taskward.storage.account_lock import ensure_account
 from taskward.storage.row_json import Row
 from taskward.storage.scoping import OWNER, Statement, compile_statement
@@ -44,13 +40,12 @@ from taskward.storage.session import Session
 from taskward.storage.tables import Account, columns, next_version
 from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, apply
+from taskward.tasks.changes import Complete, Create, Erase, Move, OfOne, Restore, Subtasks, Trash, Update, Versions
 from taskward.tasks.fields import TaskMembers
-from taskward.tasks.metadata import dump_metadata
+from taskward.tasks.pages import ANY_SIZE, Page, read_page
 from taskward.tasks.query import Listing
-from taskward.tasks.schedule.consistency import SCHEDULE, check_schedule
+from taskward.tasks.row import FOLDED, columns_of, new_columns
 from taskward.tasks.schemas import TaskCreate
-from taskward.tasks.search import searchable
-from taskward.tasks.series import Subtasks
 from taskward.tasks.table import Task
 from taskward.tasks.task_json import JSON_COLUMNS
 from taskward.tasks.unit_of_work import UnitOfWork
@@ -62,7 +57,6 @@ _VERSIONS = bindparam("versions", type_=ARRAY(BigInteger()))
 _MINE = (_task.user_id == OWNER, _task.id == _ID)
 # Of no series, nor has it left one that goes on.
 _ORDINARY = (_task.series_id.is_(None), _task.next_id.is_(None))
-_FOLDED = {"title": "folded_title", "description": "folded_description"}
 _ALWAYS = ("id", "title", "description", "completed")
 # Members of a new task that are left to the table's defaults where they have those.
 _DEFAULTS: dict[str, Any] = {
@@ -72,20 +66,15 @@ _DEFAULTS: dict[str, Any] = {
 } | {"metadata": "{}"}
 # A new task, by the columns of `JSON_COLUMNS` in their order, by which its JSON is written.
 _NEW: dict[str, Any] = {str(column.key): None for column in JSON_COLUMNS} | _DEFAULTS | {"tags": ()}
-_SCHEDULED = frozenset(SCHEDULE)
-_ALL = 2**62
 # What one statement can change without a look at anything else.
 _SIMPLE = frozenset(name for name, member in members_of(TaskMembers).items() if member.alone)
-
-# Named here, because inside the class `list` is a method.
-Versions = list[int] | None
 
 
 class Written(NamedTuple):
     """What a write has left.
 
     Attributes:
-        row: The task, with `documents.JSON_COLUMNS`.
+        row: The task, with `task_json.JSON_COLUMNS`.
         next_id: The task that follows it in its series, where the write has completed it.
     """
 
@@ -93,22 +82,8 @@ class Written(NamedTuple):
     next_id: UUID | None = None
 
 
-class Page(NamedTuple):
-    """A page of a listing.
-
-    Attributes:
-        account: The owner's epoch and clock; None before the first write.
-        tasks: The JSON of each. Nothing else holds them.
-        next_cursor: Of the page after this one; None where this is the last.
-    """
-
-    account: tuple[str, int] | None
-    tasks: list[str]
-    next_cursor: str | None
-
-
 class TaskStore:
-    """The tasks of the session's owner. Where a method returns a row, it has `documents.JSON_COLUMNS`."""
+    """The tasks of the session's owner. Where a method returns a row, it has `task_json.JSON_COLUMNS`."""
 
     def __init__(self, session: Session, limits: Limits | None = None) -> None:
         self._session = session
@@ -123,23 +98,13 @@ class TaskStore:
             LimitReached: The owner has as many as one may have.
         """
         if task.parent_id is not None or task.tags or task.completed_at is not None:
-            return await self._add_to_others(task)
+            return (await self._carry_out(Create(task))).row
         sent = task.model_fields_set
-        values = {name: getattr(task, name) for name in _DEFAULTS if name in sent}
-        if "metadata" in values:
-            values["metadata"] = dump_metadata(task.metadata)
-        extra = tuple([name for name, value in values.items() if value != _DEFAULTS[name]])
-        if values.get("due_at") is not None:
-            # Whoever does not come by JSON may have it in another zone, in which PostgreSQL does not keep it.
-            values["due_at"] = values["due_at"].astimezone(UTC)
-        if not _SCHEDULED.isdisjoint(extra):
-            check_schedule({name: getattr(task, name) for name in SCHEDULE}, now=datetime.now(UTC))
-        if "recurrence" in extra:
-            values["series_id"] = uuid7()
+        names = [] if sent.isdisjoint(_DEFAULTS) else [name for name in _DEFAULTS if name in sent]
+        values = new_columns(task, (*_ALWAYS, *names))
+        extra = tuple([name for name in names if values[name] != _DEFAULTS[name]])
+        if "series_id" in values:
             extra += ("series_id",)
-        for name, folded in _FOLDED.items():
-            values[folded] = _folded(getattr(task, name))
-        values |= {name: getattr(task, name) for name in _ALWAYS}
         return await self._insert(_add(extra), values, is_clients_id="id" in sent)
 
     async def _insert(self, statement: Statement, values: dict[str, Any], *, is_clients_id: bool) -> Row:
@@ -201,12 +166,6 @@ class TaskStore:
         # Where it was the last one within the limit, there is no room for it again.
         return self._made(values, stamp) or await self._session.fetch_one(_get(), id=values["id"])
 
-    async def _add_to_others(self, task: TaskCreate) -> Row:
-        work = await UnitOfWork.begin(self._session, self._limits)
-        await work.load([task.id], parents=_given(task.parent_id), lists=_given(task.list_id), tags=bool(task.tags))
-        work.create(task)
-        return (await work.flush([task.id]))[task.id]
-
     async def get(self, task_id: UUID) -> asyncpg.Record:
         """Read a live task.
 
@@ -219,35 +178,9 @@ class TaskStore:
             await self._miss(task_id)
         return row
 
-    async def list(self, listing: Listing, most: int = _ALL, most_each: int = _ALL) -> Page:
-        """Run a listing.
-
-        Args:
-            most: Bytes that its tasks may have.
-            most_each: Bytes that one may have and is read.
-
-        Raises:
-            NeedsRoom: They have more.
-            Invalid: The database does not know the zone.
-        """
-        try:
-            row = await self._session.fetch_one(listing.statement, **listing.parameters, most_each=most_each)
-        except asyncpg.InvalidParameterValueError:
-            if "tz" not in listing.parameters:
-                raise
-            raise Invalid([FieldError("query", "/tz", "The database does not know this zone.")]) from None
-        if row is None:
-            return Page(None, [], None)
-        tasks = row["tasks"] or []
-        size, is_whole = _bytes_of(tasks)
-        if size > most or not is_whole:
-            raise NeedsRoom(size)
-        cursor = None
-        if len(tasks) > listing.limit:
-            del tasks[listing.limit :]
-            keys = [row[f"key_{index}"][listing.limit - 1] for index in range(listing.keys)]
-            cursor = listing.next_cursor(UUID(orjson.loads(tasks[-1])["id"]), keys)
-        return Page((row["epoch"], row["clock"]), tasks, cursor)
+    async def list(self, listing: Listing, most: int = ANY_SIZE, most_each: int = ANY_SIZE) -> Page:
+        """Run a listing; see `read_page`."""
+        return await read_page(self._session, listing, most, most_each)
 
     async def count(self, listing: Listing) -> int | None:
         """How many tasks a listing has on all pages, or None where nobody asks."""
@@ -284,7 +217,7 @@ class TaskStore:
         Args:
             versions: The versions that the task may have, or None for any.
             replaces: Whether `metadata` is all of it, rather than a merge patch.
-            subtasks: See `UnitOfWork.update`.
+            subtasks: See `changes.Update`.
 
         Raises:
             TaskNotFound, TaskForbidden: As for `get`.
@@ -293,19 +226,13 @@ class TaskStore:
             Cycle: It would become a part of itself.
         """
         if changes and changes.keys() <= _SIMPLE:
-            values = {f"new_{name}": value for name, value in changes.items()}
-            values |= {f"new_{_FOLDED[name]}": _folded(changes[name]) for name in _FOLDED if name in changes}
+            values = {f"new_{name}": value for name, value in columns_of(dict(changes)).items()}
             statement = _update(tuple(sorted(changes)), versions is not None)
             row = await self._session.change(statement, id=task_id, versions=versions, **values)
             if row is not None:
                 self._session.trashed_at = row["trashed_at"]
                 return Written(row)
-        work = await UnitOfWork.begin(self._session, self._limits)
-        parents, lists = _given(changes.get("parent_id")), _given(changes.get("list_id"))
-        tags, reopens = bool(changes.get("tags")), changes.get("completed") is False
-        await work.load([task_id], parents=parents, lists=lists, tags=tags, reopens=reopens)
-        next_id = await work.update(task_id, changes, versions, replaces=replaces, subtasks=subtasks)
-        return Written((await work.flush([task_id]))[task_id], next_id)
+        return await self._carry_out(Update(task_id, changes, versions, replaces, subtasks))
 
     async def toggle(self, task_id: UUID, versions: Versions) -> Written:
         """Complete an open task, or reopen a completed one; raises as `update`."""
@@ -313,51 +240,42 @@ class TaskStore:
         if row is not None:
             self._session.trashed_at = row["trashed_at"]
             return Written(row)
-        work = await UnitOfWork.begin(self._session, self._limits)
-        await work.load([task_id], reopens=True)
-        next_id = await work.complete(task_id, versions)
-        return Written((await work.flush([task_id]))[task_id], next_id)
+        return await self._carry_out(Complete(task_id, versions))
 
-    async def trash(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
+    async def trash(self, task_id: UUID, versions: Versions) -> Row:
         """Move a live task to the trash, with those below it; raises as `update`."""
-        work = await self._work_on(task_id)
-        work.trash(task_id, versions)
-        return (await work.flush([task_id]))[task_id]
+        return (await self._carry_out(Trash(task_id, versions))).row
 
-    async def restore(self, task_id: UUID, versions: Versions) -> asyncpg.Record:
+    async def restore(self, task_id: UUID, versions: Versions) -> Row:
         """Take a task out of the trash, with those that went there with it; a live one is left as it is. Raises as
         `update`.
         """
-        work = await self._work_on(task_id, reopens=True)
-        work.restore(task_id, versions)
-        return (await work.flush([task_id]))[task_id]
+        return (await self._carry_out(Restore(task_id, versions))).row
 
     async def erase(self, task_id: UUID, versions: Versions) -> None:
         """Remove a task, live or in the trash, for good, with those below it, leaving tombstones; raises as
         `update`.
         """
-        work = await self._work_on(task_id)
-        work.erase(task_id, versions)
+        work = await UnitOfWork.begin(self._session, self._limits)
+        await work.load([change := Erase(task_id, versions)])
+        await work.make(change)
         await work.flush(())
 
-    async def move(
-        self, task_id: UUID, changes: dict[str, Any], after: UUID | None, versions: Versions
-    ) -> asyncpg.Record:
-        """Put a live task after another one, or first, in a list or under a task; see `UnitOfWork.move`."""
-        work = await UnitOfWork.begin(self._session, self._limits)
-        parents, lists = _given(changes.get("parent_id")), _given(changes.get("list_id"))
-        await work.load([task_id], parents=parents, lists=lists)
-        await work.move(task_id, changes, after, versions)
-        return (await work.flush([task_id]))[task_id]
+    async def move(self, task_id: UUID, changes: dict[str, Any], after: UUID | None, versions: Versions) -> Row:
+        """Put a live task after another one, or first, in a list or under a task. Raises as `update`, and Invalid where
+        `after` is none of the live tasks there.
+        """
+        return (await self._carry_out(Move(task_id, changes, after, versions))).row
 
     async def apply(self, batch: Batch) -> tuple[Sequence[Outcome], Mapping[UUID, asyncpg.Record]]:
         """Make the changes of a batch; see `batch.apply`."""
         return await apply(await UnitOfWork.begin(self._session, self._limits), batch)
 
-    async def _work_on(self, task_id: UUID, *, reopens: bool = False) -> UnitOfWork:
+    async def _carry_out(self, change: OfOne) -> Written:
         work = await UnitOfWork.begin(self._session, self._limits)
-        await work.load([task_id], reopens=reopens)
-        return work
+        await work.load([change])
+        next_id = await work.make(change)
+        return Written((await work.flush([change.task_id]))[change.task_id], next_id)
 
     async def _miss(self, task_id: UUID) -> NoReturn:
         row = await self._session.fetch_one(_probe(), id=task_id)
@@ -365,28 +283,10 @@ class TaskStore:
         raise TaskForbidden if row["exists"] and row["mine"] is None else TaskNotFound
 
 
-def _given(reference: UUID | None) -> tuple[UUID, ...]:
-    return () if reference is None else (reference,)
-
-
-def _bytes_of(texts: Sequence[str]) -> tuple[int, bool]:
-    """How many bytes the JSON of tasks has, and whether all of it was read."""
-    is_ascii = all(map(str.isascii, texts))
-    size = sum(map(len, texts)) if is_ascii else sum([len(text.encode()) for text in texts])
-    # In place of one that is too large its size was read, and digits come before braces.
-    if not texts or min(texts) >= "{":
-        return size, True
-    return size + sum([int(text) for text in texts if text < "{"]), False
-
-
-def _folded(text: str | None) -> str | None:
-    return None if text is None else searchable(text)
-
-
 @cache
 def _add(extra: tuple[str, ...]) -> Statement:
     clock = next_version(columns(Account).tasks < bindparam("most", type_=BigInteger()), tasks=1)
-    sent = {name: bindparam(name, type_=_task[name].type) for name in (*_ALWAYS, *_FOLDED.values(), *extra)}
+    sent = {name: bindparam(name, type_=_task[name].type) for name in (*_ALWAYS, *FOLDED.values(), *extra)}
     times = {"completed_at": case((sent["completed"], clock.c.at)), "created_at": clock.c.at, "updated_at": clock.c.at}
     values: dict[str, Any] = {"user_id": OWNER, **sent, **times, "version": clock.c.clock}
     row = select(*(value.label(name) for name, value in values.items()))
@@ -424,7 +324,7 @@ def _change(meant: tuple[ColumnElement[bool], ...], values: Callable[[CTE], dict
 
 @cache
 def _update(members: tuple[str, ...], conditional: bool) -> Statement:  # noqa: FBT001
-    written = [*members, *(_FOLDED[name] for name in members if name in _FOLDED)]
+    written = [*members, *(FOLDED[name] for name in members if name in FOLDED)]
     # The parameter may not be named as the column: SQLAlchemy keeps those names for itself.
     new: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_task[name].type) for name in written}
     if "completed" not in new:

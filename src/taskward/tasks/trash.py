@@ -23,6 +23,7 @@ from taskward.runtime.log import get_logger
 from taskward.storage.database import Database
 from taskward.storage.session import Session
 from taskward.tasks import statements
+from taskward.tasks.changes import Erase, Trash
 from taskward.tasks.unit_of_work import UnitOfWork
 
 _AT_ONCE = 100
@@ -81,11 +82,12 @@ async def clear_completed(begin: Begin, limits: Limits, list_id: UUID | Literal[
             work = await UnitOfWork.begin(session, limits)
             until = until or work.lock.now
             rows = await session.fetch(statement, after=after, until=until, rows=_AT_ONCE, **of_list)
-            await work.load([row["id"] for row in rows])
-            for row in rows:
+            changes = [Trash(row["id"]) for row in rows]
+            await work.load(changes)
+            for change in changes:
                 # One above it may have taken it along.
-                if work.is_done(row["id"]):
-                    work.trash(row["id"], None)
+                if work.is_done(change.task_id):
+                    await work.make(change)
             await work.flush(())
         is_last = len(rows) < _AT_ONCE
         after = rows[-1]["id"] if rows else after
@@ -118,9 +120,10 @@ async def purge(begin: Begin, limits: Limits, keep: timedelta) -> bool:
 
 
 async def _erase(work: UnitOfWork, ids: list[UUID]) -> None:
-    await work.load(ids)
-    for task_id in ids:
-        work.erase(task_id, None)
+    changes = [Erase(task_id) for task_id in ids]
+    await work.load(changes)
+    for change in changes:
+        await work.make(change)
     await work.flush(())
 
 

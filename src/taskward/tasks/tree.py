@@ -1,52 +1,80 @@
-"""The trees that tasks make, in memory: which task is part of which, and what may be put where."""
+"""The trees that tasks make: which task is part of which, and what may be put where."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from uuid import UUID
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
 
 from taskward.errors import Cycle, FieldError, Invalid
 
 DEEPEST = 8
 """How many levels a tree of tasks may have."""
 
+K = TypeVar("K", bound=Hashable)
 
-class Tree:
-    """Tasks by what they are parts of. Above every task in it are all that it is a part of; below it, what was put."""
+
+class Tree(Generic[K]):
+    """Tasks, by their ids or other keys, by what they are parts of. Above every task in it are all that it is a part
+    of; below it, what was put.
+    """
 
     def __init__(self) -> None:
-        self._parents: dict[UUID, UUID | None] = {}
-        self._children: defaultdict[UUID | None, set[UUID]] = defaultdict(set)
+        self._parents: dict[K, K | None] = {}
+        self._children: defaultdict[K | None, set[K]] = defaultdict(set)
 
-    def __contains__(self, task_id: UUID) -> bool:
-        return task_id in self._parents
+    def __contains__(self, key: K) -> bool:
+        return key in self._parents
 
-    def put(self, task_id: UUID, parent_id: UUID | None) -> None:
+    def put(self, key: K, parent: K | None) -> None:
         """Put a task under another, or under none, wherever it was."""
-        self._children[self._parents.get(task_id)].discard(task_id)
-        self._parents[task_id] = parent_id
-        self._children[parent_id].add(task_id)
+        self._discard(key)
+        self._parents[key] = parent
+        self._children[parent].add(key)
 
-    def remove(self, task_id: UUID) -> None:
+    def remove(self, key: K) -> None:
         """Take a task out, below which there is nothing."""
-        self._children[self._parents.pop(task_id, None)].discard(task_id)
+        self._discard(key)
+        self._parents.pop(key, None)
+        self._children.pop(key, None)
 
-    def children(self, task_id: UUID) -> tuple[UUID, ...]:
+    def parent(self, key: K) -> K | None:
+        """What a task is a part of."""
+        return self._parents.get(key)
+
+    def children(self, key: K) -> tuple[K, ...]:
         """Those right below a task."""
-        return tuple(self._children[task_id])
+        return tuple(self._children.get(key, ()))
 
-    def below(self, task_id: UUID) -> Iterator[UUID]:
+    def below(self, key: K) -> Iterator[K]:
         """Every task below one, those above others first."""
-        for child in tuple(self._children[task_id]):
+        for child in self.children(key):
             yield child
             yield from self.below(child)
 
-    def height(self, task_id: UUID) -> int:
+    def height(self, key: K) -> int:
         """How many levels a task and what is below it have."""
-        return 1 + max((self.height(child) for child in self._children[task_id]), default=0)
+        return 1 + max((self.height(child) for child in self._children.get(key, ())), default=0)
 
-    def check(self, parent_id: UUID, *, height: int, of: UUID | None = None) -> None:
+    def depth(self, key: K, *, without: K | None = None) -> int:
+        """How many levels a task and what is above it have.
+
+        Args:
+            without: A task that may not be one of these.
+
+        Raises:
+            Cycle: It is.
+        """
+        depth = 0
+        above: K | None = key
+        while above is not None:
+            if above == without:
+                raise Cycle
+            depth += 1
+            above = self._parents.get(above)
+        return depth
+
+    def check(self, parent: K, *, height: int, of: K | None = None) -> None:
         """Check that a tree of so many levels can be put under a task.
 
         Args:
@@ -56,13 +84,11 @@ class Tree:
             Cycle: It would become a part of itself.
             Invalid: It would be too deep.
         """
-        depth = 0
-        above: UUID | None = parent_id
-        while above is not None:
-            if above == of:
-                raise Cycle
-            depth += 1
-            above = self._parents.get(above)
-        if depth + height > DEEPEST:
+        if self.depth(parent, without=of) + height > DEEPEST:
             sentence = f"Tasks may be nested at most {DEEPEST} levels deep."
             raise Invalid([FieldError("body", "/parent_id", sentence)])
+
+    def _discard(self, key: K) -> None:
+        siblings = self._children.get(self._parents.get(key))
+        if siblings is not None:
+            siblings.discard(key)

@@ -1,57 +1,68 @@
 """A unit of work: any number of changes to tasks of one owner, decided in memory and written at once.
 
 Tasks are loaded with all that hangs on them while it is the owner's turn to write, changed here, and written by a
-number of statements that does not depend on how many there are. What a change does to a tree, to a series or to a
-limit is said here and nowhere else; `store` has shorter ways for changes that touch none of these.
+number of statements that does not depend on how many there are. What a change does to a tree or to a limit is said
+here and nowhere else, and what it does to a series in `series`; `store` has shorter ways for changes that touch none
+of these.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-import orjson
 
-from taskward.errors import (
-    FieldError,
-    Invalid,
-    TaskIdTaken,
-)
+from taskward.errors import FieldError, Invalid, TaskIdTaken
 from taskward.kit.limits import Limits
 from taskward.kit.ordering import between, reorder
 from taskward.runtime.fairness import cooperatively
 from taskward.storage.account_lock import AccountLock
-from taskward.storage.scoping import Statement
 from taskward.storage.session import Session
-from taskward.storage.stored_responses import StoredResponses
-from taskward.tasks import statements
-from taskward.tasks.entries import Entry, Values
-from taskward.tasks.loading import Loaded, Versions
-from taskward.tasks.metadata import dump_metadata, merge
-from taskward.tasks.schedule.consistency import SCHEDULE, check_schedule, completion_time, shows_otherwise
+from taskward.tasks import statements, writing
+from taskward.tasks.changes import Change, Complete, Create, Erase, Move, OfOne, Restore, Trash, Update
+from taskward.tasks.entries import Entry
+from taskward.tasks.loading import Loaded
+from taskward.tasks.metadata import merge
+from taskward.tasks.row import TaskRow, check_changed, columns_of, completed_since, new_columns, series_for
+from taskward.tasks.schedule.consistency import check_schedule, completion_time, shows_otherwise
 from taskward.tasks.schemas import TaskCreate
-from taskward.tasks.series import Series, Step, Subtasks
-
-# Rows that one statement writes, and characters of text in them.
-_AT_ONCE = 250
-_MOST_TEXT = 500_000
+from taskward.tasks.series import Step
 
 
-class UnitOfWork(Loaded):
-    """Changes of one owner's tasks. First `load` what they name, then make them, then `flush`.
-
-    A change that raises has changed nothing, except `move`.
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a change will do to a task, which breaks no rule.
 
     Attributes:
-        turn: The owner's turn to write.
+        row: Its columns, as they will be but for its completion; None where they stay as they are.
+        step: What becomes of its completion and of its series.
+    """
+
+    entry: Entry
+    row: TaskRow | None
+    step: Step
+
+
+class UnitOfWork:
+    """Changes of one owner's tasks. First `load` for them, then make them, then `flush`.
+
+    A change that raises has changed nothing.
+
+    Attributes:
+        lock: The owner's turn to write.
     """
 
     def __init__(self, session: Session, lock: AccountLock, limits: Limits) -> None:
-        super().__init__(session, lock, limits)
-        self._series = Series(self._entries)
+        self.lock = lock
+        self._session = session
+        self._loaded = Loaded(session, lock, limits)
+        self._entries = self._loaded.entries
+        self._series = self._loaded.series
         # What `create` has made and `relieve` has not written.
         self._new: list[Entry] = []
         self._new_text = 0
@@ -61,197 +72,109 @@ class UnitOfWork(Loaded):
         """Wait for the owner's turn to write."""
         return cls(session, await AccountLock.acquire(session), limits)
 
+    async def load(self, changes: Iterable[Change]) -> None:
+        """Load what changes ask for, of which this knows by itself what that is; once, for all that will be made."""
+        await self._loaded.load(changes)
+
+    async def make(self, change: OfOne) -> UUID | None:
+        """Make a change.
+
+        Returns:
+            The task that follows in its series the one that this has completed.
+
+        Raises:
+            TaskIdTaken: A new task has an id that the owner has used.
+            TaskNotFound, TaskForbidden, StaleVersion: See `errors`.
+            Invalid: Members do not go together, or name a list, a parent or a task to come after that the owner does
+                not have there.
+            Cycle: A task would become a part of itself.
+            LimitReached: The owner has as many as one may have.
+        """
+        match change:
+            case Create(task):
+                self.create(task)
+            case Update():
+                return await self._carry_out(await self._planned(change))
+            case Complete():
+                return await self._carry_out(await self._completion(change))
+            case Trash():
+                self._trash(change)
+            case Restore():
+                self._restore(change)
+            case Erase():
+                self._erase(change)
+            case Move():
+                await self._move(change)
+        return None
+
     def create(self, task: TaskCreate, *, completed_at: datetime | None = None) -> None:
-        """Make a task.
+        """Make a task; raises as `make`.
 
         Args:
             completed_at: When it was completed, whatever the task says of it.
-
-        Raises:
-            TaskIdTaken: The owner has one with this id.
-            Invalid: Its members do not go together, or name a list or a parent that the owner does not have.
-            LimitReached: The owner has as many as one may have.
         """
-        # One that is erased here is there until everything is written.
-        if task.id in self._entries:
+        if self.has(task.id):
             raise TaskIdTaken
-        values = {name: getattr(task, name) for name in TaskCreate.model_fields}
-        values["metadata"] = dump_metadata(task.metadata)
-        check_schedule(values, now=self.lock.now)
-        self._check_list(task.list_id)
+        now = self.lock.now
+        row = TaskRow(**new_columns(task, TaskCreate.model_fields, now=now))
+        self._loaded.check_list(task.list_id)
         if task.parent_id is not None:
-            self._check_parent(task.parent_id, height=1)
+            self._loaded.check_parent(task.parent_id, height=1)
             if "list_id" not in task.model_fields_set:
-                values["list_id"] = self._list_of(task.parent_id)
-        at = completed_at or completion_time(task.completed, task.completed_at, now=self.lock.now)
+                row.list_id = self._loaded.list_of(task.parent_id)
+        said = completed_at or completion_time(task.completed, task.completed_at, now=now)
+        row.completed_at = completed_since(task.completed, said, None, now)
         self._entries.check_room(1)
-        self._use_tags(task.tags)
-        entry = self._entries.insert({**values, "completed_at": (at or self.lock.now) if task.completed else None})
-        self._new.append(entry)
+        self._loaded.check_tags(task.tags)
+        self._loaded.use_tags(task.tags)
+        self._new.append(self._entries.insert(row))
         self._new_text += len(task.description or "")
 
-    def insert_exported(self, task: Values) -> bool:
-        """Make a task as it was exported, unless the owner has one with its id.
+    def put_back(self, row: TaskRow, *, is_in_list: bool) -> None:
+        """Make a task as it was exported; raises as `make`.
 
         Args:
-            task: Its columns, but for those that only the database and the search have. One without `list_id` is in
-                its parent's.
-
-        Returns:
-            Whether it was made.
-
-        Raises:
-            Invalid, LimitReached: As for `create`.
-            Cycle: It would become a part of itself.
+            is_in_list: Whether its list is said; else it is in its parent's.
         """
-        if task["id"] in self._entries:
-            return False
-        check_schedule(task, now=self.lock.now)
-        self._check_list(task.get("list_id"))
-        if task["parent_id"] is not None:
-            self._check_parent(task["parent_id"], height=1, of=task["id"], live=task["deleted_at"] is None)
-            task = {"list_id": self._list_of(task["parent_id"]), **task}
+        if self.has(row.id):
+            raise TaskIdTaken
+        check_schedule(row, now=self.lock.now)
+        self._loaded.check_list(row.list_id)
+        if row.parent_id is not None:
+            self._loaded.check_parent(row.parent_id, height=1, of=row.id, live=row.deleted_at is None)
+            if not is_in_list:
+                row.list_id = self._loaded.list_of(row.parent_id)
         self._entries.check_room(1)
-        self._use_tags(task["tags"])
+        self._loaded.check_tags(row.tags)
+        self._loaded.use_tags(row.tags)
         # Zones change, and the due is what everybody has read.
-        if task["meant_at"] is not None and not shows_otherwise(task):
-            task = {**task, "meant_at": None}
-        self._series.join(self._entries.insert(task), keeps_rule=True)
-        return True
+        if not shows_otherwise(row):
+            row.meant_at = None
+        row.series_id = series_for(row.recurrence, row.series_id)
+        self._series.join(self._entries.insert(row), keeps_rule=True)
 
-    async def update(
-        self,
-        task_id: UUID,
-        changes: Values,
-        versions: Versions,
-        *,
-        replaces: bool = False,
-        subtasks: Subtasks = "copy",
-    ) -> UUID | None:
-        """Change the members in `changes` of a live task.
-
-        Args:
-            versions: The versions that it may have, or None for any.
-            replaces: Whether `metadata` is all of it, rather than a merge patch.
-            subtasks: Whether the next task of its series has copies of its parts, or they are left where they are.
-
-        Returns:
-            The task that follows it in its series, where this has completed it.
-
-        Raises:
-            TaskNotFound, TaskForbidden, StaleVersion: See `errors`.
-            Invalid, LimitReached: As for `create`.
-            Cycle: It would become a part of itself.
+    def has(self, task_id: UUID) -> bool:
+        """Whether a task that was loaded or made has an id, in any state; one that is erased here has it until
+        everything is written.
         """
-        entry = self._live(task_id, versions)
-        values = dict(changes)
-        completed = values.pop("completed", None)
-        at = completion_time(completed, values.pop("completed_at", None), now=self.lock.now)
-        if "metadata" in values:
-            values["metadata"] = self._merged(entry, values["metadata"], replaces=replaces)
-        if values.keys() & set(SCHEDULE):
-            check_schedule({**entry.values, **values}, now=self.lock.now)
-        if "list_id" in values and values["list_id"] != entry.values["list_id"]:
-            self._check_list(values["list_id"])
-        if values.get("parent_id") is not None and values["parent_id"] != entry.values["parent_id"]:
-            self._check_parent(values["parent_id"], height=self._tree.height(task_id), of=task_id)
-        values |= self._also_changed(entry, values)
-        step = await self._series.step(entry, {**entry.values, **values}, subtasks, at) if completed else Step()
-        if "tags" in values:
-            self._use_tags(values["tags"])
-        is_renewed = self._differs(entry, values, "recurrence")
-        if self._differs(entry, values, "list_id"):
-            self._take_along(entry, values["list_id"])
-        if values:
-            self._entries.set(entry, values)
-        if completed is None:
-            return None
-        return await self._complete(entry, step, at, completed=completed, is_renewed=is_renewed)
+        return task_id in self._entries
 
-    async def complete(
-        self,
-        task_id: UUID,
-        versions: Versions,
-        *,
-        completed: bool | None = None,
-        completed_at: datetime | None = None,
-        subtasks: Subtasks = "copy",
-    ) -> UUID | None:
-        """Complete or reopen a live task; without `completed`, whichever it is not. Returns and raises as `update`."""
-        entry = self._live(task_id, versions)
-        at = completion_time(completed, completed_at, now=self.lock.now)
-        completed = not entry.values["completed"] if completed is None else completed
-        step = await self._series.step(entry, entry.values, subtasks, at) if completed else Step()
-        return await self._complete(entry, step, at, completed=completed)
+    def is_live(self, task_id: UUID) -> bool:
+        """Whether a task that was loaded or made is there, and not in the trash."""
+        return self._loaded.is_live(task_id)
 
     def is_done(self, task_id: UUID) -> bool:
         """Whether a task is live, and completed with all that is live below it."""
         return self.is_live(task_id) and not any(one.is_open for one in self._entries.with_parts(task_id))
-
-    def trash(self, task_id: UUID, versions: Versions) -> None:
-        """Move a live task to the trash, with the live ones below it. Raises as `update`."""
-        self._live(task_id, versions)
-        for entry in self._entries.with_parts(task_id):
-            if entry.is_live:
-                self._entries.set(entry, {"deleted_at": self.lock.now, "deleted_with": task_id})
-
-    def restore(self, task_id: UUID, versions: Versions) -> None:
-        """Take a task out of the trash, with those below it that went there with it; a live one is left as it is.
-        Raises as `update`.
-        """
-        entry = self._mine(task_id, versions)
-        if entry.is_live:
-            return
-        root = entry.values["deleted_with"]
-        parent_id = entry.values["parent_id"]
-        for one in self._entries.with_parts(task_id):
-            went_along = one.values["deleted_with"] == root
-            if went_along and (one is entry or self._is_live_parent(one.values["parent_id"])):
-                self._entries.set(one, {"deleted_at": None, "deleted_with": None})
-                self._series.join(one)
-        if parent_id is not None and not self._is_live_parent(parent_id):
-            self._entries.set(entry, {"parent_id": None, "moved_from": None, "position": None})
-
-    def erase(self, task_id: UUID, versions: Versions) -> None:
-        """Remove a task for good, live or in the trash, with all below it. Raises as `update`."""
-        self._mine(task_id, versions)
-        for entry in reversed(self._entries.with_parts(task_id)):
-            self._entries.erase(entry)
-
-    async def move(self, task_id: UUID, changes: Values, after: UUID | None, versions: Versions) -> None:
-        """Put a live task into a list or under another, after one of those that are there, or first.
-
-        Raises:
-            Invalid: `after` is not one of those. Else as `update`.
-        """
-        await self.update(task_id, changes, versions)
-        entry = self._entries[task_id]
-        parent_id, list_id = entry.values["parent_id"], entry.values["list_id"]
-        kind = (list_id is not None, parent_id is not None)
-        there = {"ids": [task_id], "parent_id": parent_id, "list_id": list_id}
-        near = await self._session.fetch(statements.load_near(*kind, after is not None), **there, after=after)
-        if after is not None and not (near and near[0]["id"] == after and near[0]["deleted_at"] is None):
-            raise Invalid([FieldError("body", "/after", "This must be another live task of that list or parent.")])
-        around = [row["position"] for row in near]
-        before = around.pop(0) if after is not None else None
-        position = between(before, around[0] if around else None)
-        if position is not None:
-            self._entries.set(entry, {"position": position})
-            return
-        rows = await self._session.fetch(statements.load_siblings(*kind), **there)
-        positions = reorder([(row["id"], row["position"]) for row in rows], task_id, after)
-        await self._load_trees(positions)
-        for sibling, position in positions.items():
-            self._entries.set(self._entries[sibling], {"position": position})
 
     async def relieve(self) -> None:
         """Once new tasks are as many as one statement writes, write them and let go of them: others may be made below
         them, and no other change can name them. For a unit of work that makes more than memory should hold, in the
         order of their ids, and does nothing else.
         """
-        if len(self._new) == _AT_ONCE or self._new_text > _MOST_TEXT:
-            await self._stamp(self._new)
-            await self._write(statements.insert_rows, self._new, ())
+        if len(self._new) == writing.AT_ONCE or self._new_text > writing.MOST_TEXT:
+            await writing.stamp(self.lock, self._new)
+            await writing.write(self._session, self._new, ())
             self._entries.let_go(self._new)
             self._new.clear()
             self._new_text = 0
@@ -260,125 +183,148 @@ class UnitOfWork(Loaded):
         """Write all changes, whose versions and times are in the order of ids.
 
         Returns:
-            Those of the `wanted` tasks that are there, each with `documents.JSON_COLUMNS`.
+            Those of the `wanted` tasks that are there, each with `task_json.JSON_COLUMNS`.
         """
-        written, erased = list[Entry](), list[UUID]()
+        changed, erased = list[Entry](), list[UUID]()
         # After an import there are many that nobody has changed.
         async for entry in cooperatively(tuple(self._entries.values())):
             if entry.is_erased:
                 if entry.version is not None:
                     erased.append(entry.id)
             elif entry.is_changed:
-                written.append(entry)
-        await self._stamp(written)
+                changed.append(entry)
+        await writing.stamp(self.lock, changed)
         self._series.note_versions()
-        new = [entry for entry in written if entry.version is None]
-        old = [entry for entry in written if entry.version is not None]
-        found: dict[UUID, asyncpg.Record] = {}
-        for build, entries in ((statements.insert_rows, new), (statements.update_rows, old)):
-            found |= await self._write(build, entries, wanted)
-        await self._delete_erased(erased)
+        found = await writing.write(self._session, changed, wanted)
+        await writing.erase(self._session, self.lock, erased)
         if unchanged := [task_id for task_id in wanted if task_id not in found]:
             found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
         await self.lock.save()
         return found
 
-    async def _stamp(self, entries: Iterable[Entry]) -> None:
-        """Give changed tasks their versions and times."""
-        async for entry in cooperatively(sorted(entries, key=_id)):
-            entry.values["version"] = self.lock.next_version()
-            # What happened in this turn, and in no earlier one, happened when the row changed.
-            for name in ("completed_at", "deleted_at"):
-                if entry.values[name] == self.lock.now:
-                    entry.values[name] = self.lock.time
-            entry.values["updated_at"] = self.lock.time
-            if entry.values["deleted_at"] is not None:
-                self.lock.note_trash(entry.values["deleted_at"])
+    async def _planned(self, change: Update) -> _Plan:
+        """What an update will do."""
+        loaded, now = self._loaded, self.lock.now
+        entry = loaded.find_live(change.task_id, change.versions)
+        members = dict(change.members)
+        completed = members.pop("completed", None)
+        at = completion_time(completed, members.pop("completed_at", None), now=now)
+        row = entry.row.having(_columns(entry.row, members, replaces=change.replaces))
+        known = check_changed(row, members, now=now)
+        if row.list_id != entry.row.list_id:
+            loaded.check_list(row.list_id)
+        if row.parent_id is not None and row.parent_id != entry.row.parent_id:
+            height = self._entries.tree.height(change.task_id)
+            loaded.check_parent(row.parent_id, height=height, of=change.task_id)
+        _change_along(row, entry.row)
+        step = await self._series.plan(entry, row, completed, at, subtasks=change.subtasks, known=known)
+        if "tags" in members:
+            loaded.check_tags(row.tags)
+        return _Plan(entry, row if members else None, step)
 
-    async def _write(
-        self, build: Callable[[bool], Statement], entries: Iterable[Entry], wanted: Collection[UUID]
-    ) -> dict[UUID, asyncpg.Record]:
-        """Write tasks that have their versions; returns those of the `wanted`."""
-        found: dict[UUID, asyncpg.Record] = {}
-        statement = build(bool(wanted))
-        # An import may have so many that others would wait.
-        async for some in cooperatively(_pieces(entries)):
-            rows = await self._session.fetch(statement, rows=_as_json(some))
-            found |= {row["id"]: row for row in rows if row["id"] in wanted}
-        return found
+    async def _completion(self, change: Complete) -> _Plan:
+        """What completing or reopening a task will do."""
+        entry = self._loaded.find_live(change.task_id, change.versions)
+        at = completion_time(change.completed, change.completed_at, now=self.lock.now)
+        completed = not entry.row.completed if change.completed is None else change.completed
+        return _Plan(entry, None, await self._series.plan(entry, entry.row, completed, at, subtasks=change.subtasks))
 
-    async def _delete_erased(self, erased: list[UUID]) -> None:
-        if erased:
-            await self._session.fetch(statements.delete_rows(), ids=erased)
-            await self._session.fetch(statements.forget_next(), ids=erased)
-            await self.lock.add_tombstones("task", {task_id: self.lock.next_version() for task_id in erased})
-            await StoredResponses(self._session).forget(erased)
-
-    async def _complete(
-        self, entry: Entry, step: Step, said: datetime | None, *, completed: bool, is_renewed: bool = False
-    ) -> UUID | None:
-        was_completed = entry.values["completed"]
-        at = (said or entry.values["completed_at"] or self.lock.now) if completed else None
-        self._entries.set(entry, {"completed": completed, "completed_at": at})
-        if completed:
-            await self._series.complete(entry, step)
-        elif was_completed:
-            self._series.reopen(entry, is_renewed=is_renewed)
-        return self._series.link(entry)
+    async def _carry_out(self, plan: _Plan) -> UUID | None:
+        """Do what was planned; nothing is wrong with it."""
+        entry, row = plan.entry, plan.row
+        is_renewed = row is not None and row.recurrence != entry.row.recurrence
+        if row is not None:
+            self._loaded.use_tags(row.tags)
+            if row.list_id != entry.row.list_id:
+                self._take_along(entry, row.list_id)
+            self._entries.replace(entry, row)
+        return await self._series.take(entry, plan.step, is_renewed=is_renewed)
 
     def _take_along(self, entry: Entry, list_id: UUID | None) -> None:
         """Put the parts of a task that are in its list into the one where it will be."""
         for part in self._entries.with_parts(entry.id)[1:]:
-            if part.values["list_id"] == entry.values["list_id"]:
-                self._entries.set(part, {"list_id": list_id})
+            if part.row.list_id == entry.row.list_id:
+                self._entries.edit(part).list_id = list_id
 
-    def _merged(self, entry: Entry, patch: Values, *, replaces: bool) -> str:
-        whole = patch if replaces else merge(json.loads(entry.values["metadata"]), patch)
-        try:
-            return dump_metadata(whole)
-        except ValueError as error:
-            raise Invalid([FieldError("body", "/metadata", str(error))]) from None
+    def _trash(self, change: Trash) -> None:
+        self._loaded.find_live(change.task_id, change.versions)
+        for entry in self._entries.with_parts(change.task_id):
+            if entry.is_live:
+                row = self._entries.edit(entry)
+                row.deleted_at, row.deleted_with = self.lock.now, change.task_id
 
-    def _also_changed(self, entry: Entry, values: Values) -> Values:
-        """What else is written anew where members change."""
-        also: Values = {}
-        # The due that a client writes is the one that is meant.
-        if self._differs(entry, values, "due_at", "time_zone"):
-            also["meant_at"] = None
-        if self._differs(entry, values, "parent_id"):
-            also["moved_from"] = None
-        if self._differs(entry, values, "list_id", "parent_id"):
-            also["position"] = None
-        return also
+    def _restore(self, change: Restore) -> None:
+        entry = self._loaded.find(change.task_id, change.versions)
+        if entry.is_live:
+            return
+        root, parent_id = entry.row.deleted_with, entry.row.parent_id
+        for one in self._entries.with_parts(change.task_id):
+            if one.row.deleted_with == root and (one is entry or self._is_below_live(one)):
+                row = self._entries.edit(one)
+                row.deleted_at = row.deleted_with = None
+                self._series.join(one)
+        if parent_id is not None and not self._is_below_live(entry):
+            self._entries.hang(entry, None)
+            entry.row.position = None
 
-    def _differs(self, entry: Entry, values: Values, *names: str) -> bool:
-        return any(name in values and values[name] != entry.values[name] for name in names)
+    def _is_below_live(self, entry: Entry) -> bool:
+        parent_id = entry.row.parent_id
+        return parent_id is not None and self._loaded.is_live_parent(parent_id)
+
+    def _erase(self, change: Erase) -> None:
+        self._loaded.find(change.task_id, change.versions)
+        for entry in reversed(self._entries.with_parts(change.task_id)):
+            self._entries.erase(entry)
+
+    async def _move(self, change: Move) -> None:
+        plan = await self._planned(Update(change.task_id, change.members, change.versions))
+        positions = await self._positions(plan.row or plan.entry.row, change.after)
+        await self._loaded.load_trees(positions)
+        await self._carry_out(plan)
+        for sibling, position in positions.items():
+            self._entries.edit(self._entries[sibling]).position = position
+
+    async def _positions(self, row: TaskRow, after: UUID | None) -> dict[UUID, str]:
+        """The new positions, by id, where a task comes after another one of where it will be, or first.
+
+        Raises:
+            Invalid: `after` is none of those.
+        """
+        kind = (row.list_id is not None, row.parent_id is not None)
+        there: dict[str, Any] = {"ids": [row.id], "parent_id": row.parent_id, "list_id": row.list_id}
+        near = await self._session.fetch(statements.load_near(*kind, after is not None), **there, after=after)
+        if after is not None and not (near and near[0]["id"] == after and near[0]["deleted_at"] is None):
+            raise Invalid([FieldError("body", "/after", "This must be another live task of that list or parent.")])
+        around = [near_row["position"] for near_row in near]
+        before = around.pop(0) if after is not None else None
+        position = between(before, around[0] if around else None)
+        if position is not None:
+            return {row.id: position}
+        rows = await self._session.fetch(statements.load_siblings(*kind), **there)
+        return reorder([(sibling["id"], sibling["position"]) for sibling in rows], row.id, after)
 
 
-def _id(entry: Entry) -> int:
-    return entry.id.int
+def _columns(row: TaskRow, members: dict[str, Any], *, replaces: bool) -> dict[str, Any]:
+    """The columns for members that a client changes of a task.
+
+    Raises:
+        Invalid: Its metadata would be as they may not be.
+    """
+    if "metadata" in members and not replaces:
+        members = {**members, "metadata": merge(json.loads(row.metadata), members["metadata"])}
+    try:
+        return columns_of(dict(members))
+    except ValueError as error:
+        raise Invalid([FieldError("body", "/metadata", str(error))]) from None
 
 
-def _pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """As many entries as are written at once."""
-    piece: list[Entry] = []
-    length = 0
-    for entry in entries:
-        piece.append(entry)
-        length += len(entry.values["description"] or "")
-        if len(piece) == _AT_ONCE or length > _MOST_TEXT:
-            yield piece
-            piece, length = [], 0
-    if piece:
-        yield piece
-
-
-def _as_json(entries: Iterable[Entry]) -> str:
-    # asyncpg's UUIDs are of a class of its own, which orjson does not know.
-    return orjson.dumps([_row(entry.values) for entry in entries], default=str).decode()
-
-
-def _row(values: Values) -> Values:
-    row = {name: values[name] for name in statements.WRITTEN}
-    row["metadata"] = orjson.Fragment(values["metadata"])
-    return row
+def _change_along(row: TaskRow, before: TaskRow) -> None:
+    """Change what hangs on other columns of a task, where a client has changed these."""
+    row.series_id = series_for(row.recurrence, row.series_id)
+    # The due that a client writes is the one that is meant.
+    if (row.due_at, row.time_zone) != (before.due_at, before.time_zone):
+        row.meant_at = None
+    if row.parent_id != before.parent_id:
+        row.moved_from = None
+    if (row.list_id, row.parent_id) != (before.list_id, before.parent_id):
+        row.position = None

@@ -11,10 +11,12 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from taskward.account.schemas import LINE, EndLine, Line, ListLine, TaskLine, task_values
+from taskward.account.schemas import LINE, EndLine, Line, ListLine, TaskLine, task_row
 from taskward.account.store import AccountStore
-from taskward.errors import Cycle, FieldError, Invalid, Problem
+from taskward.errors import Cycle, Invalid, Problem
+from taskward.formats.walks import ways_up
 from taskward.kit.limits import Limits
+from taskward.kit.pointers import point_into
 from taskward.lists.store import ListStore
 from taskward.runtime.fairness import cooperatively
 from taskward.storage.session import Session
@@ -22,7 +24,7 @@ from taskward.strict_json.bounds import TooMuchJson
 from taskward.strict_json.curtailing import MOST_ERRORS, KnownMembers
 from taskward.strict_json.mistakes import NotJson
 from taskward.strict_json.reading import parse
-from taskward.tasks.metadata import dump_metadata
+from taskward.tasks.changes import CreateMany, PutBack
 from taskward.tasks.unit_of_work import UnitOfWork
 from taskward.transfer.foreign import Foreign, ForeignFormat
 from taskward.transfer.records import Fate, Loss, Thing
@@ -61,22 +63,41 @@ class Imported:
     losses_left_out: int = 0
 
 
-class _Named:
-    """What the tasks of an export name, to be loaded before they are made."""
+class _Tasks(Sequence[int | None]):
+    """The tasks of an export by their places, each the last line of those with its id; as a sequence, of each the place
+    of the one that it is a part of, where that is there.
+
+    Attributes:
+        lines: With their numbers, from 1.
+    """
 
     def __init__(self) -> None:
-        self.parents: set[UUID] = set()
-        self.lists: set[UUID] = set()
-        self.series: set[UUID] = set()
-        self.has_tags = False
+        self.lines: list[tuple[int, TaskLine]] = []
+        self._places: dict[UUID, int] = {}
 
-    def take(self, line: TaskLine) -> None:
-        for names, name in (
-            (self.parents, line.parent_id), (self.lists, line.list_id), (self.series, line.series_id)
-        ):  # fmt: skip
-            if name is not None:
-                names.add(name)
-        self.has_tags = self.has_tags or bool(line.tags)
+    def add(self, number: int, line: TaskLine) -> None:
+        place = self._places.setdefault(line.id, len(self.lines))
+        # In place of one before, or behind the last one.
+        self.lines[place : place + 1] = [(number, line)]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, place: Any) -> Any:
+        parent_id = self.lines[place][1].parent_id
+        return None if parent_id is None else self._places.get(parent_id)
+
+    def parents_first(self) -> Iterator[tuple[int, TaskLine]]:
+        """The lines in an order in which each comes after the one that it is a part of.
+
+        Raises:
+            Cycle: Some are parts of each other.
+        """
+        for way, end in ways_up(self):
+            if end is not None:
+                raise _of_line(Cycle(), self.lines[end][0])
+            for place in reversed(way):
+                yield self.lines[place]
 
 
 class Importer:
@@ -95,28 +116,27 @@ class Importer:
             LimitReached, Cycle: See `errors`.
         """
         lists: list[ListLine] = []
-        tasks: dict[UUID, tuple[int, TaskLine]] = {}
-        named = _Named()
+        tasks = _Tasks()
         is_whole = False
         async for number, line in cooperatively(_lines(export)):
             if isinstance(line, ListLine):
                 lists.append(line)
             elif isinstance(line, TaskLine):
-                tasks[line.id] = number, line
-                named.take(line)
+                tasks.add(number, line)
             elif isinstance(line, EndLine):
                 is_whole = True
         work = await UnitOfWork.begin(self._session, self._limits)
         made_lists = await ListStore(self._session, self._limits).insert_exported(
             work.lock, [one.values() for one in lists]
         )
-        await work.load(
-            tasks.keys(), parents=named.parents, lists=named.lists, tags=named.has_tags, series=named.series
-        )
+        await work.load(PutBack(line) for _, line in tasks.lines)
         made = 0
-        async for number, line in cooperatively(_parents_first(tasks)):
+        async for number, line in cooperatively(tasks.parents_first()):
+            if work.has(line.id):
+                continue
+            made += 1
             try:
-                made += work.insert_exported(task_values(line, dump_metadata(line.metadata), work.lock.now))
+                work.put_back(task_row(line, work.lock.now), is_in_list="list_id" in line.model_fields_set)
             except Problem as problem:
                 raise _of_line(problem, number) from None
         await work.flush(())
@@ -136,8 +156,7 @@ class Importer:
         rows = [{"id": one.id, "name": one.name, "color": one.color, "position": None} for one in lists]
         await ListStore(self._session, self._limits).insert_exported(work.lock, rows)
         made = [one.id for one in lists]
-        # Their ids are new, so no task can have one.
-        await work.load((), lists=made, tags=found.has_tags)
+        await work.load([CreateMany(tuple(made), found.has_tags)])
         async for task, completed_at in cooperatively(found.tasks()):
             # By the database's clock nothing may have been completed later than now.
             completed = None if completed_at is None else min(completed_at, work.lock.now)
@@ -199,30 +218,10 @@ def _not_read(error: NotJson | TooMuchJson) -> dict[str, Any]:
     return {"type": "value_error", "loc": (), "ctx": {"error": error}}
 
 
-def _parents_first(tasks: dict[UUID, tuple[int, TaskLine]]) -> Iterator[tuple[int, TaskLine]]:
-    """The lines in an order in which each comes after the one that it is a part of.
-
-    Raises:
-        Cycle: Some are parts of each other.
-    """
-    done: set[UUID] = set()
-    for task_id in tasks:
-        waiting: dict[UUID, None] = {}
-        above: UUID | None = task_id
-        while above in tasks and above not in done:
-            if above in waiting:
-                raise _of_line(Cycle(), tasks[above][0])
-            waiting[above] = None
-            above = tasks[above][1].parent_id
-        for one in reversed(waiting):
-            done.add(one)
-            yield tasks[one]
-
-
 def _of_line(problem: Problem, number: int) -> Problem:
     """The same problem, which says of which line it is."""
     if isinstance(problem, Invalid):
-        problem.errors = [FieldError(e.location, f"/{number}{e.pointer}", e.detail) for e in problem.errors]
+        point_into(problem, f"/{number}")
     else:
         problem.index = number
     return problem

@@ -15,7 +15,7 @@ from taskward.errors import LimitReached
 from taskward.kit.limits import Limits
 from taskward.kit.types import LONGEST_LINE
 from taskward.tasks.metadata import LARGEST_METADATA
-from taskward.tasks.tree import DEEPEST
+from taskward.tasks.tree import DEEPEST, Tree
 from taskward.tasks.types import LONGEST_DESCRIPTION, LONGEST_TAG, MOST_TAGS
 from taskward.transfer.record_file import Records
 
@@ -237,27 +237,25 @@ def append_comment(subject: Subject, before: str, heading: str, text: str) -> st
     return f"{before}\n\n{comment}" if before else comment
 
 
-class Tree:
+class Nesting:
     """Where tasks hang, so that none is deeper than the API allows. They come with those below them one after another,
     so that only those above the last one are remembered.
     """
 
     def __init__(self) -> None:
-        # By their keys the one that each hangs on, and its level.
-        self._above: dict[str, tuple[str | None, int]] = {}
+        self._tree: Tree[str] = Tree()
+        # Those above the last one, and it, as the file has them.
+        self._way: list[str] = []
 
     def place(self, key: str, parent: str | None, subject: Subject) -> dict[str, str]:
         """The member `parent`, if there is one, of a task whose parent was placed before."""
-        while self._above and next(reversed(self._above)) != parent:
-            self._above.popitem()
-        level = 0
-        if parent is not None:
-            above, level = self._above[parent]
-            if level == DEEPEST:
-                parent, level = above, level - 1
-                detail = f"It was deeper than {DEEPEST} levels and hangs on the last that may have subtasks."
-                subject.lose("depth", detail)
-        self._above[key] = (parent, level + 1)
+        while self._way and self._way[-1] != parent:
+            self._tree.remove(self._way.pop())
+        if parent is not None and self._tree.depth(parent) == DEEPEST:
+            parent = self._tree.parent(parent)
+            subject.lose("depth", f"It was deeper than {DEEPEST} levels and hangs on the last that may have subtasks.")
+        self._tree.put(key, parent)
+        self._way.append(key)
         return {} if parent is None else {"parent": parent}
 
 

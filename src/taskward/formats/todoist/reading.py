@@ -17,10 +17,10 @@ from taskward.kit.types import LONGEST_LINE
 from taskward.tasks.types import zones
 from taskward.transfer.records import (
     Extras,
+    Nesting,
     Reading,
     Subject,
     Thing,
-    Tree,
     UnreadableExport,
     append_comment,
     description_of,
@@ -100,7 +100,7 @@ class _Project:
         self.subject = Subject(self.reading, list_name)
         self._zone = zone
         self._now = now
-        self._tree = Tree()
+        self._tree = Nesting()
         self._section = ("", "")
         # The tasks that the next one may be below, with their indents.
         self._open: list[tuple[int, str]] = []

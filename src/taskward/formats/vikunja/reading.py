@@ -25,7 +25,7 @@ from taskward.formats.vikunja.tasks import (
 )
 from taskward.formats.walks import parents_first
 from taskward.kit.types import LONGEST_LINE
-from taskward.transfer.records import Extras, Reading, Subject, Thing, Tree, kept_text, one_line, quoted
+from taskward.transfer.records import Extras, Nesting, Reading, Subject, Thing, kept_text, one_line, quoted
 
 _COLOR = re.compile("#?([0-9a-fA-F]{6})")
 _END = float("inf")
@@ -237,7 +237,7 @@ class _Export:
 
     def _add_tasks(self, parents: list[int | None]) -> Iterator[None]:
         order, closing = yield from parents_first(parents, self._places)
-        tree = Tree()
+        tree = Nesting()
         for step, index in enumerate(order):
             record, (bucket, relations) = self._reading.tasks.kept(self._numbers[index])
             subject = Subject(self._reading, record["title"])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import NamedTuple, Protocol, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from taskward.errors import FieldError, Invalid
 from taskward.tasks.schedule.local_time import is_meant, kept_for, meant_by, moment_of
-from taskward.tasks.schedule.recurrence import NeverFires, find_next, next_occurrence
+from taskward.tasks.schedule.recurrence import NeverFires, Occurrence, find_next
 from taskward.tasks.schedule.rrule import parse_rule
 from taskward.tasks.types import FIRST_YEAR, LAST_YEAR
 
@@ -21,59 +21,115 @@ _UNTIL = re.compile("UNTIL=[0-9TZ]+")
 _BASIC = str.maketrans("", "", "-:")
 # By how much a client's clock may be ahead.
 _CLOCKS_DIFFER = timedelta(minutes=1)
+_D = TypeVar("_D", date, datetime)
 
 
-def check_schedule(task: Mapping[str, Any], *, now: datetime) -> None:
+class Scheduled(Protocol):
+    """What has the members that the rules are about: a task, or what a client sends of one."""
+
+    @property
+    def due_date(self) -> date | None: ...
+    @property
+    def due_at(self) -> datetime | None: ...
+    @property
+    def time_zone(self) -> str | None: ...
+    @property
+    def recurrence(self) -> str | None: ...
+    @property
+    def recurs_from(self) -> str: ...
+
+
+class Meaning(Scheduled, Protocol):
+    """What has, besides, the local time that its due means, see `local_time.kept_for`."""
+
+    @property
+    def meant_at(self) -> str | None: ...
+
+
+class Due(NamedTuple):
+    """When a task is due: on a day, at a moment, or not at all.
+
+    Attributes:
+        meant_at: The local time that a moment means, where it does not show it.
+    """
+
+    due_date: date | None
+    due_at: datetime | None
+    meant_at: str | None
+
+
+class Next(NamedTuple):
+    """In what the task that follows a recurring one differs from it."""
+
+    due: Due
+    recurrence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What was found when a rule was searched, so that it need not be searched again.
+
+    Attributes:
+        now, meant: For when it was searched, and for which local time of the due; see `find_next`.
+        found: What follows then; None where the rule has ended.
+    """
+
+    now: datetime
+    meant: datetime | None
+    found: tuple[Occurrence, date] | None
+
+
+def check_schedule(task: Scheduled, *, now: datetime) -> Search | None:
     """Check the rules.
 
-    Args:
-        task: At least the members in `SCHEDULE`.
+    Returns:
+        The search for what follows, of a task that recurs.
 
     Raises:
         Invalid: One is broken.
     """
     errors = []
-    has_due = task["due_date"] is not None or task["due_at"] is not None
-    if task["due_date"] is not None and task["due_at"] is not None:
+    has_due = task.due_date is not None or task.due_at is not None
+    if task.due_date is not None and task.due_at is not None:
         errors.append(_error("due_date", "This excludes due_at; set one of them to null."))
-    if task["time_zone"] is None and task["due_at"] is not None:
+    if task.time_zone is None and task.due_at is not None:
         errors.append(_error("time_zone", "This is required with due_at."))
-    elif task["time_zone"] is None and task["recurrence"] is not None:
+    elif task.time_zone is None and task.recurrence is not None:
         errors.append(_error("time_zone", "This is required with recurrence."))
-    if task["recurrence"] is not None and not has_due:
+    if task.recurrence is not None and not has_due:
         errors.append(_error("recurrence", "This needs a due_date or a due_at."))
     if errors:
         raise Invalid(errors)
-    if task["recurrence"] is not None:
-        try:
-            next_occurrence(
-                parse_rule(task["recurrence"]), _due(task), ZoneInfo(task["time_zone"]), now=now, **_start(task)
-            )
-        except NeverFires as error:
-            raise Invalid([_error("recurrence", str(error))]) from None
+    if task.recurrence is None:
+        return None
+    try:
+        return _search(task, now, None)
+    except NeverFires as error:
+        raise Invalid([_error("recurrence", str(error))]) from None
 
 
-def following(task: Mapping[str, Any], *, now: datetime) -> dict[str, Any] | None:
-    """The members of the task that follows a recurring one, completed now, in which it differs, or None where its rule
-    has ended, or does not come true as far as that is looked for.
+def following(task: Meaning, *, now: datetime, known: Search | None = None) -> Next | None:
+    """In what the task that follows a recurring one, completed now, differs from it, or None where its rule has ended,
+    or does not come true as far as that is looked for.
 
     Args:
-        task: Besides the members in `SCHEDULE`, `meant_at`.
+        known: What `check_schedule` has found for this task, if it was asked.
     """
-    due, zone = _due(task), ZoneInfo(task["time_zone"])
-    meant = meant_by(due, zone, task["meant_at"]) if isinstance(due, datetime) else None
-    try:
-        found = find_next(parse_rule(task["recurrence"]), due, zone, now=now, meant=meant, **_start(task))
-    except NeverFires:
-        return None
+    zone = _zone(task)
+    meant = None if task.due_at is None else meant_by(task.due_at, zone, task.meant_at)
+    shown = None if task.meant_at is None else meant
+    if known is None or (known.now, known.meant) != (now, shown):
+        try:
+            known = _search(task, now, meant)
+        except NeverFires:
+            return None
     # What could not be written by a client is beyond the end, too.
-    if found is None or found[0].due.year > LAST_YEAR:
+    if known.found is None or known.found[0].due.year > LAST_YEAR:
         return None
-    (next_due, rule), day = found
-    if not isinstance(next_due, datetime) or meant is None:
-        return {"due_date": next_due, "meant_at": None, "recurrence": rule}
-    local = datetime.combine(day, meant.time())
-    return {"due_at": next_due, "meant_at": kept_for(next_due, zone, local), "recurrence": rule}
+    (due, rule), day = known.found
+    if not isinstance(due, datetime) or meant is None:
+        return Next(Due(due, None, None), rule)
+    return Next(Due(None, due, kept_for(due, zone, datetime.combine(day, meant.time()))), rule)
 
 
 def completion_time(completed: bool | None, at: datetime | None, *, now: datetime) -> datetime | None:  # noqa: FBT001
@@ -95,32 +151,33 @@ def completion_time(completed: bool | None, at: datetime | None, *, now: datetim
     return min(at, now)
 
 
-def distance(task: Mapping[str, Any], later: Mapping[str, Any]) -> timedelta:
+def distance(task: Meaning, later: Meaning) -> timedelta:
     """The days from the due of a task to that of one that follows it."""
     return _day(later) - _day(task)
 
 
-def moved(task: Mapping[str, Any], days: timedelta) -> dict[str, Any]:
+def moved(task: Meaning, days: timedelta) -> Due:
     """The due of a task, so many days later at the local time that it means; none where the calendar ends before."""
-    due = _due(task)
-    if due is None:
-        return {}
     try:
-        if not isinstance(due, datetime):
-            return {"due_date": _written(due + days)}
-        zone = ZoneInfo(task["time_zone"])
-        local = meant_by(due, zone, task["meant_at"]) + days
+        if task.due_date is not None:
+            return Due(_written(task.due_date + days), None, task.meant_at)
+        if task.due_at is None:
+            return Due(None, None, task.meant_at)
+        zone = _zone(task)
+        meant = meant_by(task.due_at, zone, task.meant_at)
+        local = meant + days
     except OverflowError:
-        return {"due_date": None, "due_at": None, "meant_at": None}
-    local = local.replace(fold=meant_by(due, zone, task["meant_at"]).fold)
+        return Due(None, None, None)
+    local = local.replace(fold=meant.fold)
     moment = _written(moment_of(local.date(), local.time(), zone))
-    return {"due_at": moment, "meant_at": None if moment is None else kept_for(moment, zone, local)}
+    return Due(None, moment, None if moment is None else kept_for(moment, zone, local))
 
 
-def shows_otherwise(task: Mapping[str, Any]) -> bool:
+def shows_otherwise(task: Meaning) -> bool:
     """Whether the due of a task is what the zone makes of the local time that it is said to mean."""
-    due, zone = task["due_at"], task["time_zone"]
-    return due is not None and is_meant(due, ZoneInfo(zone), task["meant_at"])
+    if task.due_at is None or task.meant_at is None:
+        return False
+    return is_meant(task.due_at, _zone(task), task.meant_at)
 
 
 def rule_for_others(rule: str, due_at: datetime | None, zone: str | None) -> str:
@@ -141,24 +198,31 @@ def rule_for_others(rule: str, due_at: datetime | None, zone: str | None) -> str
     return _UNTIL.sub(f"UNTIL={text.translate(_BASIC)}", rule)
 
 
-def _written(due: Any) -> Any:
+def _written(due: _D | None) -> _D | None:
     """What a client could have written, or None."""
     return due if due is not None and FIRST_YEAR <= due.year <= LAST_YEAR else None
 
 
-def _day(task: Mapping[str, Any]) -> date:
-    due: date | datetime = _due(task)
-    if isinstance(due, datetime):
-        return meant_by(due, ZoneInfo(task["time_zone"]), task["meant_at"]).date()
-    return due
+def _day(task: Meaning) -> date:
+    if task.due_at is not None:
+        return meant_by(task.due_at, _zone(task), task.meant_at).date()
+    return cast("date", task.due_date)
 
 
-def _due(task: Mapping[str, Any]) -> Any:
-    return task["due_at"] if task["due_at"] is not None else task["due_date"]
+def _zone(task: Scheduled) -> ZoneInfo:
+    """The zone of a task that was checked, and is due at a moment or recurs."""
+    return ZoneInfo(cast("str", task.time_zone))
 
 
-def _start(task: Mapping[str, Any]) -> dict[str, bool]:
-    return {"from_completion": task["recurs_from"] == "completion"}
+def _search(task: Scheduled, now: datetime, meant: datetime | None) -> Search:
+    """Search the rule of a task that was checked.
+
+    Raises:
+        NeverFires: See `find_next`.
+    """
+    rule, due = parse_rule(cast("str", task.recurrence)), cast("date", task.due_at or task.due_date)
+    from_completion = task.recurs_from == "completion"
+    return Search(now, meant, find_next(rule, due, _zone(task), now=now, from_completion=from_completion, meant=meant))
 
 
 def _error(member: str, sentence: str) -> FieldError:
