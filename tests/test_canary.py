@@ -255,6 +255,7 @@ def outside() -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.processes
 def test_a_service_and_its_database_write_nothing_of_anybody_down(outside: Path):
     canaries = Canaries()
     (outside / "loud").mkdir()
@@ -316,6 +317,7 @@ def test_a_service_and_its_database_write_nothing_of_anybody_down(outside: Path)
     assert [name for name, password in passwords.items() if password in logs] == []
 
 
+@pytest.mark.processes
 def test_a_service_that_cannot_use_its_database_does_not_say_the_password(outside: Path, new_database: str):
     password = Canaries.make("password")
     old = urlsplit(new_database)

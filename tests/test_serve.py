@@ -23,6 +23,7 @@ from tests.costs import allowed, processor_seconds
 from tests.issuer import issuer
 from tests.services import BASE_ENVIRONMENT, Service, eventually
 
+pytestmark = pytest.mark.processes
 TASKS = "/api/v1/tasks"
 
 

@@ -23,6 +23,7 @@ import pytest
 from taskward.postgres import read_dsn
 from tests.services import BASE_ENVIRONMENT, Service, eventually, free_port
 
+pytestmark = pytest.mark.processes
 TASKS = "/api/v1/tasks"
 ROUNDS = int(os.environ.get("STARTS_TO_INTERRUPT", "3"))
 
