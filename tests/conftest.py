@@ -13,7 +13,6 @@ import secrets
 import shutil
 import signal
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -47,6 +46,7 @@ from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
 from tests import sizes
+from tests.folders import new_folder
 from tests.messages import kinds
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ SECRET = "a-secret-of-the-tests-that-nobody-else-knows"
 # Every server here speaks plain HTTP. Without this each client would read all the certificate authorities there are,
 # which takes longer than most tests.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-LEFT_OUT = ("processes", "costs")
+LEFT_OUT = ("processes", "costs", "long")
 """Markers of what the default run leaves out, and CI runs."""
 _LEFT_OUT = pytest.StashKey[int]()
 OPENINGS: dict[str, type[Lease]] = {"begun": Lease, "literals": LiteralLease}
@@ -72,7 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough", action="store_true", help="try properties, fuzzers and crowds at full size, as CI does"
     )
-    parser.addoption("--all", action="store_true", help="leave out no test: see the markers `processes` and `costs`")
+    parser.addoption("--all", action="store_true", help="leave out no test: see the markers in pyproject.toml")
     parser.addoption("--opening", choices=OPENINGS, help="how all transactions begin, wherever the database is")
     parser.addoption("--no-skip", action="store_true", help="a test that cannot run here fails, as it does in CI")
 
@@ -117,7 +117,7 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if count := config.stash.get(_LEFT_OUT, 0):
         terminalreporter.write_line(
-            f"{count} tests were left out, of what starts processes or bounds processor time: `uv run pytest --all`"
+            f"{count} tests were left out, which start processes, take long or bound processor time: `uv run pytest --all`"
             " runs them as well, as CI does."
         )
 
@@ -173,9 +173,8 @@ def _no_configuration_from_outside() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
-    """A folder that a service account may traverse, which pytest's own are not."""
-    folder = Path(tempfile.mkdtemp(prefix="taskward-test-"))
-    folder.chmod(0o711)
+    """Where the session's servers are."""
+    folder = new_folder("taskward-test-")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -201,6 +201,7 @@ CUT = (
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
+@pytest.mark.long
 def test_no_logger_at_any_level_is_told_anything_of_anybody(cluster: Cluster, new_database: str):
     canaries, name = Canaries(), name_of(new_database)
     password = unquote(urlsplit(new_database).password or "")

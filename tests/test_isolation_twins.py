@@ -211,7 +211,11 @@ async def same(lives: tuple[Life, Life], method: str, url: str, **sent: Any) -> 
     assert told[0] == told[1], (method, url, sent)
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+# Each asks several hundred times.
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [pytest.param(*route, marks=pytest.mark.long if number % 8 else ()) for number, route in enumerate(ROUTES)],
+)
 async def test_what_another_has_changes_no_answer_and_no_row(
     new_user: NewUser, superuser: Superuser, method: str, path: str
 ):

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from taskward.cli.serve import _stop_without
 from taskward.postgres import EmbeddedServer
 from taskward.runtime.log import Thinner, without_data
 from tests.conftest import NO_TLS, PLAIN, SECRET, Cluster, execute, make_token, name_of
+from tests.folders import new_folder
 from tests.raw import exchange, request
 from tests.services import Service, eventually
 
@@ -35,8 +35,7 @@ TASKS = "/api/v1/tasks"
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     # pytest's own folders are closed to the account that root gives the database.
-    path = Path(tempfile.mkdtemp(prefix="taskward-log-"))
-    path.chmod(0o711)
+    path = new_folder("taskward-log-")
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

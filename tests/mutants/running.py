@@ -198,8 +198,7 @@ def _serve(root: Path, channel: Connection, others_end: Connection) -> None:
     others_end.close()
     _import_from(root)
     conftest = importlib.import_module("tests.conftest")
-    folder = Path(tempfile.mkdtemp(prefix="taskward-mutants-"))
-    folder.chmod(0o711)
+    folder = importlib.import_module("tests.folders").new_folder("taskward-mutants-")
     try:
         with conftest._cluster(folder / "data") as cluster, suppress(EOFError, KeyboardInterrupt):
             channel.send((cluster.superuser, cluster.owner))
