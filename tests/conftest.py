@@ -117,8 +117,8 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if count := config.stash.get(_LEFT_OUT, 0):
         terminalreporter.write_line(
-            f"{count} tests were left out, which start processes, take long or bound processor time: `uv run pytest --all`"
-            " runs them as well, as CI does."
+            f"{count} tests were left out, which start processes, take long or bound processor time;"
+            " `uv run pytest --all` runs them as well, and CI does."
         )
 
 
