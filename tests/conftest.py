@@ -97,7 +97,8 @@ def _leaves_out(config: pytest.Config) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not _leaves_out(config):
         return
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         (left_out if any(item.get_closest_marker(name) for name in LEFT_OUT) else kept).append(item)
     config.stash[_LEFT_OUT] = len(left_out)

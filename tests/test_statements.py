@@ -512,7 +512,7 @@ CASES = [(name, arguments) for name, cases in BUILDERS.items() for arguments in 
 def _modules() -> dict[str, Any]:
     """The modules in which statements are made or begun."""
     texts = {file.relative_to(PACKAGE).with_suffix(""): file.read_text("utf-8") for file in PACKAGE.rglob("*.py")}
-    names = [".".join(path.parts) for path, text in texts.items() if "OWNER" in text and "database.statements" in text]
+    names = [".".join(path.parts) for path, text in texts.items() if "OWNER" in text and "storage.scoping" in text]
     return {name: import_module(f"taskward.{name}") for name in sorted(names)}
 
 
