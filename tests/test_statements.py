@@ -644,4 +644,4 @@ def test_statements_are_made_by_compilation_only():
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Statement"
     ]
-    assert makers == ["statements.py"]
+    assert makers == ["scoping.py"]
