@@ -193,7 +193,17 @@ def _cluster(folder: Path, binaries: Path | None = None) -> Iterator[Cluster]:
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             asyncio.run(_execute(url, f"ALTER SYSTEM SET {name} = off"))
         asyncio.run(_execute(url, "SELECT pg_reload_conf()"))
+        if server.version >= "16":  # before, there is no such setting
+            asyncio.run(_execute(url, "SET scram_iterations = 1", *_the_same_passwords(url, server.dsn)))
         yield Cluster(url, server.dsn)
+
+
+def _the_same_passwords(*urls: str) -> Iterator[str]:
+    """Each anew, so that it is derived as the session says: 4096 times, it is most of what a connection costs."""
+    for parts in map(urlsplit, urls):
+        assert parts.username is not None
+        assert parts.password is not None
+        yield f"ALTER ROLE {parts.username} PASSWORD '{unquote(parts.password)}'"
 
 
 @pytest.fixture(scope="session")
