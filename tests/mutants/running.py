@@ -223,8 +223,8 @@ def _test(copy: Path, job: Job, output: Path, channel: Connection) -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     # Options of whoever runs a test of this here.
     os.environ.pop("PYTEST_ADDOPTS", None)
-    # The copy is ours, and what one child has compiled the next ones need not.
-    sys.dont_write_bytecode = False
+    # The copy is ours, and what one child has compiled beside the modules the next ones need not.
+    sys.dont_write_bytecode, sys.pycache_prefix = False, None
     import pytest  # noqa: PLC0415 - it is not needed to list mutants
 
     watch = _Watch(channel, frozenset(job.first))
