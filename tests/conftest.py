@@ -13,7 +13,6 @@ import secrets
 import shutil
 import signal
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -47,6 +46,7 @@ from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
 from tests import sizes
+from tests.folders import new_folder
 from tests.messages import kinds
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ SECRET = "a-secret-of-the-tests-that-nobody-else-knows"
 # Every server here speaks plain HTTP. Without this each client would read all the certificate authorities there are,
 # which takes longer than most tests.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+LEFT_OUT = ("processes", "costs", "long")
+"""Markers of what the default run leaves out, and CI runs."""
+_LEFT_OUT = pytest.StashKey[int]()
 OPENINGS: dict[str, type[Lease]] = {"begun": Lease, "literals": LiteralLease}
 PLAIN: dict[str, Any] = {"verify": NO_TLS, "timeout": 30}
 """How a test asks. Seconds only end one that would wait for ever: httpx2's default of 5 is less than a busy machine may
@@ -69,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough", action="store_true", help="try properties, fuzzers and crowds at full size, as CI does"
     )
+    parser.addoption("--all", action="store_true", help="leave out no test: see the markers in pyproject.toml")
     parser.addoption("--opening", choices=OPENINGS, help="how all transactions begin, wherever the database is")
     parser.addoption("--no-skip", action="store_true", help="a test that cannot run here fails, as it does in CI")
 
@@ -81,6 +85,42 @@ def pytest_configure(config: pytest.Config) -> None:
         pool.kind_for = lambda address: OPENINGS[opening]  # noqa: ARG005 - whatever it is
     if config.getoption("--thorough"):
         sizes.be_thorough()
+
+
+def _leaves_out(config: pytest.Config) -> bool:
+    """Whether this is the default run. One that is asked for files, tests or markers is given all that these have."""
+    named = config.args_source is pytest.Config.ArgsSource.ARGS and not any(Path(arg).is_dir() for arg in config.args)
+    return not (named or config.getoption("--all") or config.getoption("markexpr"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not _leaves_out(config):
+        return
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (left_out if any(item.get_closest_marker(name) for name in LEFT_OUT) else kept).append(item)
+    config.stash[_LEFT_OUT] = len(left_out)
+    if hasattr(config, "workeroutput"):
+        # The process that writes the summary collects nothing by itself.
+        config.workeroutput["left_out"] = len(left_out)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # Every process collects the same tests.
+    node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if count := config.stash.get(_LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"{count} tests were left out, which start processes, take long or bound processor time;"
+            " `uv run pytest --all` runs them as well, and CI does."
+        )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -134,9 +174,8 @@ def _no_configuration_from_outside() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
-    """A folder that a service account may traverse, which pytest's own are not."""
-    folder = Path(tempfile.mkdtemp(prefix="taskward-test-"))
-    folder.chmod(0o711)
+    """Where the session's servers are."""
+    folder = new_folder("taskward-test-")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -154,7 +193,17 @@ def _cluster(folder: Path, binaries: Path | None = None) -> Iterator[Cluster]:
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             asyncio.run(_execute(url, f"ALTER SYSTEM SET {name} = off"))
         asyncio.run(_execute(url, "SELECT pg_reload_conf()"))
+        if server.version >= "16":  # before, there is no such setting
+            asyncio.run(_execute(url, "SET scram_iterations = 1", *_the_same_passwords(url, server.dsn)))
         yield Cluster(url, server.dsn)
+
+
+def _the_same_passwords(*urls: str) -> Iterator[str]:
+    """Each anew, so that it is derived as the session says: 4096 times, it is most of what a connection costs."""
+    for parts in map(urlsplit, urls):
+        assert parts.username is not None
+        assert parts.password is not None
+        yield f"ALTER ROLE {parts.username} PASSWORD '{unquote(parts.password)}'"
 
 
 @pytest.fixture(scope="session")
@@ -173,7 +222,7 @@ def cluster_15(open_folder: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(params=["18", "15"])
+@pytest.fixture(params=["18", pytest.param("15", marks=pytest.mark.processes)])
 def either_cluster(request: pytest.FixtureRequest) -> Cluster:
     """The newest version, and the oldest. Those between, 16 and 17, differ from 18 in nothing that is used here."""
     return request.getfixturevalue("cluster" if request.param == "18" else "cluster_15")  # type: ignore[no-any-return]

@@ -23,7 +23,7 @@ from taskward.transfer.records import Reading, Thing, UnreadableExport
 from tests.sizes import sized
 
 EXAMPLES = settings(
-    max_examples=sized(150, 3_000), deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=sized(30, 3_000), deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 
 COLUMNS = [

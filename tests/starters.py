@@ -25,6 +25,7 @@ import pytest
 from taskward.postgres import EmbeddedServerError, read_dsn, running
 from taskward.postgres.accounts import Account
 from taskward.postgres.binaries import find, readable_by
+from tests.folders import new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,9 +185,7 @@ def family(pid: int) -> list[psutil.Process]:
 
 @pytest.fixture(scope="module", name="base")
 def base_fixture() -> Iterator[Path]:
-    # pytest's own directories are 0700 and closed to the service account.
-    path = Path(tempfile.mkdtemp(prefix="taskward-test-"))
-    path.chmod(0o711)
+    path = new_folder("taskward-test-")
     yield path
     shutil.rmtree(path)
 

@@ -22,6 +22,7 @@ from tests.services import Service, eventually, free_port
 from tests.sizes import sized
 from tests.test_issuers import read_page
 
+pytestmark = pytest.mark.processes
 PAGE = Path(__file__).parents[1] / "docs/identity/better-auth.md"
 QUARTER_OF_AN_HOUR = 900
 

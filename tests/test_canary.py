@@ -201,6 +201,7 @@ CUT = (
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
+@pytest.mark.long
 def test_no_logger_at_any_level_is_told_anything_of_anybody(cluster: Cluster, new_database: str):
     canaries, name = Canaries(), name_of(new_database)
     password = unquote(urlsplit(new_database).password or "")
@@ -255,6 +256,7 @@ def outside() -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.processes
 def test_a_service_and_its_database_write_nothing_of_anybody_down(outside: Path):
     canaries = Canaries()
     (outside / "loud").mkdir()
@@ -316,6 +318,7 @@ def test_a_service_and_its_database_write_nothing_of_anybody_down(outside: Path)
     assert [name for name, password in passwords.items() if password in logs] == []
 
 
+@pytest.mark.processes
 def test_a_service_that_cannot_use_its_database_does_not_say_the_password(outside: Path, new_database: str):
     password = Canaries.make("password")
     old = urlsplit(new_database)

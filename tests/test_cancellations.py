@@ -106,7 +106,7 @@ async def rows_left(url: str) -> tuple[dict[UUID, Any], list[Any]]:
 
 async def test_of_many_that_are_cancelled_nothing_is_lost_or_anybody_elses(cluster: Cluster, new_database: str):
     chance, oracle = random.Random(13), Oracle()  # noqa: S311
-    requests = sized(600, 10_000)
+    requests = sized(150, 10_000)
     numbers = iter(range(requests))
     async with opened(new_database, pool_size=6) as database:
         await asyncio.gather(*(lane(database, oracle, chance, numbers) for _ in range(AT_ONCE)))

@@ -119,6 +119,7 @@ def test_openapi_ignores_configuration(run: Run):
     assert run("openapi", BETTER_AUTH_SECRET=SECRET, TASKWARD_ROOT_PATH="/x", TASKWARD_PORT="x") == run("openapi")
 
 
+@pytest.mark.processes
 def test_a_process_keeps_its_answer_and_its_complaint_apart(tmp_path: Path):
     good = start("token", stdout=subprocess.PIPE, folder=tmp_path, BETTER_AUTH_SECRET=SECRET)
     assert (good.returncode, good.stderr) == (0, "")
@@ -127,6 +128,7 @@ def test_a_process_keeps_its_answer_and_its_complaint_apart(tmp_path: Path):
     assert refusal(bad).startswith("BETTER_AUTH_SECRET must have")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", ["openapi", "token"])
 def test_a_reader_that_goes_away_is_no_error_to_report(command: str, tmp_path: Path):
     reader, writer = os.pipe()

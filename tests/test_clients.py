@@ -16,6 +16,9 @@ from tests.clients import FOLDER
 from tests.conftest import User
 from tests.node import CannotInstallError, install
 
+pytestmark = pytest.mark.processes
+
+
 # Its own libraries are not those of the service, so it is installed apart from it.
 PYTHON_GENERATOR = "openapi-python-client==0.29.1"
 DONE = {

@@ -63,6 +63,7 @@ async def test_a_server_that_has_gone_without_a_word_keeps_no_place_in_the_pool(
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 async def test_a_slow_connection_is_waited_for_as_long_as_for_a_busy_one(cluster: Cluster, template: str):
     async with cutting(cluster.url(template)) as proxy, opened(proxy.url) as database:
         proxy.hold = (CONNECT_TIMEOUT + ACQUIRE_TIMEOUT) / 2

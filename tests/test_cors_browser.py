@@ -16,6 +16,7 @@ from taskward.app import create_app
 from tests.browser import browser_fixture, page_fixture  # noqa: F401 - fixtures
 from tests.conftest import Cluster, make_settings, make_token, serving
 
+pytestmark = pytest.mark.processes
 DOCS = Path(__file__).parents[1]
 # What a page does first, as docs/running.md has it, and then everything that needs a header of its own.
 FIRST_CALL = """async ([url, token]) => {

@@ -92,7 +92,14 @@ async def trial(cluster: Cluster, new_database: str, request: pytest.FixtureRequ
         yield trial
 
 
-@pytest.mark.parametrize(("trial", "name"), [(name, name) for name in OPERATIONS], indirect=["trial"], ids=OPERATIONS)
+@pytest.mark.parametrize(
+    ("trial", "name"),
+    [
+        pytest.param(name, name, id=name, marks=[] if name in {"get", "create", "patch"} else pytest.mark.long)
+        for name in OPERATIONS
+    ],
+    indirect=["trial"],
+)
 async def test_what_is_answered_is_what_was_done(trial: Trial, name: str):
     changes = name not in {"get", "list"}
     for _ in range(3):
@@ -134,6 +141,7 @@ async def test_the_last_create_within_the_limit_is_found_again(cluster: Cluster,
         assert (await trial.client.post(TASKS, json={"title": "too many"})).status_code == 422
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("gone", ["away", "slow"])
 async def test_a_create_whose_answer_is_lost_for_good_is_not_known(cluster: Cluster, new_database: str, gone: str):
     async with trying(cluster, new_database, OPERATIONS["create"], request_timeout=2) as trial:

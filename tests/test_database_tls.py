@@ -21,6 +21,9 @@ from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import migrate
 from tests.conftest import OLDEST_POSTGRES, connected, execute, opened, read_tasks, write_task
 
+pytestmark = pytest.mark.processes
+
+
 ALICE, BOB = Owner("alice"), Owner("bob")
 
 

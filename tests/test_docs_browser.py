@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.async_api import Locator, Page, Request
 
 from tests.browser import SCREEN, browser_fixture, page_fixture  # noqa: F401 - fixtures
 from tests.conftest import User
 from tests.openapi import document_fixture, operations  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.processes
 SENT_OR_REFUSED = (
     ".live-responses-table tbody .response-col_status, .parameters-container .invalid, .body-param .invalid"
 )

@@ -47,6 +47,7 @@ def test_doctor_finds_a_healthy_embedded_server_that_another_process_runs(run: R
     assert "switches to" in done.stdout
 
 
+@pytest.mark.processes
 def test_embedded_commands_make_use_and_end_a_server_of_their_own(run: Run, open_folder: Path):
     data = open_folder / "own"
     settings = {"TASKWARD_DATA_DIR": str(data)}

@@ -41,6 +41,8 @@ from tests.starters import (  # noqa: F401 - some are fixtures
     tidy_fixture,
 )
 
+pytestmark = pytest.mark.processes
+
 
 @needs_15
 def test_the_systems_postgresql_15_works_and_another_major_version_is_refused(starter: Starter) -> None:

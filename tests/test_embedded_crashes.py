@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.services import eventually, runs
 from tests.starters import (  # noqa: F401 - some are fixtures
@@ -30,6 +31,8 @@ from tests.starters import (  # noqa: F401 - some are fixtures
     starter_fixture,
     tidy_fixture,
 )
+
+pytestmark = pytest.mark.processes
 
 
 def test_data_survive_a_restart(starter: Starter) -> None:

@@ -325,6 +325,7 @@ async def test_who_keeps_the_owners_turn_keeps_nobody_elses_trash(
     await purges.close()
 
 
+@pytest.mark.long
 async def test_who_keeps_the_owners_turn_keeps_no_worker_from_its_end(
     database: Database, superuser: Superuser, alice: User
 ):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.schemas import TaskRead
 from tests.conftest import NO_TLS, make_token
+from tests.sizes import sized
 
 MEMBERS = [*TaskRead.model_fields, "after", "name", "color", "\ud800", ""]
 JSON_VALUES = st.recursive(
@@ -115,7 +116,7 @@ REQUESTS = st.fixed_dictionaries({"path": PATHS, "query": QUERIES, "headers": HE
 
 
 @given(method=METHODS, sent=REQUESTS)
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+@settings(max_examples=sized(50, 200), deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 def test_whatever_is_sent_is_answered(
     client: httpx2.Client, task_id: str, list_id: str, method: str, sent: dict[str, Any]
 ):

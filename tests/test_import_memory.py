@@ -100,6 +100,7 @@ def bring(service: Service, format_: str, tasks: int, content: bytes) -> None:
         assert answer.json()["tasks"] == tasks
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("format_", "tasks"), [("vikunja", (6_000, 12_400)), ("todoist", (9_000, 17_500))])
 def test_what_is_made_of_a_file_takes_little_memory(service: Service, format_: str, tasks: tuple[int, int]):
     count = sized(*tasks)
@@ -112,6 +113,7 @@ def test_what_is_made_of_a_file_takes_little_memory(service: Service, format_: s
     assert max(seen) - before < sized(10, 15), max(seen) - before
 
 
+@pytest.mark.processes
 def test_several_files_at_once_take_little_memory(service: Service):
     count, tasks = sized(4, 8), sized(3_000, 12_400)
     for _ in range(3):

@@ -204,7 +204,7 @@ async def test_a_crowd_at_once_each_is_answered_from_what_is_theirs(new_database
     crowd = [world.add(at_once=True) for _ in range(20)]
     with serving(app) as url:
         async with httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
-            for year, requests in enumerate((sized(20, 250), *[80] * sized(0, MORE))):
+            for year, requests in enumerate((sized(10, 250), *[80] * sized(0, MORE))):
                 lives = (live(client, user, f"{year} {seed}", requests) for seed, user in enumerate(crowd))
                 await asyncio.gather(*lives)
                 for user in crowd:

@@ -52,6 +52,7 @@ def ready(base_url: str) -> bool:
     return httpx2.get(f"{base_url}/readyz", **PLAIN).status_code == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("found_by", ["issuer", "jwks_url"])
 def test_a_token_of_the_issuer_is_accepted_and_no_other(publisher: Publisher, database_url: str, found_by: str):
     settings = {} if found_by == "issuer" else {"jwks_url": publisher.keys_url}
@@ -69,6 +70,7 @@ def test_a_token_of_the_issuer_is_accepted_and_no_other(publisher: Publisher, da
         assert get(url, token(FIRST, publisher, None)).status_code == 200
 
 
+@pytest.mark.long
 def test_a_key_that_the_issuer_adds_works_at_its_first_token(publisher: Publisher, database_url: str):
     with trusting(publisher, database_url) as (url, _):
         assert eventually(lambda: ready(url))
@@ -81,6 +83,7 @@ def test_a_key_that_the_issuer_adds_works_at_its_first_token(publisher: Publishe
         assert get(url, token(FIRST, publisher, "1")).status_code == 200
 
 
+@pytest.mark.long
 def test_a_key_that_is_new_verifies_nothing_but_what_it_signed(publisher: Publisher, database_url: str):
     for forged in ({"signer": FIRST}, {"aud": "other"}, {"exp": 1}):
         publisher.publish(FIRST.jwk(kid="1"))
@@ -104,6 +107,7 @@ async def test_before_any_key_was_asked_for_no_token_is_called_bad(publisher: Pu
     assert publisher.count() == 0
 
 
+@pytest.mark.long
 def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publisher: Publisher, database_url: str):
     with trusting(publisher, database_url) as (url, _):
         assert eventually(lambda: ready(url))
@@ -139,6 +143,7 @@ def test_an_issuer_that_is_down_matters_only_to_who_was_not_there_before(publish
             assert get(cold, token(FIRST, publisher, "1")).status_code == 200
 
 
+@pytest.mark.long
 def test_a_new_key_works_soon_after_an_issuer_that_was_down_is_back(publisher: Publisher, database_url: str):
     with trusting(publisher, database_url) as (url, app):
         assert eventually(lambda: ready(url))
@@ -151,6 +156,7 @@ def test_a_new_key_works_soon_after_an_issuer_that_was_down_is_back(publisher: P
         assert eventually(lambda: get(url, bearer).status_code == 200, 30)
 
 
+@pytest.mark.long
 async def test_a_crowd_without_good_tokens_does_not_wait_for_a_slow_issuer_all_at_once(
     publisher: Publisher, database_url: str
 ):
@@ -184,6 +190,7 @@ def test_whoever_waits_for_a_key_is_answered_when_the_service_stops(publisher: P
         assert app.state.verifier.keys._failures == 0
 
 
+@pytest.mark.long
 async def test_a_slow_issuer_holds_up_only_those_whose_key_is_not_known(publisher: Publisher, database_url: str):
     with trusting(publisher, database_url) as (url, _):
         assert await asyncio.to_thread(eventually, lambda: ready(url))

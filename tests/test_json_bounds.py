@@ -50,7 +50,7 @@ def depth(value: Any) -> int:
     return 1 + max(map(depth, value.values() if isinstance(value, dict) else value), default=0)
 
 
-@settings(max_examples=sized(300, 2000), deadline=None)
+@settings(max_examples=sized(50, 2000), deadline=None)
 @given(values, st.booleans(), st.sampled_from([None, 1, "\t"]))
 @example(["\\", '\\"', '"', "\\\\", '\\\\"', "[", "\\u0022"], False, None)
 def test_the_scan_counts_what_a_parser_finds(value: Any, ascii_only: bool, indent: Any):
@@ -61,7 +61,7 @@ def test_the_scan_counts_what_a_parser_finds(value: Any, ascii_only: bool, inden
     assert parse(text) == value
 
 
-@settings(max_examples=sized(300, 2000), deadline=None)
+@settings(max_examples=sized(50, 2000), deadline=None)
 @given(values, st.booleans(), st.integers(1, 40))
 @example(["[", {}, "]", [], [[]], "\\\\", '\\"'], False, 1)
 def test_the_scan_counts_the_same_wherever_a_piece_ends(value: Any, ascii_only: bool, piece: int):
@@ -122,7 +122,7 @@ def test_to_look_at_a_mebibyte_takes_about_a_millisecond(piece: bytes):
     assert min(spent) < 0.002, spent
 
 
-@settings(max_examples=sized(200, 1000), deadline=None)
+@settings(max_examples=sized(50, 1000), deadline=None)
 @given(st.lists(values, max_size=6), st.dictionaries(texts, values, max_size=4), st.sampled_from([None, 1]))
 def test_parts_are_what_the_whole_is(items: list[Any], others: dict[str, Any], indent: Any):
     others.pop("long", None)
@@ -141,7 +141,7 @@ def outcome(text: bytes, read: Any) -> Any:
         return None
 
 
-@settings(max_examples=sized(500, 3000), deadline=None)
+@settings(max_examples=sized(80, 3000), deadline=None)
 @given(values, st.data())
 def test_what_is_not_json_is_not_taken_for_it(value: Any, data: st.DataObject):
     text = bytearray(json.dumps({"long": [value, value]}, ensure_ascii=False).encode())

@@ -297,6 +297,7 @@ async def test_a_defect_in_fetching_leaves_the_known_keys_alone(
         assert 'by a defect: TypeError." consequence="The known ones stay in use."' in caplog.text
 
 
+@pytest.mark.long
 async def test_what_an_address_has_in_its_query_is_in_no_log(publisher: Publisher, caplog: pytest.LogCaptureFixture):
     caplog.set_level(1)
     address = publisher.keys_url + "?apikey=canary"

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from taskward.cli.serve import _stop_without
 from taskward.postgres import EmbeddedServer
 from taskward.runtime.log import Thinner, without_data
 from tests.conftest import NO_TLS, PLAIN, SECRET, Cluster, execute, make_token, name_of
+from tests.folders import new_folder
 from tests.raw import exchange, request
 from tests.services import Service, eventually
 
@@ -35,8 +35,7 @@ TASKS = "/api/v1/tasks"
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     # pytest's own folders are closed to the account that root gives the database.
-    path = Path(tempfile.mkdtemp(prefix="taskward-log-"))
-    path.chmod(0o711)
+    path = new_folder("taskward-log-")
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -73,6 +72,7 @@ def the_one(service: Service, event: str, answer: httpx2.Response) -> dict[str, 
     return line
 
 
+@pytest.mark.processes
 def test_a_database_away_is_a_line_for_each_request_that_says_so(
     start: Callable[..., Service], cluster: Cluster, new_database: str
 ):
@@ -97,6 +97,7 @@ def test_a_database_away_is_a_line_for_each_request_that_says_so(
     assert [one["event"] for one in service.events if "ready" in one["event"]] == ["ready", "not ready", "ready again"]
 
 
+@pytest.mark.processes
 def test_time_that_is_over_and_a_pool_that_ran_out_are_told_apart(start: Callable[..., Service], new_database: str):
     service = start(TASKWARD_POOL_SIZE="2", TASKWARD_REQUEST_TIMEOUT="8")
 
@@ -127,6 +128,7 @@ def test_time_that_is_over_and_a_pool_that_ran_out_are_told_apart(start: Callabl
     assert all(line["ms"] > 4_900 and line["route"] == TASKS and line["method"] == "POST" for line in lines)
 
 
+@pytest.mark.processes
 def test_a_lost_connection_and_a_defect_say_what_it_was_and_no_value(
     start: Callable[..., Service], cluster: Cluster, new_database: str
 ):
@@ -144,6 +146,7 @@ def test_a_lost_connection_and_a_defect_say_what_it_was_and_no_value(
     assert "alice" not in service.stderr
 
 
+@pytest.mark.processes
 def test_refusals_say_why_and_a_flood_of_them_is_counted(start: Callable[..., Service]):
     service = start(TASKWARD_SCOPES="enforced")
     theirs = ask(service, method="POST", token=make_token("bob", scope="tasks:write"), json={"title": "x"}).json()["id"]
@@ -169,6 +172,7 @@ def test_refusals_say_why_and_a_flood_of_them_is_counted(start: Callable[..., Se
     assert "bob" not in service.stderr
 
 
+@pytest.mark.processes
 async def test_a_body_that_does_not_come_is_a_line(start: Callable[..., Service]):
     service = await asyncio.to_thread(start, TASKWARD_REQUEST_TIMEOUT="1")
     headers = [("Authorization", f"Bearer {make_token('alice')}"), ("Content-Type", "application/json")]
@@ -179,6 +183,7 @@ async def test_a_body_that_does_not_come_is_a_line(start: Callable[..., Service]
     assert (line["problem"], line["reason"]) == ("body-timeout", "the body did not come within 1 s")
 
 
+@pytest.mark.processes
 async def test_a_client_that_goes_away_is_a_line(start: Callable[..., Service]):
     service = await asyncio.to_thread(start)
     _, writer = await asyncio.open_connection("127.0.0.1", service.port)
@@ -192,6 +197,7 @@ async def test_a_client_that_goes_away_is_a_line(start: Callable[..., Service]):
     assert (line["status"], line["reason"]) == (408, "the client went away before its body had come")
 
 
+@pytest.mark.processes
 def test_the_embedded_database_is_told_of_as_the_workers_are(folder: Path):
     service = Service(folder / "embedded")
     try:
@@ -226,6 +232,7 @@ def test_a_database_that_is_stopped_with_the_service_has_not_died(monkeypatch: p
     assert not killed
 
 
+@pytest.mark.processes
 def test_another_server_decides_what_becomes_of_the_log(folder: Path, new_database: str):
     command = [sys.executable, "-m", "uvicorn", "taskward.app:create_app", "--factory"]
     settings = {"DATABASE_URL": new_database, "TASKWARD_JWT_SECRET": SECRET, "TASKWARD_LOG_FORMAT": "json"}
@@ -240,6 +247,7 @@ def test_another_server_decides_what_becomes_of_the_log(folder: Path, new_databa
     assert service.events == []
 
 
+@pytest.mark.processes
 def test_what_lives_and_dies_is_told_with_its_pid_and_its_end(start: Callable[..., Service]):
     service = start("--workers", "2")
     assert eventually(lambda: len(service.named("ready")) == 2)
@@ -263,6 +271,7 @@ def test_what_lives_and_dies_is_told_with_its_pid_and_its_end(start: Callable[..
     assert service.other_words == ""
 
 
+@pytest.mark.processes
 def test_the_access_log_has_a_line_for_each_request_and_is_off_by_default(start: Callable[..., Service]):
     preflight = {"Origin": "https://other.example", "Access-Control-Request-Method": "GET"}
     quiet, loud = start(), start(TASKWARD_ACCESS_LOG="true", TASKWARD_CORS_ORIGINS="https://app.example")
@@ -293,6 +302,7 @@ def test_the_access_log_has_a_line_for_each_request_and_is_off_by_default(start:
     assert "canary" not in loud.stderr + quiet.stderr
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("level", "events"), [("error", {"request failed"}), ("warning", {"request failed", "request refused"})]
 )
@@ -317,6 +327,7 @@ def at_a_terminal() -> Iterator[tuple[int, int]]:
         os.close(ours)
 
 
+@pytest.mark.processes
 def test_a_person_at_a_terminal_reads_text_and_the_address_is_on_standard_output(folder: Path, new_database: str):
     settings = {"DATABASE_URL": new_database, "TASKWARD_JWT_SECRET": SECRET}
     with at_a_terminal() as (ours, theirs):
@@ -334,6 +345,7 @@ def test_a_person_at_a_terminal_reads_text_and_the_address_is_on_standard_output
     assert "{" not in plain
 
 
+@pytest.mark.processes
 def test_the_format_may_be_chosen(start: Callable[..., Service]):
     service = start(TASKWARD_LOG_FORMAT="text")
     answer = ask(service, token="nonsense")

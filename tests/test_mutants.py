@@ -155,6 +155,7 @@ def test_only_a_failed_test_kills_and_only_what_is_listed_may_survive():
     assert [judge(mutant, report, listed).good for report in (killed, survived, broken)] == [False, True, False]
 
 
+@pytest.mark.long
 def test_every_mutant_of_the_source_can_be_made_and_names_tests_that_exist():
     source = Source(ROOT)
     mutants = catalogue(source)
@@ -174,6 +175,7 @@ def test_every_mutant_of_the_source_can_be_made_and_names_tests_that_exist():
             assert not function or function.partition("[")[0] in names[file], test
 
 
+@pytest.mark.long
 def test_a_mutant_is_killed_by_a_test_that_fails_and_by_nothing_else(tmp_path: Path):
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

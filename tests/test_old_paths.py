@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import PLAIN, User
 from tests.services import eventually, free_port
 
+pytestmark = pytest.mark.processes
 PAGE = Path(__file__).parents[1] / "docs" / "coming-from-a-tutorial.md"
 _PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import SECRET
 
+pytestmark = pytest.mark.processes
 SERVERS = {
     "uvicorn": ["uvicorn", "taskward.asgi:create_app", "--factory", "--port", "1"],
     "granian": ["granian", "--interface", "asgi", "--factory", "taskward.asgi:create_app", "--port", "0"],

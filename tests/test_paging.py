@@ -25,7 +25,7 @@ from tests.sizes import sized
 from tests.test_task_members import make_list, pointers
 
 TASKS = "/api/v1/tasks"
-ROUNDS = sized(12, 150)
+ROUNDS = sized(4, 150)
 TITLES = ["a", "B", "b", "é", "e", "Zebra", "zebra", "日本", "  x", "x" * 255]
 FILTERS: list[dict[str, Any]] = [
     {}, {"completed": "false"}, {"priority": "high,none"}, {"tag": "home"}, {"deleted": "true"},
@@ -254,7 +254,8 @@ async def test_a_cursor_that_was_made_by_hand_is_harmless(alice: User, bob: User
             await user.create(f"{number}", due_date="2026-01-10")
     head = urlsafe_b64decode(cursor_of(await alice.http.get(TASKS, params={"sort": sort, "limit": "1"})) + "==")[:24]
     number = len([name for name in sort.split(",") if name != "id"])
-    texts = [orjson.dumps([key] * count) for key in ODD_KEYS for count in {0, 1, number, number + 1}]
+    keys = ODD_KEYS[:: sized(4, 1)]
+    texts = [orjson.dumps([key] * count) for key in keys for count in {0, 1, number, number + 1}]
     texts += [b"", b"[", b"null", b"{}", b"1", b'["\\ud800"]', b"[1e400]", b"[NaN]", b"[" * 1000, b"\xff", b"[null] x"]
     statuses = set()
     for text in texts:

@@ -37,7 +37,10 @@ from tests.test_dsn import dead_port
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 SERVER_CONNECTIONS = 3
-pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed"),
+]
 
 
 @contextmanager

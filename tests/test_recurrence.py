@@ -537,7 +537,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=sized(500, 20_000), deadline=None, database=None)
+@settings(max_examples=sized(100, 20_000), deadline=None, database=None)
 @given(st.text() | st.lists(PIECES, max_size=40).map("".join) | st.text("FREQ=DAILY;BY0123,MOU-+", max_size=60))
 @example("FREQ=DAILY;" * 1_000_000)
 def test_nothing_but_a_refusal_is_raised(text: str):
@@ -620,7 +620,7 @@ def text_of(parts: dict[str, str]) -> str:
 MOMENTS = st.datetimes(datetime(2019, 1, 1), datetime(2030, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-@settings(max_examples=sized(400, 10_000), deadline=None, database=None)
+@settings(max_examples=sized(100, 10_000), deadline=None, database=None)
 @given(
     parts=rules(),
     due=MOMENTS | MOMENTS.map(datetime.date),

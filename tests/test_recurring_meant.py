@@ -84,7 +84,7 @@ def test_of_a_time_that_is_twice_the_one_that_was_written_is_meant_also_a_year_l
 ZONES = ("America/Santiago", "Africa/Cairo", "America/Havana", "Asia/Beirut", "America/New_York", "Europe/Berlin")
 
 
-@settings(max_examples=sized(100, 1_000), deadline=None, database=None)
+@settings(max_examples=sized(25, 1_000), deadline=None, database=None)
 @given(
     zone=st.sampled_from(ZONES),
     start=st.datetimes(datetime(2019, 1, 1), datetime(2031, 1, 1)),  # noqa: DTZ001
@@ -108,7 +108,7 @@ def test_every_day_has_the_time_that_was_meant_or_none_has(zone: str, start: dat
             assert wall_clock(before, tz) < local < wall_clock(due, tz)
 
 
-@settings(max_examples=sized(200, 2_000), deadline=None, database=None)
+@settings(max_examples=sized(40, 2_000), deadline=None, database=None)
 @given(
     zone=st.sampled_from(ZONES),
     day=st.dates(date(1950, 1, 1), date(2060, 1, 1)),

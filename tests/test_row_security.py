@@ -69,7 +69,7 @@ class Catalogue:
         return {name for (name,) in found}
 
 
-@pytest.fixture(scope="module", params=["cluster", "cluster_15"])
+@pytest.fixture(scope="module", params=["cluster", pytest.param("cluster_15", marks=pytest.mark.processes)])
 def each_cluster(request: pytest.FixtureRequest) -> Cluster:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 

@@ -28,8 +28,10 @@ from tests.conftest import Superuser, User, rows_of
 from tests.openapi import document_fixture, operations, resolved  # noqa: F401 - a fixture
 from tests.sizes import sized
 
-EXAMPLES = sized(8, 600)
-FEWEST_REQUESTS = sized(200, 5000)
+EXAMPLES = sized(3, 600)
+FEWEST_REQUESTS = sized(150, 5000)
+# It sends two thousand requests, however few examples there are.
+WITH_COVERAGE = bool(sized(0, 1))
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -159,6 +161,7 @@ class Run:
             {
                 "auth": {"openapi": {"bearer": {"bearer": user.token}}},
                 "generation": {"max-examples": EXAMPLES, "database": "none"},
+                "phases": {"coverage": {"enabled": WITH_COVERAGE}},
                 "seed": 1,
                 "continue-on-failure": True,
             }
@@ -381,13 +384,15 @@ async def test_what_the_document_describes_is_so_and_nothing_of_anothers_shows(
     assert run.leaks == []
     assert await rows_of(superuser, bob.id) == before
     assert run.problems == [], f"{len(run.problems)} problems, the first:\n{run.problems[0]}"
-    assert run.phases == dict.fromkeys((phase.value for phase in PhaseName), "success")
+    wanted = dict.fromkeys((phase.value for phase in PhaseName), "success")
+    assert run.phases == (wanted if WITH_COVERAGE else {**wanted, "coverage": "skip"})
     assert run.requests >= FEWEST_REQUESTS
     assert run.links > 0
-    assert set(run.sent_in) >= {"examples", "coverage", "fuzzing", "stateful"}
+    assert set(run.sent_in) >= {"examples", "fuzzing", "stateful"}
     statuses = {status for _, status in run.statuses}
-    assert statuses >= {200, 401, 404, 405, 422}
+    assert statuses >= {200, 401, 404, 422}
     # What a few hundred requests meet besides is chance.
-    if sized(0, 1):
-        assert statuses >= {201, 204, 304, 403, 412, 415}
+    if WITH_COVERAGE:
+        assert run.sent_in["coverage"] > 0
+        assert statuses >= {201, 204, 304, 403, 405, 412, 415}
         assert set(run.met) == {*Ids._fields, "other"}

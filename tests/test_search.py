@@ -18,7 +18,7 @@ from tests.test_search_words import HOSTILE, TABLES
 from tests.test_task_members import pointers
 
 TASKS = "/api/v1/tasks"
-QUERIES = sized(150, 3000)
+QUERIES = sized(40, 3000)
 MANY = sized(3_000, 100_000)
 SECONDS = 0.25
 

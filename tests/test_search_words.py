@@ -16,7 +16,7 @@ from taskward.tasks.search import Query, SearchError, Term, fold, matches, parse
 from tests.costs import allowed
 from tests.sizes import sized
 
-EXAMPLES = sized(200, 5_000)
+EXAMPLES = sized(50, 5_000)
 FAMILY = "👨‍👩‍👧"
 DIGIT_ONE_KEYCAP = "1\ufe0f\u20e3"
 
@@ -353,7 +353,7 @@ def test_a_repeated_word_counts_once():
 
 
 def test_folding_any_character_twice_or_in_another_case_changes_nothing():
-    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    characters = [chr(code) for code in range(0, sys.maxunicode + 1, sized(11, 1)) if not 0xD800 <= code < 0xE000]
     folded = fold("a".join(characters))
     assert fold(folded) == folded
     assert "\0" not in folded

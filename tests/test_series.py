@@ -133,7 +133,7 @@ async def test_a_series_keeps_its_rules_in_any_order_of_changes(new_user: NewUse
             if machine.tasks:
                 await machine.act(*action)
 
-    @settings(max_examples=sized(40, 300), deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=sized(8, 300), deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(ACTIONS, min_size=4, max_size=14))
     def any_order(actions: list[tuple[str, int, bool]]) -> None:
         asyncio.run_coroutine_threadsafe(play(users[0], actions), loop).result(120)

@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,17 +19,18 @@ import pytest
 import taskward
 from tests.conftest import PLAIN, SECRET, Cluster, make_token
 from tests.costs import allowed, processor_seconds
+from tests.folders import new_folder
 from tests.issuer import issuer
 from tests.services import BASE_ENVIRONMENT, Service, eventually
 
+pytestmark = pytest.mark.processes
 TASKS = "/api/v1/tasks"
 
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     # pytest's own folders are closed to the account that root gives the database.
-    path = Path(tempfile.mkdtemp(prefix="taskward-serve-"))
-    path.chmod(0o711)
+    path = new_folder("taskward-serve-")
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

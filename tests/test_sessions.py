@@ -316,6 +316,7 @@ async def test_a_constraint_that_fails_in_the_commit_is_not_an_unknown_outcome(c
         assert await titles(database) == []
 
 
+@pytest.mark.processes
 async def test_a_restarted_server_is_found_again(open_folder: Path):
     folder = open_folder / "restarted"
     with contextlib.ExitStack() as first:

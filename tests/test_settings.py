@@ -405,6 +405,7 @@ def test_a_wrong_value_is_one_sentence_that_names_the_variable(name: str, value:
     assert "nput" not in sentence  # nor are they Pydantic's words
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", ["DATABASE_URL", "TASKWARD_JWT_SECRET", "TASKWARD_PUBLIC_KEY", "TASKWARD_ISSUER"])
 def test_bytes_that_are_not_utf8_are_refused_without_being_shown(name: str):
     script = "from taskward.settings import *\ntry:\n load_settings()\nexcept SettingsError as e: print(ascii(str(e)))"

@@ -28,6 +28,7 @@ from taskward.app import create_app
 from tests.conftest import NO_TLS, SECRET, Cluster, Superuser, make_settings, make_token, serving
 from tests.services import Service, eventually
 
+pytestmark = pytest.mark.processes
 LISTING = "/api/v1/tasks?limit=200"
 EXPORT = "/api/v1/me/export"
 TASKS = 200

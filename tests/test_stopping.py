@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +20,10 @@ import psutil
 import pytest
 
 from taskward.postgres import read_dsn
+from tests.folders import new_folder
 from tests.services import BASE_ENVIRONMENT, Service, eventually, free_port
 
+pytestmark = pytest.mark.processes
 TASKS = "/api/v1/tasks"
 ROUNDS = int(os.environ.get("STARTS_TO_INTERRUPT", "3"))
 
@@ -30,8 +31,7 @@ ROUNDS = int(os.environ.get("STARTS_TO_INTERRUPT", "3"))
 @pytest.fixture(scope="module")
 def data() -> Iterator[Path]:
     """A data directory that every service here uses, one after the other."""
-    folder = Path(tempfile.mkdtemp(prefix="taskward-stop-"))
-    folder.chmod(0o711)
+    folder = new_folder("taskward-stop-")
     yield folder / "data"
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from taskward.identity import TokenRejected
 from tests.issuer import ALGORITHMS, ASYMMETRIC, GOOD, SECRET, SYMMETRIC, Issuer, encode, issuer, key_confusion
+from tests.sizes import sized
 
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 PAYLOAD = json.dumps(GOOD).encode()
@@ -315,7 +316,7 @@ def mutations(draw: st.DrawFn) -> tuple[str, str]:
     return algorithm, token
 
 
-@settings(max_examples=2000, deadline=None, database=None)
+@settings(max_examples=sized(200, 2000), deadline=None, database=None)
 @given(mutations())
 def test_no_mutation_is_accepted_and_none_raises_anything_but_a_refusal(mutation: tuple[str, str]):
     algorithm, token = mutation
@@ -327,14 +328,14 @@ def test_no_mutation_is_accepted_and_none_raises_anything_but_a_refusal(mutation
         assert token == TOKENS[algorithm]
 
 
-@settings(max_examples=500, deadline=None, database=None)
+@settings(max_examples=sized(100, 500), deadline=None, database=None)
 @given(st.sampled_from(ALGORITHMS), st.text(max_size=80) | st.from_regex(r"[\w-]*\.[\w-]*\.[\w-]*", fullmatch=True))
 def test_no_text_is_accepted_and_none_raises_anything_but_a_refusal(algorithm: str, text: str):
     with pytest.raises(TokenRejected):
         VERIFIERS[algorithm].verify(text)
 
 
-@settings(max_examples=500, deadline=None, database=None)
+@settings(max_examples=sized(100, 500), deadline=None, database=None)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_signed_garbage_raises_nothing_but_a_refusal(header: bytes, payload: bytes):
     with pytest.raises(TokenRejected):

@@ -69,7 +69,7 @@ TAGS = st.lists(
 )
 CREATED = st.builds(lambda task, plan: task | plan, SIMPLE, PLANS)
 OTHERS = st.builds(lambda task, tags: task | {"tags": tags}, CREATED, TAGS)
-TRIED = settings(max_examples=sized(60, 400), deadline=None, database=None)
+TRIED = settings(max_examples=sized(10, 400), deadline=None, database=None)
 
 
 @pytest.fixture(scope="module")

@@ -188,6 +188,7 @@ async def test_the_address_of_the_keys_is_not_looked_up_each_time_unless_nothing
         assert accepts(keys, SECOND.sign(kid="2"))
 
 
+@pytest.mark.long
 def test_a_flood_of_unknown_keys_over_http_keeps_nobody_from_a_new_key(publisher: Publisher, database_url: str):  # noqa: F811
     """With a crowd of strangers that never rests, at the pace that is shipped."""
     app = create_app(make_settings(database_url, issuer=publisher.url, audience=("tasks",), jwt_secret=None))

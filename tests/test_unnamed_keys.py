@@ -169,6 +169,7 @@ async def test_what_is_remembered_of_tokens_is_bounded(clock: Clock):
     assert len(missing._until) == implementation._MOST_MISSING
 
 
+@pytest.mark.long
 def test_an_issuer_without_names_that_is_down_leaves_open_whether_a_signature_is_wrong(
     publisher: Publisher,
     database_url: str,  # noqa: F811
@@ -185,6 +186,7 @@ def test_an_issuer_without_names_that_is_down_leaves_open_whether_a_signature_is
         assert get(url, token(FIRST, publisher, None, exp=1)).status_code == 401
 
 
+@pytest.mark.long
 def test_a_swapped_key_is_found_over_http_under_a_flood_of_made_up_signatures(
     publisher: Publisher,
     database_url: str,  # noqa: F811

@@ -27,7 +27,7 @@ from taskward.identity.keyring import FixedKeys
 from tests.issuer import ALGORITHMS, ASYMMETRIC, GOOD, NOW, SECRET, SYMMETRIC, Issuer, encode, issuer, new_private
 from tests.sizes import sized
 
-TOKENS = sized(4_000, 120_000)
+TOKENS = sized(1_000, 120_000)
 ISSUER, AUDIENCE, LEEWAY = "https://id.example", "tasks", 30
 BASE = {**GOOD, "iss": ISSUER, "aud": AUDIENCE}
 # One key of each kind, published; RSA has two, since each is labelled with one algorithm.

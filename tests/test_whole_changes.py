@@ -119,6 +119,7 @@ async def test_a_change_of_nothing_takes_no_clock(
         assert await here.superuser.fetchval(mark) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["create", "patch", "complete"])
 async def test_what_is_not_done_in_time_has_changed_nothing(cluster: Cluster, new_database: str, what: str):
     async with place(cluster, new_database, request_timeout=2) as here:
@@ -140,6 +141,7 @@ async def test_what_is_not_done_in_time_has_changed_nothing(cluster: Cluster, ne
         assert (await asks[what]()).is_success
 
 
+@pytest.mark.long
 async def test_what_waits_before_it_writes_is_not_in_doubt(cluster: Cluster, new_database: str):
     async with place(cluster, new_database, request_timeout=2) as here:
         done = []
@@ -156,6 +158,7 @@ async def test_what_waits_before_it_writes_is_not_in_doubt(cluster: Cluster, new
         assert await here.account() == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["create", "patch"])
 async def test_who_is_not_answered_in_time_is_told_that_it_is_not_known(cluster: Cluster, new_database: str, what: str):
     async with place(cluster, new_database, request_timeout=2, pool_size=1) as here:

@@ -198,8 +198,7 @@ def _serve(root: Path, channel: Connection, others_end: Connection) -> None:
     others_end.close()
     _import_from(root)
     conftest = importlib.import_module("tests.conftest")
-    folder = Path(tempfile.mkdtemp(prefix="taskward-mutants-"))
-    folder.chmod(0o711)
+    folder = importlib.import_module("tests.folders").new_folder("taskward-mutants-")
     try:
         with conftest._cluster(folder / "data") as cluster, suppress(EOFError, KeyboardInterrupt):
             channel.send((cluster.superuser, cluster.owner))
@@ -222,6 +221,10 @@ def _test(copy: Path, job: Job, output: Path, channel: Connection) -> None:
     os.chdir(copy)
     _import_from(copy)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    # Options of whoever runs a test of this here.
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    # The copy is ours, and what one child has compiled beside the modules the next ones need not.
+    sys.dont_write_bytecode, sys.pycache_prefix = False, None
     import pytest  # noqa: PLC0415 - it is not needed to list mutants
 
     watch = _Watch(channel, frozenset(job.first))
