@@ -197,7 +197,7 @@ async def test_lines_of_an_import_have_the_same_bounds(alice: User):
     lines = [good, heavy.TASKS["130,000 numbers"]().decode(), "{", '{"type":"task",' + heavy.members(50) + "}"]
     answer = await alice.http.post(IMPORT, content="\n".join(lines), headers={"Content-Type": "application/x-ndjson"})
     errors = answer.json()["errors"]
-    assert [error["pointer"] for error in errors][:4] == ["/2", "/3", "/4/id", "/4/title"]
+    assert [error["pointer"] for error in errors][:4] == ["/2", "/3", "/4/title", "/4/id"]
     assert len(errors) == 20
     assert (await alice.http.get(TASKS)).json() == []
 
