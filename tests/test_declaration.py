@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any, Literal, assert_type
 
@@ -9,10 +10,12 @@ import pytest
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Text
 
-from taskward.kit.declaration import Member, declared, example_of, ignoring, members_of, partial, plain, reading
+from taskward.kit.declaration import Member, declared, example_of, ignoring, members_of, partial, plain, reading, row_of
 from taskward.lists.schemas import ListRead
 from taskward.storage.tables import columns, table_of
+from taskward.tasks import statements
 from taskward.tasks.fields import TaskFields, TaskMembers
+from taskward.tasks.row import TaskRow
 from taskward.tasks.schemas import EXAMPLE, TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.table import Task
 
@@ -79,6 +82,15 @@ def test_what_is_changed_may_be_any_part():
         Change.model_validate({"name": "x"})
     with pytest.raises(ValueError, match="Field required"):
         Declared.model_validate({})
+
+
+def test_a_row_in_memory_has_the_members_and_their_defaults():
+    row = row_of(Declared)(name="Box")
+    assert (row.name, row.size, row.tags) == ("Box", None, [])
+    assert row_of(Declared)(name="Box").tags is not row.tags
+    assert not hasattr(row, "__dict__")
+    assert set(statements.WRITTEN) == {column.name for column in fields(TaskRow)}
+    assert_type(TaskRow.new(title="x").due_at, datetime | None)
 
 
 def test_what_only_the_server_writes_is_taken_and_ignored():

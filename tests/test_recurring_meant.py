@@ -40,7 +40,7 @@ def dues(rule: str, first: str, zone: str, length: int, *, fold: int = 0) -> lis
     """When the tasks of a series are due, each completed before it is, as clocks in the zone show it."""
     tz = ZoneInfo(zone)
     due = datetime.fromisoformat(first).replace(tzinfo=tz, fold=fold).astimezone(UTC)
-    task = TaskRow(NO_ID, "x", due_at=due, time_zone=zone, recurrence=rule)
+    task = TaskRow.new(id=NO_ID, title="x", due_at=due, time_zone=zone, recurrence=rule)
     found = []
     for _ in range(length):
         wall = go_on(task).astimezone(tz)
@@ -95,7 +95,7 @@ def test_every_day_has_the_time_that_was_meant_or_none_has(zone: str, start: dat
     start = start.replace(microsecond=0, minute=start.minute // 15 * 15, second=0, hour=start.hour % 4)
     first = start.replace(tzinfo=tz).astimezone(UTC)
     meant = wall_clock(first, tz)
-    task = TaskRow(NO_ID, "x", due_at=first, time_zone=zone, recurrence=f"FREQ=DAILY;INTERVAL={step}")
+    task = TaskRow.new(id=NO_ID, title="x", due_at=first, time_zone=zone, recurrence=f"FREQ=DAILY;INTERVAL={step}")
     for number in range(1, 120):
         due = go_on(task)
         local = datetime.combine(meant.date() + timedelta(number * step), meant.time())

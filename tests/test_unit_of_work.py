@@ -72,7 +72,7 @@ def test_a_row_in_memory_has_the_columns_that_are_written():
     [
         Create(TaskCreate(title="without")),
         CreateMany((), has_tags=False),
-        PutBack(TaskRow(uuid7(), "without")),
+        PutBack(TaskRow.new(title="without")),
         Update(uuid7(), {"tags": []}),
     ],
     ids=lambda told: type(told).__name__,
@@ -99,7 +99,7 @@ async def test_tags_are_counted_whichever_change_writes_them(database: Database,
     with pytest.raises(LimitReached):
         async with database.session(erin) as session:
             work = await UnitOfWork.begin(session, Limits(tags=1))
-            row = TaskRow(other.id, "x", tags=["b"])
+            row = TaskRow.new(id=other.id, title="x", tags=["b"])
             await work.load([PutBack(row)])
             work.put_back(row, is_in_list=True)
 

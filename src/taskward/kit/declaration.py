@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
+from dataclasses import field as dataclass_field
 from datetime import date, datetime
 from itertools import pairwise
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -136,6 +137,22 @@ def ignoring(read: type[BaseModel]) -> Callable[[type[_Model]], type[_Model]]:
         return model
 
     return derive
+
+
+def row_of(model: type[BaseModel]) -> type[Any]:
+    """A dataclass with slots that has the members of a declaration, as a row in memory has them.
+
+    What inherits from it does so from the declaration for the type checker, by which each member has its type.
+    """
+    columns: list[tuple[str, Any, Any]] = []
+    for name, field in model.model_fields.items():
+        factory = field.default_factory
+        if factory is not None:
+            default = dataclass_field(default_factory=cast("Callable[[], Any]", factory))
+        else:
+            default = dataclass_field() if field.is_required() else dataclass_field(default=field.default)
+        columns.append((name, plain(field.annotation), default))
+    return make_dataclass(f"{model.__name__}Row", columns, slots=True)
 
 
 def plain(annotation: Any) -> Any:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from operator import attrgetter, itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -24,31 +24,29 @@ FOLDED: Final[Mapping[str, str]] = {"title": "folded_title", "description": "fol
 _SCHEDULED = frozenset(SCHEDULE)
 
 
-@dataclass(slots=True)
-class TaskRow:
-    """The columns of a task that a unit of work reads and writes, `statements.WRITTEN`; see `table.Task`."""
+if TYPE_CHECKING:
+    from taskward.tasks.fields import TaskFields as _Declared
+else:
+    from taskward.kit.declaration import row_of
+    from taskward.tasks.fields import TaskFields
 
-    id: UUID
-    title: str
-    description: str | None = None
-    completed: bool = False
-    completed_at: datetime | None = None
-    priority: str = "none"
-    due_date: date | None = None
-    due_at: datetime | None = None
-    time_zone: str | None = None
-    recurrence: str | None = None
-    recurs_from: str = "due"
+    _Declared = row_of(TaskFields)
+
+
+@dataclass(slots=True)
+class TaskRow(_Declared):
+    """The columns of a task that a unit of work reads and writes, `statements.WRITTEN`: those that are declared, and
+    those that `table.Task` has besides.
+    """
+
+    id: UUID = field(default_factory=uuid7)
     meant_at: str | None = None
     series_id: UUID | None = None
     next_id: UUID | None = None
     next_version: int | None = None
     next_parts: int | None = None
-    list_id: UUID | None = None
-    parent_id: UUID | None = None
     moved_from: UUID | None = None
     position: str | None = None
-    tags: list[str] = field(default_factory=list)
     metadata: str = "{}"
     folded_title: str = ""
     folded_description: str | None = None
@@ -61,6 +59,11 @@ class TaskRow:
     def place(self) -> str:
         """The position: where nobody moved a task, it stands where it was made, which is what its id says."""
         return self.position or str(self.id)
+
+    @classmethod
+    def new(cls, **columns: Any) -> TaskRow:
+        """A row of some columns; the others have their defaults."""
+        return cls(**columns)
 
     @classmethod
     def of(cls, columns: Row) -> TaskRow:
@@ -76,7 +79,7 @@ class TaskRow:
 
     def anew(self, names: Iterable[str]) -> TaskRow:
         """A new task at the same place, which has some columns of this one, among them its texts."""
-        row = TaskRow(uuid7(), self.title, position=self.place)
+        row = TaskRow.new(title=self.title, position=self.place)
         row.folded_title, row.folded_description = self.folded_title, self.folded_description
         for name in names:
             setattr(row, name, getattr(self, name))
