@@ -7,6 +7,7 @@ and say what happened. A child has every library that is not under test already,
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import multiprocessing
 import os
@@ -106,6 +107,8 @@ def run_all(root: Path, jobs: Iterable[Job], *, processes: int = 2) -> Iterator[
 
 def _work(root: Path, channel: Connection, others_end: Connection) -> None:
     others_end.close()
+    # Of what is here already a child must not copy every page only because it looks for garbage in it.
+    gc.freeze()
     with tempfile.TemporaryDirectory(prefix="taskward-mutants-") as name, _Servers(root) as servers:
         place = Path(name)
         copy = place / "copy"
@@ -113,7 +116,7 @@ def _work(root: Path, channel: Connection, others_end: Connection) -> None:
         for part in _COPIED:
             source = root / part
             if source.is_dir():
-                shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
             else:
                 shutil.copy2(source, copy / part)
         with suppress(EOFError, KeyboardInterrupt):
