@@ -12,6 +12,7 @@ from sqlalchemy import Text
 
 from taskward.kit.declaration import Member, declared, example_of, ignoring, members_of, partial, plain, reading, row_of
 from taskward.lists.schemas import ListRead
+from taskward.storage.row_json import Usual, members_from
 from taskward.storage.tables import columns, table_of
 from taskward.tasks import statements
 from taskward.tasks.fields import TaskFields, TaskMembers
@@ -91,6 +92,16 @@ def test_a_row_in_memory_has_the_members_and_their_defaults():
     assert not hasattr(row, "__dict__")
     assert set(statements.WRITTEN) == {column.name for column in fields(TaskRow)}
     assert_type(TaskRow.new(title="x").due_at, datetime | None)
+
+
+def test_a_truth_that_is_mostly_false_is_written_at_once():
+    @reading(("completed",))
+    class Read(BaseModel):
+        completed: Annotated[bool, Member("Whether it is done.", usual=True, default=False)]
+
+    usual = members_from(Read, columns(Task))["completed"]
+    assert isinstance(usual, Usual)
+    assert (str(usual.condition), usual.json) == ("NOT taskward.task.completed", "false")
 
 
 def test_what_only_the_server_writes_is_taken_and_ignored():

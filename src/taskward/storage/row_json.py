@@ -104,6 +104,8 @@ def members_from(read: type[BaseModel], source: Any) -> dict[str, JsonMember]:
 def _usually(column: ColumnElement[Any], default: Any) -> Usual:
     if default is None:
         return Usual(column, column.is_(None), "null")
+    if default is False:
+        return Usual(column, ~column, "false")
     text = "{}" if default in ([], {}) else str(default)
     value = cast(column, Text) if isinstance(column.type, JSON) else column
     return Usual(column, value == Constant(text), orjson.dumps(default).decode())
