@@ -26,7 +26,7 @@ from tests.sizes import sized
 
 USERS = 4
 STEPS = 150
-MORE = 5
+MORE = 15
 """How often users go on for a while, where something that is wanted has not come about by chance."""
 Digests = dict[str, str]
 
@@ -84,6 +84,19 @@ class _Machine(RuleBasedStateMachine):
             # A tree that is nearly as deep as one may be.
             body = {"title": f"Part of {one.marker}", "parent_id": one.tasks.ever[-1], "list_id": one.lists.ever[0]}
             self.send(one, Ask("POST", TASKS, body=body))
+        for change in ({}, {"title": f"Next of {three.marker}"}):
+            self.complete_a_series_and_reopen(three, change)
+
+    def complete_a_series_and_reopen(self, user: User, change: dict[str, Any]) -> None:
+        """By chance a task that recurs, has a part and is completed is rare, and one that is reopened then more so."""
+        recurs = {"due_date": "2026-02-01", "time_zone": "Europe/Paris", "recurrence": "FREQ=DAILY"}
+        self.send(user, Ask("POST", TASKS, body={"title": f"Often of {user.marker}", **recurs}))
+        task = user.tasks.ever[-1]
+        self.send(user, Ask("POST", TASKS, body={"title": f"Part of {user.marker}", "parent_id": task}))
+        self.send(user, Ask("PATCH", f"{TASK}/complete", task, body={"completed": True}))
+        if change:
+            self.send(user, Ask("PATCH", TASK, user.tasks[task]["_next"], body=change))
+        self.send(user, Ask("PATCH", f"{TASK}/complete", task, body={"completed": False}))
 
     @rule()
     def somebody_asks_anything(self) -> None:
