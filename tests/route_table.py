@@ -15,8 +15,10 @@ from fastapi.routing import APIRoute
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from taskward.errors import ListForbidden, ListNotFound, Problem, TaskForbidden, TaskNotFound
+from taskward.errors import Problem
 from taskward.http.middleware import BASE_PATH
+from taskward.lists.errors import ListForbidden, ListNotFound
+from taskward.tasks.errors import TaskForbidden, TaskNotFound
 from tests.conftest import User, make_settings
 
 Route = tuple[str, str]

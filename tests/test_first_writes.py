@@ -12,15 +12,15 @@ import asyncpg
 import pytest
 
 from taskward.account.store import AccountStore
-from taskward.errors import LimitReached, TaskIdTaken
 from taskward.identity import Owner
-from taskward.kit.limits import Limits
+from taskward.kit.limits import LimitReached, Limits
 from taskward.lists.schemas import ListCreate
 from taskward.lists.store import ListStore
 from taskward.storage.database import Database
 from taskward.storage.scoping import Statement
 from taskward.storage.session import Session
 from taskward.tasks.batch import Batch
+from taskward.tasks.errors import TaskIdTaken
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
 from tests.conftest import Superuser, User, execute, opened
@@ -146,4 +146,4 @@ async def test_only_an_id_that_is_taken_is_told_to_be(new_database: str, nobody:
 async def test_a_limit_is_reached_at_the_first_write_as_well(database: Database, nobody: Owner):
     with pytest.raises(LimitReached):
         async with database.session(nobody) as session:
-            await TaskStore(session, Limits(tasks=0)).add(TaskCreate(title="x"))
+            await TaskStore(session, Limits({"tasks": 0})).add(TaskCreate(title="x"))

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskward.errors import LimitReached
-from taskward.kit.limits import Limits
+from taskward.kit.limits import LimitReached, Limits
 from taskward.transfer.records import Reading, UnreadableExport
 from tests.foreign import (
     EXAMPLES,
@@ -40,7 +39,7 @@ def test_any_bytes_are_read_or_refused(data: bytes, before: bytes):
 
 
 def test_a_file_of_more_than_anybody_may_have_is_not_read_to_its_end():
-    few = Limits(tasks=2, lists=1)
+    few = Limits({"tasks": 2, "lists": 1})
     assert len(vikunja(project({}, {}), limits=few).tasks) == 2
     for read, limit in [
         (lambda: vikunja(project({}, {}, {}, *[{"title": 5}] * 10), limits=few), "tasks"),
@@ -49,5 +48,5 @@ def test_a_file_of_more_than_anybody_may_have_is_not_read_to_its_end():
     ]:
         with pytest.raises(LimitReached) as refused:
             read()
-        assert refused.value.name == limit
+        assert refused.value.limit.name == limit
     assert len(todoist(*[row()] * 2, *[{"TYPE": "note", "CONTENT": "x"}] * 3, limits=few).tasks) == 2

@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from taskward.errors import Invalid, ListForbidden, ListNotFound, TagNotFound, TaskForbidden, TaskNotFound
+from taskward.errors import Invalid
 from taskward.identity import Owner
 from taskward.lists import store as list_store
+from taskward.lists.errors import ListForbidden, ListNotFound
 from taskward.lists.schemas import ListCreate
 from taskward.lists.store import ListStore
 from taskward.storage.database import Database, UnsafeRoleError
@@ -23,8 +24,10 @@ from taskward.storage.roles import _OWNER_ONLY, RoleNames
 from taskward.storage.session import Session
 from taskward.storage.tables import OwnedTable
 from taskward.tags import store as tag_store
+from taskward.tags.errors import TagNotFound
 from taskward.tags.store import TagStore
 from taskward.tasks import statements, store
+from taskward.tasks.errors import TaskForbidden, TaskNotFound
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate

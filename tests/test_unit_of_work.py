@@ -14,9 +14,9 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from taskward.errors import Invalid, LimitReached
+from taskward.errors import Invalid
 from taskward.identity import Owner
-from taskward.kit.limits import Limits
+from taskward.kit.limits import LimitReached, Limits
 from taskward.storage.database import Database
 from taskward.storage.scoping import Statement
 from taskward.tasks.changes import Change, Complete, Create, CreateMany, Move, OfOne, PutBack, Update
@@ -82,7 +82,7 @@ async def test_tags_that_nobody_was_told_of_are_refused_rather_than_not_counted(
 ):
     with pytest.raises(RuntimeError, match="were not loaded"):
         async with database.session(erin) as session:
-            work = await UnitOfWork.begin(session, Limits(tags=0))
+            work = await UnitOfWork.begin(session, Limits({"tags": 0}))
             await work.load([told])
             work.create(TaskCreate(title="with", tags=["a"]))
 
@@ -93,12 +93,12 @@ async def test_tags_are_counted_whichever_change_writes_them(database: Database,
     for change in (Create(other), Update(task_id, {"tags": ["b", "c"]})):
         with pytest.raises(LimitReached):
             async with database.session(erin) as session:
-                work = await UnitOfWork.begin(session, Limits(tags=1))
+                work = await UnitOfWork.begin(session, Limits({"tags": 1}))
                 await work.load([change])
                 await work.make(change)
     with pytest.raises(LimitReached):
         async with database.session(erin) as session:
-            work = await UnitOfWork.begin(session, Limits(tags=1))
+            work = await UnitOfWork.begin(session, Limits({"tags": 1}))
             row = TaskRow.new(id=other.id, title="x", tags=["b"])
             await work.load([PutBack(row)])
             work.put_back(row, is_in_list=True)

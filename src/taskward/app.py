@@ -98,7 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
     )
     database = Database(address, pool_size=settings.pool_size)
-    limits = Limits(tasks=settings.max_tasks, lists=settings.max_lists, tags=settings.max_tags)
+    limits = Limits({"tasks": settings.max_tasks, "lists": settings.max_lists, "tags": settings.max_tags})
     shared = Services(
         timeouts=Timeouts(settings.request_timeout),
         long_work=LongWork(),

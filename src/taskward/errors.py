@@ -1,26 +1,23 @@
-"""Everything that can end a request early, as one tree of exceptions.
+"""What can end a request early, as one tree of exceptions, to which each slice adds its own in its `errors.py`.
 
     Problem
-    ├── MalformedBody 400          ├── TaskIdTaken 409
-    ├── PreflightRefused 400       ├── ListIdTaken 409
-    ├── NotAuthenticated 401       ├── Cycle 409
-    ├── InvalidToken 401           ├── StaleVersion 412
-    ├── TaskForbidden 403          ├── BodyTooLarge 413
-    ├── ListForbidden 403          ├── UnsupportedMediaType 415
+    ├── MalformedBody 400          ├── RequestRunning 409
+    ├── PreflightRefused 400       ├── StaleVersion 412
+    ├── NotAuthenticated 401       ├── BodyTooLarge 413
+    ├── InvalidToken 401           ├── UnsupportedMediaType 415
     ├── InsufficientScope 403      ├── Invalid 422
-    ├── RouteNotFound 404          │   ├── LimitReached
-    ├── TaskNotFound 404           │   └── KeyReused
-    ├── ListNotFound 404           ├── InternalError 500
-    ├── TagNotFound 404            └── Unavailable 503
-    ├── MethodNotAllowed 405           ├── PoolExhausted
-    ├── NotAcceptable 406              ├── AnswersUntaken
-    ├── BodyTimeout 408                ├── KeysUnavailable
-    ├── RequestRunning 409             ├── OutcomeUnknown
-    └── AlreadyImported 409            └── ShuttingDown
+    ├── RouteNotFound 404          │   └── KeyReused
+    ├── MethodNotAllowed 405       ├── InternalError 500
+    ├── NotAcceptable 406          └── Unavailable 503
+    └── BodyTimeout 408                ├── PoolExhausted
+                                       ├── AnswersUntaken
+                                       ├── KeysUnavailable
+                                       ├── OutcomeUnknown
+                                       └── ShuttingDown
 
-An error is a fact with a status; whoever raises it knows nothing of HTTP answers. `web.problems` renders
-them as `application/problem+json` (RFC 9457). A class's docstring is the page that `/problems/<slug>` shows.
-Nothing here holds a rejected value, SQL, a token or another user's data.
+An error is a fact with a status; whoever raises it knows nothing of HTTP answers. `http.problems` renders them as
+`application/problem+json` (RFC 9457). A class's docstring is the page that `/problems/<slug>` shows. Nothing here
+holds a rejected value, SQL, a token or another user's data.
 """
 
 from __future__ import annotations
@@ -113,20 +110,6 @@ class InvalidToken(Problem):
         return {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{self.description}"'}
 
 
-class TaskForbidden(Problem):
-    """The task exists and belongs to someone else. Nothing about it is told and nothing of it was changed."""
-
-    status, slug, title = 403, "forbidden", "Not your task"
-    detail = "Use the id of a task of your own."
-
-
-class ListForbidden(Problem):
-    """The list exists and belongs to someone else. Nothing about it is told and nothing of it was changed."""
-
-    status, slug, title = 403, "list-forbidden", "Not your list"
-    detail = "Use the id of a list of your own."
-
-
 class InsufficientScope(Problem):
     """The token is good but does not allow this: reading needs the scope `tasks:read`, everything else `tasks:write`.
 
@@ -154,27 +137,6 @@ class RouteNotFound(Problem):
 
     status, slug, title = 404, "not-found", "No such path"
     detail = "Check the path; there is no slash at its end. The service's /docs and /openapi.json list all paths."
-
-
-class TaskNotFound(Problem):
-    """You have no task with this id, or it is in the trash. Trashed tasks are listed with `?deleted=true`."""
-
-    status, slug, title = 404, "task-not-found", "No such task"
-    detail = "Check the id. A task in the trash must be restored first, or can be erased with permanent=true."
-
-
-class ListNotFound(Problem):
-    """You have no list with this id. Your lists are at `/api/v1/lists`."""
-
-    status, slug, title = 404, "list-not-found", "No such list"
-    detail = "Check the id."
-
-
-class TagNotFound(Problem):
-    """None of your tasks has this tag. The tags in use are at `/api/v1/tags`."""
-
-    status, slug, title = 404, "tag-not-found", "No such tag"
-    detail = "Check the tag's spelling, and that it is percent-encoded."
 
 
 class MethodNotAllowed(Problem):
@@ -206,27 +168,6 @@ class BodyTimeout(Problem):
     detail = "Send the whole body at once."
 
 
-class TaskIdTaken(Problem):
-    """You already have a task with the id that you chose, live or in the trash. The existing task is unchanged."""
-
-    status, slug, title = 409, "task-id-taken", "You already have this id"
-    detail = "Choose another id, or change the existing task."
-
-
-class ListIdTaken(Problem):
-    """You already have a list with the id that you chose. The existing list is unchanged."""
-
-    status, slug, title = 409, "list-id-taken", "You already have this id"
-    detail = "Choose another id, or change the existing list."
-
-
-class Cycle(Problem):
-    """The task would become a part of itself. Nothing was written."""
-
-    status, slug, title = 409, "cycle", "A task cannot be a part of itself"
-    detail = "Choose a parent_id that is neither the task's own nor one of its subtasks'."
-
-
 class RequestRunning(Problem):
     """A request with the same `Idempotency-Key` is still running, and was for ten seconds.
 
@@ -235,15 +176,6 @@ class RequestRunning(Problem):
 
     status, slug, title = 409, "request-running", "This request is still running"
     detail = "Send it again, with the same Idempotency-Key, in a moment."
-
-
-class AlreadyImported(Problem):
-    """You have imported this very file before in the same way, and some of what it brought is there. Nothing was
-    written, so that nothing of it is there twice.
-    """
-
-    status, slug, title = 409, "already-imported", "This file was imported before"
-    detail = "Look for its tasks in your lists; delete the lists and tasks that it brought to import it again."
 
 
 class StaleVersion(Problem):
@@ -333,31 +265,6 @@ class Invalid(Problem):
     @property
     def members(self) -> Mapping[str, Any]:
         return {"errors": [error.as_member() for error in self.errors]}
-
-
-class LimitReached(Invalid):
-    """You have as many of these as one user may have here. Nothing was written.
-
-    `limit` in the answer names the limit; `/api/v1/me` shows your counts and limits. Erase some for good: what is in
-    the trash counts as well.
-    """
-
-    slug, title = "limit-reached", "A limit is reached"
-    detail = "Make room first."
-    _WAYS: ClassVar[Mapping[str, str]] = {
-        "tasks": "Erase some for good first; the trash counts as well.",
-        "lists": "Remove a list first.",
-        "tags": "Remove a tag first; those of tasks in the trash count as well.",
-    }
-
-    def __init__(self, name: str, most: int, pointer: str = "") -> None:
-        self.name = name
-        self.detail = self._WAYS[name]
-        super().__init__([FieldError("body", pointer, f"One user may have at most {most} {name}.")])
-
-    @property
-    def members(self) -> Mapping[str, Any]:
-        return {"limit": self.name, **super().members}
 
 
 class KeyReused(Invalid):

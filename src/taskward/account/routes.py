@@ -14,7 +14,7 @@ from pydantic import WithJsonSchema
 
 from taskward.account.schemas import ImportReport, Me
 from taskward.account.store import AccountStore
-from taskward.errors import AlreadyImported, BodyTooLarge, Cycle, FieldError, Invalid
+from taskward.errors import BodyTooLarge, FieldError, Invalid
 from taskward.http.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
 from taskward.http.idempotency import idempotent
 from taskward.http.middleware import BASE_PATH
@@ -27,8 +27,12 @@ from taskward.http.services import services
 from taskward.http.spooling import SpooledBody
 from taskward.http.validation import field_errors
 from taskward.kit.types import Line
+from taskward.lists.limits import LISTS
 from taskward.lists.schemas import EXAMPLE as A_LIST
+from taskward.tasks.errors import Cycle
+from taskward.tasks.limits import TAGS, TASKS
 from taskward.tasks.types import EXAMPLE_ID, TimeZone
+from taskward.transfer.errors import AlreadyImported
 from taskward.transfer.exporting import PAGE_BYTES, export
 from taskward.transfer.foreign import Foreign, Origin, read_foreign
 from taskward.transfer.importing import Format, Imported, Importer, Unreadable
@@ -81,7 +85,7 @@ async def get_me(caller: CurrentCaller, account: MyAccount, limits: UserLimits) 
             "expires_at": _instant(caller.expires_at),
             "scopes": sorted(caller.scopes),
             "counts": await account.counts(),
-            "limits": asdict(limits),
+            "limits": {limit.name: limits[limit] for limit in (TASKS, LISTS, TAGS)},
         }
     )
 

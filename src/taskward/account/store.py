@@ -25,13 +25,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import select
 
-from taskward.errors import AlreadyImported
 from taskward.lists.table import TaskList
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.scoping import OWNER, Statement, compile_statement
 from taskward.storage.session import Session
 from taskward.storage.tables import Account, ImportedFile, OwnedTable, columns, table_of
 from taskward.tasks.table import Task
+from taskward.transfer.errors import AlreadyImported
 
 _task = columns(Task)
 _DIGEST = bindparam("digest", type_=LargeBinary())

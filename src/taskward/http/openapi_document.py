@@ -45,7 +45,6 @@ _ALWAYS: tuple[type[Problem], ...] = (
 )  # fmt: skip
 _WITH_BODY: tuple[type[Problem], ...] = (MalformedBody, BodyTimeout, BodyTooLarge, UnsupportedMediaType)
 _WITH_KEY: tuple[type[Problem], ...] = (RequestRunning, KeyReused)
-_KINDS = {kind.slug: kind for kind in every_problem()}
 _LARGEST_INTEGER = 2**63 - 1
 _HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-Id": {
@@ -118,7 +117,7 @@ def _complete(operation: dict[str, Any], shared: dict[str, Any], *, guarded: boo
             responses.setdefault(str(kind.status), {}).setdefault(PROBLEMS, []).append(kind.slug)
     for status, response in responses.items():
         if PROBLEMS in response:
-            responses[status] = _refer([_KINDS[slug] for slug in response[PROBLEMS]], shared)
+            responses[status] = _refer(response[PROBLEMS], shared)
         else:
             response["headers"] = {**response.get("headers", {}), **_references("X-Request-Id")}
     operation["responses"] = dict(sorted(responses.items()))
@@ -144,7 +143,9 @@ def _without_null(schema: dict[str, Any]) -> None:
         schema.update(choices[0])
 
 
-def _refer(kinds: list[type[Problem]], shared: dict[str, Any]) -> dict[str, Any]:
+def _refer(slugs: list[str], shared: dict[str, Any]) -> dict[str, Any]:
+    named = {kind.slug: kind for kind in every_problem()}
+    kinds = [named[slug] for slug in slugs]
     name = "Or".join(kind.__name__ for kind in kinds)
     shared.setdefault(name, _answer(kinds))
     return {"$ref": f"#/components/responses/{name}"}

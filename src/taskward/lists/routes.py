@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from taskward.errors import ListForbidden, ListIdTaken, ListNotFound, StaleVersion
+from taskward.errors import StaleVersion
 from taskward.http.dependencies import CurrentCaller, OwnerSession, UnlessOver, UserLimits
 from taskward.http.idempotency import idempotent
 from taskward.http.middleware import BASE_PATH
@@ -21,6 +21,7 @@ from taskward.http.responses import (
     public_path,
 )
 from taskward.http.routing import PrecompiledRoute
+from taskward.lists.errors import ListForbidden, ListIdTaken, ListNotFound
 from taskward.lists.list_json import list_json
 from taskward.lists.schemas import ListCounted, ListCreate, ListId, ListMove, ListRead, ListUpdate, WithTasks
 from taskward.lists.store import ListStore

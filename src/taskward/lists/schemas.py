@@ -10,9 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import WithJsonSchema
 from uuid_utils.compat import uuid7
 
-from taskward.errors import ListNotFound
 from taskward.kit.declaration import Member, example_of, partial, reading
 from taskward.kit.types import UUID_SCHEMA, NewId, Reference, merge_patch, parse_uuid
+from taskward.lists.errors import ListNotFound
 from taskward.lists.fields import ListFields
 
 _EXAMPLE_ID = "01944f5c-7a10-7c3d-8e21-5b6c7d8e9f01"

@@ -24,18 +24,12 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
-from taskward.errors import (
-    FieldError,
-    Invalid,
-    LimitReached,
-    ListForbidden,
-    ListIdTaken,
-    ListNotFound,
-    StaleVersion,
-)
-from taskward.kit.limits import Limits
+from taskward.errors import FieldError, Invalid, StaleVersion
+from taskward.kit.limits import LimitReached, Limits
 from taskward.kit.ordering import reorder
 from taskward.lists import statements
+from taskward.lists.errors import ListForbidden, ListIdTaken, ListNotFound
+from taskward.lists.limits import LISTS
 from taskward.lists.list_json import JSON_COLUMNS, export_of, json_of
 from taskward.lists.schemas import ListCreate, WithTasks
 from taskward.lists.table import TaskList
@@ -74,8 +68,8 @@ class ListStore:
             LimitReached: The owner has as many as one may have.
         """
         lock = await AccountLock.acquire(self._session)
-        if lock.lists >= self._limits.lists:
-            raise LimitReached("lists", self._limits.lists)
+        if lock.lists >= self._limits[LISTS]:
+            raise LimitReached(LISTS, self._limits[LISTS])
         lock.lists += 1
         try:
             row = await self._session.fetch_one(_add(), **vars(new), position=None, **_next_change(lock))
@@ -105,8 +99,8 @@ class ListStore:
         for one in lists:
             if one["id"] in known:
                 continue
-            if lock.lists >= self._limits.lists:
-                raise LimitReached("lists", self._limits.lists)
+            if lock.lists >= self._limits[LISTS]:
+                raise LimitReached(LISTS, self._limits[LISTS])
             await self._session.fetch(_add(), **one, **_next_change(lock))
             known.add(one["id"])
             lock.lists += 1

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from taskward.errors import TagNotFound
 from taskward.http.dependencies import CurrentCaller, OwnerSession, UnlessOver
 from taskward.http.middleware import BASE_PATH
 from taskward.http.openapi import ETAG, NOT_MODIFIED, answers, operation_id
 from taskward.http.responses import IfNoneMatch, collection_response, collection_tag, document_response
 from taskward.http.routing import PrecompiledRoute
+from taskward.tags.errors import TagNotFound
 from taskward.tags.schemas import TagName, TagRead, TagRename
 from taskward.tags.store import TagStore
 

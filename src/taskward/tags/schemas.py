@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.json_schema import WithJsonSchema
 from sqlmodel import Field, SQLModel
 
-from taskward.errors import TagNotFound
+from taskward.tags.errors import TagNotFound
 from taskward.tasks.types import Tag
 
 _tag: TypeAdapter[str] = TypeAdapter(Tag)

@@ -9,12 +9,12 @@ import asyncpg
 from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, case, cast, func
 from sqlmodel import select
 
-from taskward.errors import TagNotFound
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.row_json import json_object
 from taskward.storage.scoping import OWNER, Statement, compile_statement
 from taskward.storage.session import Session
 from taskward.storage.tables import Account, columns, table_of
+from taskward.tags.errors import TagNotFound
 from taskward.tasks.statements import change_many
 from taskward.tasks.table import Task
 

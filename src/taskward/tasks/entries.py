@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from taskward.errors import LimitReached
-from taskward.kit.limits import Limits
+from taskward.kit.limits import LimitReached, Limits
 from taskward.storage.account_lock import AccountLock
+from taskward.tasks.limits import TASKS, most_with_next
 from taskward.tasks.row import TaskRow
 from taskward.tasks.tree import Tree
 
@@ -133,9 +133,9 @@ class Entries(dict[UUID, Entry]):
         Raises:
             LimitReached: The owner has as many as one may have.
         """
-        most = self._limits.tasks_with_next if of_series else self._limits.tasks
+        most = most_with_next(self._limits) if of_series else self._limits[TASKS]
         if self.lock.tasks + count > most:
-            raise LimitReached("tasks", most)
+            raise LimitReached(TASKS, most)
 
     def _note_series(self, entry: Entry) -> None:
         if entry.row.series_id is not None:

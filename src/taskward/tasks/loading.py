@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from taskward.errors import FieldError, Invalid, LimitReached, StaleVersion, TaskForbidden, TaskNotFound
-from taskward.kit.limits import Limits
+from taskward.errors import FieldError, Invalid, StaleVersion
+from taskward.kit.limits import LimitReached, Limits
 from taskward.runtime.fairness import cooperatively
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.session import Session
 from taskward.tasks import statements
 from taskward.tasks.changes import Change, Complete, Create, CreateMany, Move, PutBack, Restore, Update, Versions
 from taskward.tasks.entries import Entries, Entry
+from taskward.tasks.errors import TaskForbidden, TaskNotFound
+from taskward.tasks.limits import TAGS
 from taskward.tasks.row import TaskRow
 from taskward.tasks.series import Series
 
@@ -243,8 +245,8 @@ class Loaded:
         if self._tags is None:
             raise RuntimeError("tags are to be written, and those in use were not loaded")
         new = [tag for tag in tags if tag not in self._tags]
-        if new and len(self._tags) + len(new) > self._limits.tags:
-            raise LimitReached("tags", self._limits.tags, "/tags")
+        if new and len(self._tags) + len(new) > self._limits[TAGS]:
+            raise LimitReached(TAGS, self._limits[TAGS], "/tags")
 
     def use_tags(self, tags: Collection[str]) -> None:
         """Note that a task has tags, which were checked."""

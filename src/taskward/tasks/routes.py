@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
-from taskward.errors import Cycle, FieldError, Invalid, StaleVersion, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.errors import FieldError, Invalid, StaleVersion
 from taskward.http import problems
 from taskward.http.dependencies import AnswerRoom, CurrentCaller, OwnerSession, UnlessOver, UserLimits
 from taskward.http.idempotency import idempotent
@@ -43,6 +43,7 @@ from taskward.http.routing import PrecompiledRoute
 from taskward.http.services import services
 from taskward.tasks import trash
 from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
+from taskward.tasks.errors import Cycle, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.parameters import QueryBoolean, QueryReference
 from taskward.tasks.query import prepared

@@ -15,11 +15,12 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from taskward.errors import Cycle, Invalid
+from taskward.errors import Invalid
 from taskward.kit.declaration import members_of
 from taskward.runtime.fairness import cooperatively
 from taskward.tasks.changes import Subtasks
 from taskward.tasks.entries import Entries, Entry
+from taskward.tasks.errors import Cycle
 from taskward.tasks.fields import TaskMembers
 from taskward.tasks.row import TaskRow, completed_since
 from taskward.tasks.schedule.consistency import Next, Search, distance, following, moved

@@ -30,9 +30,9 @@ from sqlalchemy import (
 )
 from sqlmodel import select
 
-from taskward.errors import FieldError, Invalid, LimitReached, OutcomeUnknown, TaskForbidden, TaskIdTaken, TaskNotFound
+from taskward.errors import FieldError, Invalid, OutcomeUnknown
 from taskward.kit.declaration import members_of
-from taskward.kit.limits import Limits
+from taskward.kit.limits import LimitReached, Limits
 from taskward.storage.account_lock import ensure_account
 from taskward.storage.row_json import Row
 from taskward.storage.scoping import OWNER, Statement, compile_statement
@@ -41,7 +41,9 @@ from taskward.storage.tables import Account, columns, next_version
 from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, apply
 from taskward.tasks.changes import Complete, Create, Erase, Move, OfOne, Restore, Subtasks, Trash, Update, Versions
+from taskward.tasks.errors import TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.fields import TaskMembers
+from taskward.tasks.limits import TASKS
 from taskward.tasks.pages import ANY_SIZE, Page, read_page
 from taskward.tasks.query import Listing
 from taskward.tasks.row import FOLDED, columns_of, new_columns
@@ -110,7 +112,7 @@ class TaskStore:
     async def _insert(self, statement: Statement, values: dict[str, Any], *, is_clients_id: bool) -> Row:
         try:
             try:
-                stamp = await self._session.change(statement, **values, most=self._limits.tasks)
+                stamp = await self._session.change(statement, **values, most=self._limits[TASKS])
                 row = self._made(values, stamp)
             except OutcomeUnknown:
                 if is_clients_id:
@@ -119,7 +121,7 @@ class TaskStore:
             if row is None:
                 # The owner's first write, or one too many.
                 await ensure_account(self._session)
-                stamp = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
+                stamp = await self._session.fetch_one(statement, **values, most=self._limits[TASKS])
                 row = self._made(values, stamp)
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name != "task_pkey":
@@ -128,7 +130,7 @@ class TaskStore:
         except asyncpg.ForeignKeyViolationError:
             raise Invalid([FieldError("body", "/list_id", "You have no such list.")]) from None
         if row is None:
-            raise LimitReached("tasks", self._limits.tasks)
+            raise LimitReached(TASKS, self._limits[TASKS])
         return row
 
     def _made(self, values: dict[str, Any], stamp: asyncpg.Record | None) -> Row | None:
@@ -156,7 +158,7 @@ class TaskStore:
         """
         await self._session.start_over()
         try:
-            stamp = await self._session.fetch_one(statement, **values, most=self._limits.tasks)
+            stamp = await self._session.fetch_one(statement, **values, most=self._limits[TASKS])
         except asyncpg.UniqueViolationError:
             await self._session.start_over()
             row = await self._session.fetch_one(_get(), id=values["id"])

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-from taskward.errors import Cycle, FieldError, Invalid
+from taskward.errors import FieldError, Invalid
+from taskward.tasks.errors import Cycle
 
 DEEPEST = 8
 """How many levels a tree of tasks may have."""

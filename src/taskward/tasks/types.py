@@ -15,8 +15,8 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 from pydantic.json_schema import WithJsonSchema
 
-from taskward.errors import TaskNotFound
 from taskward.kit.types import UUID_SCHEMA, line_schema, parse_uuid, without_controls
+from taskward.tasks.errors import TaskNotFound
 from taskward.tasks.metadata import dump_metadata
 from taskward.tasks.schedule.rrule import parse_rule
 

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
-from taskward.errors import FieldError, Invalid, TaskIdTaken
+from taskward.errors import FieldError, Invalid
 from taskward.kit.limits import Limits
 from taskward.kit.ordering import between, reorder
 from taskward.runtime.fairness import cooperatively
@@ -26,6 +26,7 @@ from taskward.storage.session import Session
 from taskward.tasks import statements, writing
 from taskward.tasks.changes import Change, Complete, Create, Erase, Move, OfOne, Restore, Trash, Update
 from taskward.tasks.entries import Entry
+from taskward.tasks.errors import TaskIdTaken
 from taskward.tasks.loading import Loaded
 from taskward.tasks.metadata import merge
 from taskward.tasks.row import TaskRow, check_changed, columns_of, completed_since, new_columns, series_for

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from taskward.account.schemas import LINE, EndLine, Line, ListLine, TaskLine, task_row
 from taskward.account.store import AccountStore
-from taskward.errors import Cycle, Invalid, Problem
+from taskward.errors import Invalid, Problem
 from taskward.formats.walks import ways_up
 from taskward.kit.limits import Limits
 from taskward.kit.pointers import point_into
@@ -25,6 +25,7 @@ from taskward.strict_json.curtailing import MOST_ERRORS, KnownMembers
 from taskward.strict_json.mistakes import NotJson
 from taskward.strict_json.reading import parse
 from taskward.tasks.changes import CreateMany, PutBack
+from taskward.tasks.errors import Cycle
 from taskward.tasks.unit_of_work import UnitOfWork
 from taskward.transfer.foreign import Foreign, ForeignFormat
 from taskward.transfer.records import Fate, Loss, Thing

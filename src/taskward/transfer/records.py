@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
-from taskward.errors import LimitReached
-from taskward.kit.limits import Limits
+from taskward.kit.limits import Limit, LimitReached, Limits
 from taskward.kit.types import LONGEST_LINE
 from taskward.tasks.metadata import LARGEST_METADATA
 from taskward.tasks.tree import DEEPEST, Tree
@@ -152,16 +151,16 @@ class Reading:
         if not self.tasks and not self.lists:
             raise UnreadableExport("The file has neither projects nor tasks, so nothing was imported.")
 
-    def count(self, kind: Literal["lists", "tasks"]) -> None:
+    def count(self, limit: Limit) -> None:
         """Count a list or a task that is about to be read: a file of more than anybody may have is not read to its end.
 
         Raises:
             LimitReached: There are more.
         """
-        self._counts[kind] += 1
-        most: int = getattr(self.limits, kind)
-        if self._counts[kind] > most:
-            raise LimitReached(kind, most)
+        self._counts[limit.name] += 1
+        most = self.limits[limit]
+        if self._counts[limit.name] > most:
+            raise LimitReached(limit, most)
 
 
 class Subject:

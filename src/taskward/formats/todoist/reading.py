@@ -14,6 +14,8 @@ from taskward.formats.csv_rows import rows_of
 from taskward.formats.todoist.dues import Due, NotCertain, read_due, unclear
 from taskward.formats.todoist.languages import in_english
 from taskward.kit.types import LONGEST_LINE
+from taskward.lists.limits import LISTS
+from taskward.tasks.limits import TASKS
 from taskward.tasks.types import zones
 from taskward.transfer.records import (
     Extras,
@@ -95,7 +97,7 @@ class _Project:
 
     def __init__(self, reading: Reading, list_name: str, zone: str, now: datetime) -> None:
         self.reading = reading
-        reading.count("lists")
+        reading.count(LISTS)
         self._list = f"project-{len(reading.lists)}"
         self.subject = Subject(self.reading, list_name)
         self._zone = zone
@@ -138,7 +140,7 @@ class _Project:
 
     def _task(self, row: _Row) -> None:
         self.end()
-        self.reading.count("tasks")
+        self.reading.count(TASKS)
         content, labels = _without_labels(row["CONTENT"])
         is_uncompletable = content.startswith(_UNCOMPLETABLE)
         subject = Subject(self.reading, content.removeprefix(_UNCOMPLETABLE), row.line)

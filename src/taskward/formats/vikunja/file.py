@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from taskward.errors import LimitReached
 from taskward.formats.json_text import JsonText, Steps, name_in, parse_in_parts, parsed
 from taskward.formats.vikunja.tasks import is_whole, number_of
+from taskward.kit.limits import LimitReached
+from taskward.lists.limits import LISTS
 from taskward.transfer.records import Reading, Thing, UnreadableExport, quoted
 
 _BRIEF = "related_tasks"
@@ -174,9 +175,9 @@ class ProjectReader:
         """Read an element of an array, or begin to, where it is a project."""
         outer = next((one for one in reversed(self._open) if isinstance(one, Project)), None)
         if array in _NESTED and text.take(b"{"):
-            most = self._reading.limits.lists
+            most = self._reading.limits[LISTS]
             if len(self.projects) >= most + _MOST_OTHERS:
-                raise LimitReached("lists", most)
+                raise LimitReached(LISTS, most)
             self.projects.append(Project(len(self.projects), outer))
             self._begin(self.projects[-1])
             return

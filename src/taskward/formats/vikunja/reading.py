@@ -25,6 +25,8 @@ from taskward.formats.vikunja.tasks import (
 )
 from taskward.formats.walks import parents_first
 from taskward.kit.types import LONGEST_LINE
+from taskward.lists.limits import LISTS
+from taskward.tasks.limits import TASKS
 from taskward.transfer.records import Extras, Nesting, Reading, Subject, Thing, kept_text, one_line, quoted
 
 _COLOR = re.compile("#?([0-9a-fA-F]{6})")
@@ -110,7 +112,7 @@ class _Export:
         if isinstance(deleted, str) and deleted not in {"", NEVER}:
             self._reading.lose_once("task", "Tasks that were in the trash were left out.")
             return
-        self._reading.count("tasks")
+        self._reading.count(TASKS)
         subject = _subject(self._reading, raw)
         if is_cut:
             subject.lose("member", "It has more in it than can be read, and the rest was left out.")
@@ -156,7 +158,7 @@ class _Export:
             if len(name) > LONGEST_LINE:
                 subject.lose("title", f"The list's name was cut at {LONGEST_LINE} characters.")
             if project.is_list:
-                self._reading.count("lists")
+                self._reading.count(LISTS)
                 self._reading.lists.append({"key": number, "name": names[number], "color": _color(subject, project)})
                 subject.keep("list")
             elif not project.is_space:

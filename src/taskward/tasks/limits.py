@@ -1,0 +1,16 @@
+"""How many tasks, and how many different tags on them, one user may have."""
+
+from __future__ import annotations
+
+from taskward.kit.limits import Limit, Limits
+
+TASKS = Limit(
+    "tasks", 100_000, "Erase some for good first; the trash counts as well.", "Those in the trash count as well."
+)
+TAGS = Limit("tags", 2_000, "Remove a tag first; those of tasks in the trash count as well.")
+
+
+def most_with_next(limits: Limits) -> int:
+    """Up to where a series goes on: who may make no more tasks by hand can still complete those that recur."""
+    most = limits[TASKS]
+    return most + -(-most // 10)
