@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward import __version__
-from taskward.account.routes import router as account_router
+from taskward.account.slice import SLICE as ACCOUNT
 from taskward.http import docs, openapi_document, problems
 from taskward.http.cors import Cors
 from taskward.http.failures import AccessLog, Failures
@@ -27,7 +27,7 @@ from taskward.http.services import Services, services_of
 from taskward.http.spooling import Spools
 from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
 from taskward.kit.limits import Limits
-from taskward.lists.routes import router as lists_router
+from taskward.lists.slice import SLICE as LISTS
 from taskward.runtime.fairness import LongWork
 from taskward.runtime.log import get_logger
 from taskward.runtime.timeouts import Timeouts
@@ -35,10 +35,13 @@ from taskward.runtime.unsent import Unsent
 from taskward.settings import Settings, SettingsError, load_settings
 from taskward.storage.database import Database
 from taskward.storage.dsn import parse_address
-from taskward.tags.routes import router as tags_router
-from taskward.tasks.routes import router as tasks_router
+from taskward.tags.slice import SLICE as TAGS
+from taskward.tasks.slice import SLICE as TASKS
 from taskward.tasks.trash import Purges
 from taskward.transfer.foreign import UNPACKED
+
+SLICES = (TASKS, LISTS, TAGS, ACCOUNT)
+"""All that the API is about, in the order of its documentation."""
 
 _log = get_logger("taskward")
 
@@ -118,11 +121,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         _log.warning("TASKWARD_AUDIENCE is not set: tokens that the issuer made for other services are accepted, too")
     _add_middleware(app, settings)
     # The routers are complete as they stand; `include_router` would only match each request's path twice.
-    for router in (tasks_router, lists_router, tags_router, account_router, health_router):
+    for router in (*(one.router for one in SLICES), health_router):
         app.router.routes.extend(router.routes)
     docs.install(app)
     problems.install(app)
-    openapi_document.install(app)
+    openapi_document.install(app, SLICES)
     return app
 
 

@@ -30,14 +30,9 @@ from taskward.errors import (
 from taskward.http import problem_schema
 from taskward.http.middleware import BASE_PATH
 from taskward.http.openapi import PROBLEMS
+from taskward.http.slices import Slice
 
-TAGS = [
-    {"name": "tasks", "description": "Your tasks: read, write, complete, move, trash and restore them."},
-    {"name": "lists", "description": "Lists to sort tasks into."},
-    {"name": "tags", "description": "Labels of tasks, each changed on all of them at once."},
-    {"name": "me", "description": "Your account: what the token says, export, import, erasure."},
-    {"name": "health", "description": "For those who run the service. No token is needed."},
-]
+_HEALTH = {"name": "health", "description": "For those who run the service. No token is needed."}
 CONTACT = {"name": "Whoever runs this service for you"}
 
 _ALWAYS: tuple[type[Problem], ...] = (
@@ -59,18 +54,23 @@ _HEADERS: dict[str, dict[str, Any]] = {
 }
 
 
-def install(app: FastAPI) -> None:
-    """Make `app.openapi()` describe what holds for every route besides what each declares."""
+def install(app: FastAPI, slices: Iterable[Slice]) -> None:
+    """Make `app.openapi()` describe what holds for every route besides what each declares.
+
+    Args:
+        slices: In the order of the document.
+    """
+    tags = [{"name": one.name, "description": one.description} for one in slices]
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, [*tags, _HEALTH])
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _document(app: FastAPI, tags: list[dict[str, str]]) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -79,7 +79,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         contact=CONTACT,
         servers=[{"url": "/"}],
         routes=app.routes,
-        tags=TAGS,
+        tags=tags,
     )
     components = document["components"]
     components["headers"], components["responses"] = _HEADERS, {}

@@ -1,0 +1,28 @@
+"""What a slice of the API brings along. `app.py` lists the slices, and what the app needs of all of them follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from taskward.kit.limits import Limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """One subject of the API, with all that belongs to it in a folder of its own.
+
+    Its tables and its problems need no mention here: a table's class and a problem's base know of them.
+
+    Attributes:
+        name: Of its operations in the OpenAPI document.
+        description: Of these, there.
+        router: Its routes.
+        limits: How many of what it keeps one user may have.
+    """
+
+    name: str
+    description: str
+    router: APIRouter
+    limits: tuple[Limit, ...] = ()

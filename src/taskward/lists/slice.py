@@ -1,0 +1,14 @@
+"""The slice of lists."""
+
+from __future__ import annotations
+
+from taskward.http.slices import Slice
+from taskward.lists.limits import LISTS
+from taskward.lists.routes import router
+
+SLICE = Slice(
+    name="lists",
+    description="Lists to sort tasks into.",
+    router=router,
+    limits=(LISTS,),
+)

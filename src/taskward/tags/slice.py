@@ -1,0 +1,14 @@
+"""The slice of tags."""
+
+from __future__ import annotations
+
+from taskward.http.slices import Slice
+from taskward.tags.routes import router
+from taskward.tasks.limits import TAGS
+
+SLICE = Slice(
+    name="tags",
+    description="Labels of tasks, each changed on all of them at once.",
+    router=router,
+    limits=(TAGS,),
+)

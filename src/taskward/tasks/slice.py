@@ -1,0 +1,14 @@
+"""The slice of tasks."""
+
+from __future__ import annotations
+
+from taskward.http.slices import Slice
+from taskward.tasks.limits import TASKS
+from taskward.tasks.routes import router
+
+SLICE = Slice(
+    name="tasks",
+    description="Your tasks: read, write, complete, move, trash and restore them.",
+    router=router,
+    limits=(TASKS,),
+)
