@@ -1,6 +1,7 @@
 """The app's own routes, and what a good request to each has besides its path.
 
-The walks over all routes find a new one by themselves. Where it needs a body, a query or ids, it has one line here.
+The walks over all routes find a new one by themselves: its body is its example, what its ids are of is made by a POST
+to the path before them, and what is answered to a stranger is what it declares. A line here says otherwise.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from taskward.errors import Problem
+from taskward.errors import Problem, every_problem
 from taskward.http.middleware import BASE_PATH
-from taskward.lists.errors import ListForbidden, ListNotFound
-from taskward.tasks.errors import TaskForbidden, TaskNotFound
+from taskward.http.openapi import PROBLEMS as DECLARED_PROBLEMS
 from tests.conftest import User, make_settings
 
 Route = tuple[str, str]
@@ -38,7 +39,7 @@ BODIES: dict[Route, Any] = {
     ("POST", f"{TASKS}/batch"): {"operations": [{"op": "create", "task": {"title": "x"}}]},
     ("POST", f"{ME}/import"): {"type": "end", "lists": 0, "tasks": 0},
 }
-"""A good body of each route that takes one."""
+"""A good body of routes whose example has more than is needed, or names other rows."""
 QUERIES: dict[Route, tuple[str, ...]] = {
     ("DELETE", TASKS): ("deleted=true",),
     ("DELETE", TASK): ("", "permanent=true"),
@@ -46,9 +47,6 @@ QUERIES: dict[Route, tuple[str, ...]] = {
     ("DELETE", ME): ("confirm={user_id}",),
 }
 """Each query of a route that makes it do something else; `{user_id}` is the caller's."""
-REFERENCES = ("list_id", "parent_id", "after")
-"""Members of bodies that name another row of the caller's."""
-
 _APP = create_app(make_settings("postgresql://nobody@localhost/none"))
 _ROUTES = {
     (method, route.path): route
@@ -64,13 +62,24 @@ def parameters_of(path: str) -> list[str]:
     return _PARAMETER.findall(path)
 
 
-OF_A_TASK = [(method, path) for method, path in ROUTES if "task_id" in parameters_of(path)]
-OF_A_LIST = [(method, path) for method, path in ROUTES if "list_id" in parameters_of(path)]
 OF_A_TAG = [(method, path) for method, path in ROUTES if "tag" in parameters_of(path)]
-OF_AN_ID = [*OF_A_TASK, *OF_A_LIST]
-PROBLEMS: dict[str, tuple[type[Problem], type[Problem]]] = {
-    "task_id": (TaskForbidden, TaskNotFound),
-    "list_id": (ListForbidden, ListNotFound),
+OF_AN_ID = [(method, path) for method, path in ROUTES if any(one.endswith("_id") for one in parameters_of(path))]
+COLLECTIONS = {one: path.partition("/{")[0] for _, path in OF_AN_ID for one in parameters_of(path)}
+"""By the parameter of a path, where what it names is listed and made."""
+OTHER_KINDS = sorted({one for one in COLLECTIONS if ("POST", COLLECTIONS[one]) in ROUTES} - {"task_id", "list_id"})
+"""The parameters of what can be made and is neither a task nor a list."""
+_BY_SLUG = {kind.slug: kind for kind in every_problem()}
+
+
+def _declared(method: str, path: str, status: int) -> type[Problem]:
+    (slug,) = _ROUTES[method, path].responses[status][DECLARED_PROBLEMS]
+    return _BY_SLUG[slug]
+
+
+PROBLEMS = {
+    parameter: (_declared(method, path, 403), _declared(method, path, 404))
+    for method, path in OF_AN_ID
+    for parameter in parameters_of(path)
 }
 """By the parameter of a path, what a stranger's id is answered with, and an unknown one."""
 
@@ -82,12 +91,16 @@ def problems_of(path: str) -> tuple[type[Problem], type[Problem]]:
 
 def body_of(method: str, path: str) -> Any:
     """A good body, or None where there is none."""
-    return BODIES.get((method, path))
+    if (method, path) in BODIES:
+        return BODIES[method, path]
+    model = model_of(method, path)
+    return None if model is None else TypeAdapter(model).json_schema()["examples"][0]
 
 
 def model_of(method: str, path: str) -> Any:
     """The class of a route's body, or None."""
-    pending = [_ROUTES[method, path].dependant]
+    route = _ROUTES.get((method, path))
+    pending = [] if route is None else [route.dependant]
     while pending:
         dependant = pending.pop()
         if dependant.body_params:
@@ -98,11 +111,12 @@ def model_of(method: str, path: str) -> Any:
 
 def references_of(method: str, path: str) -> list[str]:
     """The members of a route's body that name another row."""
-    model = model_of(method, path)
-    return [name for name in getattr(model, "model_fields", {}) if name in REFERENCES]
+    fields = getattr(model_of(method, path), "model_fields", {})
+    return [name for name, member in fields.items() if name != "id" and "UUID" in repr(member.annotation)]
 
 
 REFERRING = [(route, name) for route in ROUTES for name in references_of(*route)]
+"""Each member of a body that names another row of the caller's, with its route."""
 
 
 def target_of(path: str, value: str | UUID | None = None, *, query: str = "", user_id: str = "") -> str:
@@ -130,6 +144,7 @@ class Belongings:
         part: A part of it, completed.
         trashed: In the trash.
         repeated: One that was completed and has a successor.
+        others: By the parameter of a path, the id of one of each other kind.
     """
 
     task: dict[str, Any]
@@ -138,20 +153,26 @@ class Belongings:
     repeated: dict[str, Any]
     list: dict[str, Any]
     other_list: dict[str, Any]
+    others: dict[str, str]
     tag: str = field(default="Secret tag")
 
     @property
-    def task_ids(self) -> dict[str, str]:
-        """By what it is, the id of each task."""
-        return {name: getattr(self, name)["id"] for name in ("task", "part", "trashed", "repeated")}
+    def ids(self) -> dict[str, dict[str, str]]:
+        """By the parameter of a path, the ids of what it names, each by what it is."""
+        named = {"task_id": ("task", "part", "trashed", "repeated"), "list_id": ("list", "other_list")}
+        return {
+            **{parameter: {name: getattr(self, name)["id"] for name in names} for parameter, names in named.items()},
+            **{parameter: {parameter: one} for parameter, one in self.others.items()},
+        }
 
     @property
-    def list_ids(self) -> dict[str, str]:
-        return {name: getattr(self, name)["id"] for name in ("list", "other_list")}
+    def every_id(self) -> dict[str, str]:
+        """By what it is, the id of each."""
+        return {name: one for ids in self.ids.values() for name, one in ids.items()}
 
     def ids_of(self, path: str) -> dict[str, str]:
-        """The ids of what a path is of."""
-        return self.list_ids if "list_id" in parameters_of(path) else self.task_ids
+        """The ids of what a path is of; of a task where it is of no kind."""
+        return self.ids[next(iter(parameters_of(path)), "task_id")]
 
 
 async def furnish(user: User) -> Belongings:
@@ -172,4 +193,13 @@ async def furnish(user: User) -> Belongings:
     )
     done = await user.http.patch(f"{TASKS}/{repeated['id']}/complete")
     assert 'rel="next-occurrence"' in done.headers["link"]
-    return Belongings(task, part, trashed, repeated, one, other)
+    others = {parameter: await make(user, parameter) for parameter in OTHER_KINDS}
+    return Belongings(task, part, trashed, repeated, one, other, others)
+
+
+async def make(user: User, parameter: str, **members: Any) -> str:
+    """Make what a path names by a parameter, and give its id."""
+    path = COLLECTIONS[parameter]
+    made = await user.http.post(path, json={**body_of("POST", path), **members})
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])

@@ -16,7 +16,7 @@ from taskward.http import plans
 from taskward.runtime import unsent
 from taskward.runtime.unsent import TIGHT, Unsent
 from tests.conftest import NO_TLS, Cluster, User, make_settings, make_token, serving
-from tests.route_table import ME, ROUTES, TASKS, body_of, furnish, parameters_of, query_of, target_of
+from tests.route_table import ME, ROUTES, TASKS, body_of, furnish, make, parameters_of, query_of, target_of
 from tests.services import eventually
 
 _LAST = ("DELETE", ME)
@@ -71,13 +71,12 @@ async def test_every_route_counts_its_answer(cluster: Cluster, template: str, mo
 
 async def _target(user: User, method: str, path: str) -> str:
     value: Any = None
-    if "task_id" in parameters_of(path):
-        value = (await user.create("x"))["id"]
-    elif "list_id" in parameters_of(path):
-        value = (await user.http.post("/api/v1/lists", json={"name": "x"})).json()["id"]
-    elif "tag" in parameters_of(path):
-        value = secrets.token_hex(4)
-        await user.create("x", tags=[value])
+    for parameter in parameters_of(path):
+        if parameter == "tag":
+            value = secrets.token_hex(4)
+            await user.create("x", tags=[value])
+        else:
+            value = await make(user, parameter)
     return target_of(path, value, query=query_of(method, path), user_id=user.id)
 
 

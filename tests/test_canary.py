@@ -8,7 +8,7 @@ import logging
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,18 @@ from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
 from tests.conftest import NO_TLS, Cluster, execute, make_settings, make_token, name_of, serving
-from tests.route_table import LISTS, ME, ROUTES, TAGS, body_of, parameters_of, query_of, target_of
+from tests.route_table import (
+    COLLECTIONS,
+    LISTS,
+    ME,
+    OTHER_KINDS,
+    ROUTES,
+    TAGS,
+    body_of,
+    parameters_of,
+    query_of,
+    target_of,
+)
 from tests.services import BASE_ENVIRONMENT, Service, eventually
 from tests.test_isolation_http import bad_tokens
 
@@ -73,6 +84,16 @@ class Canaries:
             "metadata": {self.metadata: self.metadata},
         }  # fmt: skip
 
+    def body_of(self, method: str, path: str) -> Any:
+        """A good body of a route, with canaries for its texts."""
+        body = body_of(method, path)
+        if body is None or path in {f"{ME}/import", f"{TASKS}/batch"}:
+            return body
+        if "title" in body:
+            return self.task
+        text = {LISTS: self.list_name, TAGS: self.tag}.get(path.partition("/{")[0], self.title)
+        return {name: text if isinstance(value, str) else value for name, value in body.items()}
+
     def escaped(self, text: str) -> set[str]:
         """Those of them that a text has, shortened."""
         return {canary[:30] for canary in self.everything if canary in text}
@@ -93,6 +114,16 @@ def malformed(canary: str) -> list[bytes]:
         json.dumps({"after": canary}).encode(),
         json.dumps(canary).encode(),
     ]
+
+
+def make_others(ask: Callable[..., httpx2.Response], canaries: Canaries) -> dict[str, str]:
+    """One of each kind that is neither task nor list, by the parameter of its path."""
+    made = {
+        parameter: ask("POST", path, canaries.token, json=canaries.body_of("POST", path))
+        for parameter, path in COLLECTIONS.items()
+        if parameter in OTHER_KINDS
+    }
+    return {parameter: answer.json().get("id", str(uuid7())) for parameter, answer in made.items()}
 
 
 def exercise(url: str, canaries: Canaries, *statuses: int) -> None:
@@ -135,15 +166,13 @@ def exercise(url: str, canaries: Canaries, *statuses: int) -> None:
         ask("PATCH", f"{TASKS}/{task_id}", canaries.token, json={"list_id": list_id, "parent_id": task_id})
         ask("GET", f"{TASKS}?q=canary&tag={SPOKEN}&count=true", canaries.token)
         ask("GET", f"{TASKS}?q=canary&tag={SPOKEN}&count=true", stranger)
-        ids = {"task_id": task_id, "list_id": list_id, "tag": SPOKEN}
+        ids = {"task_id": task_id, "list_id": list_id, "tag": SPOKEN, **make_others(ask, canaries)}
         # What erases comes after what reads.
         for method, path in sorted(ROUTES, key=lambda route: (route[0] == "DELETE", route)):
             of = next((ids[parameter] for parameter in parameters_of(path)), None)
             place = target_of(path, of, query=query_of(method, path), user_id=SPOKEN)
             sent = body_of(method, path)
-            good = body if sent is not None and "title" in sent else sent
-            if sent == {"name": "x"}:
-                good = {"name": canaries.tag if path.startswith(TAGS) else canaries.list_name}
+            good = canaries.body_of(method, path)
             for token in (stranger, *canaries.bad.values()):
                 ask(method, place, token, json=sent)
             ask(method, place, canaries.token, json=good)

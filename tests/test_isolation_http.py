@@ -40,16 +40,15 @@ from tests.conftest import (
 )
 from tests.route_table import (
     BODIES,
+    COLLECTIONS,
     LIST,
     LISTS,
     ME,
-    OF_A_LIST,
     OF_A_TAG,
-    OF_A_TASK,
     OF_AN_ID,
+    OTHER_KINDS,
     PROBLEMS,
     QUERIES,
-    REFERENCES,
     REFERRING,
     ROUTES,
     TAGS,
@@ -57,6 +56,7 @@ from tests.route_table import (
     TASKS,
     body_of,
     furnish,
+    make,
     model_of,
     parameters_of,
     problems_of,
@@ -116,12 +116,9 @@ def test_the_walk_has_every_route_and_all_run_by_the_same_class():
 def test_every_path_and_every_reference_is_of_a_kind_that_is_walked(method: str, path: str):
     assert len(parameters_of(path)) <= 1
     assert set(parameters_of(path)) <= {*PROBLEMS, "tag"}
-    model = model_of(method, path)
-    if (method, path) in BODIES:
-        assert model is not None
-    for name, member in getattr(model, "model_fields", {}).items():
-        if "UUID" in repr(member.annotation):
-            assert name == "id" or name in REFERENCES, name
+    assert (body_of(method, path) is None) == (model_of(method, path) is None)
+    for parameter in parameters_of(path):
+        assert parameter == "tag" or ("POST", COLLECTIONS[parameter]) in ROUTES, parameter
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -217,21 +214,10 @@ async def test_a_burst_of_401_is_answered_while_every_connection_is_taken(cluste
             assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
 
 
-@pytest.mark.parametrize(("method", "path"), OF_A_TASK)
-async def test_a_strangers_task_is_403_whether_live_or_trashed_and_stays_as_it_is(
+@pytest.mark.parametrize(("method", "path"), OF_AN_ID)
+async def test_what_is_a_strangers_is_403_whether_live_or_trashed_and_stays_as_it_is(
     alice: User, bob: User, superuser: Superuser, method: str, path: str
 ):
-    await stays_as_it_is(alice, bob, superuser, method, path)
-
-
-@pytest.mark.parametrize(("method", "path"), OF_A_LIST)
-async def test_a_strangers_list_is_403_and_stays_as_it_is(
-    alice: User, bob: User, superuser: Superuser, method: str, path: str
-):
-    await stays_as_it_is(alice, bob, superuser, method, path)
-
-
-async def stays_as_it_is(alice: User, bob: User, superuser: Superuser, method: str, path: str) -> None:
     hers = await furnish(alice)
     before = await rows_of(superuser, alice.id)
     forbidden, _ = problems_of(path)
@@ -257,7 +243,7 @@ async def test_an_id_of_another_kind_is_404(alice: User, bob: User, superuser: S
     """A list's id is no task's, whoever's it is."""
     hers, his = await furnish(alice), await furnish(bob)
     before = await rows_of(superuser, alice.id), await rows_of(superuser, bob.id)
-    others = [ids for belongings in (hers, his) for ids in (belongings.task_ids, belongings.list_ids)]
+    others = [ids for belongings in (hers, his) for ids in belongings.ids.values()]
     _, not_found = problems_of(path)
     for ids in others:
         if ids.keys() != hers.ids_of(path).keys():
@@ -332,7 +318,7 @@ async def test_a_reference_to_a_strangers_row_is_422_in_the_same_bytes_as_one_to
     method, path = route
     hers = await furnish(alice)
     # A stranger's of either kind, and what is nobody's.
-    named = {**hers.task_ids, **hers.list_ids, "unknown": str(uuid7()), "of no time": str(uuid4())}
+    named = {**hers.every_id, "unknown": str(uuid7()), "of no time": str(uuid4())}
     hers_before = await rows_of(superuser, alice.id)
     for account in (False, True):
         if "{" in path or account:
@@ -364,15 +350,17 @@ async def test_a_reference_to_a_strangers_row_is_422_in_the_same_bytes_as_one_to
 async def test_what_has_the_same_id_is_written_on_ones_own_side_alone(
     alice: User, bob: User, superuser: Superuser, method: str, path: str
 ):
-    """Both have a list, a task, a part of it, and a tag of the same ids and names."""
-    of_list, task, part = (str(uuid7()) for _ in range(3))
+    """Both have a list, a task, a part of it, a tag, and one of each other kind, of the same ids and names."""
+    of_list, task, part, other = (str(uuid7()) for _ in range(4))
     for user in (alice, bob):
         made = await user.http.post(LISTS, json={"id": of_list, "name": f"List of {user.id}"})
         assert made.status_code == 201
         await user.create(f"Task of {user.id}", id=task, list_id=of_list, tags=["tag"])
         await user.create(f"Part of {user.id}", id=part, parent_id=task)
+        for parameter in OTHER_KINDS:
+            await make(user, parameter, id=other)
     before = await rows_of(superuser, alice.id)
-    value = {"task_id": task, "list_id": of_list, "tag": "tag"}[parameters_of(path)[0]]
+    value = {"task_id": task, "list_id": of_list, "tag": "tag"}.get(parameters_of(path)[0], other)
     url = target_of(path, value, query=query_of(method, path))
     response = await bob.http.request(method, url, json=body_of(method, path))
     assert response.status_code in {200, 204}, response.text
@@ -399,7 +387,7 @@ async def test_an_export_of_anothers_is_put_in_as_if_nobody_had_its_ids(alice: U
     headers = {"Content-Type": "application/x-ndjson"}
     answer = await bob.http.post(f"{ME}/import", content=exported, headers=headers)
     assert answer.status_code == 200, answer.text
-    assert {one["id"] for one in (await bob.http.get(LISTS)).json()} == set(hers.list_ids.values())
+    assert {one["id"] for one in (await bob.http.get(LISTS)).json()} == set(hers.ids["list_id"].values())
     assert {task["user_id"] for task in (await bob.http.get(TASKS)).json()} == {bob.id}
     assert await rows_of(superuser, alice.id) == before
 

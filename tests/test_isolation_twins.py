@@ -21,15 +21,17 @@ from tests.conftest import NewUser, Superuser, User, rows_of
 from tests.route_table import (
     LISTS,
     ME,
+    OTHER_KINDS,
     PROBLEMS,
-    REFERENCES,
     ROUTES,
     TAGS,
     TASKS,
     body_of,
+    make,
     model_of,
     parameters_of,
     queries_of,
+    references_of,
     target_of,
 )
 
@@ -78,6 +80,13 @@ async def live(user: User, ids: Ids) -> None:
     in_list = {"list_id": ids["list"], "parent_id": ids["level 1"]}
     await post(user, TASKS, {"id": ids["leaf"], "title": "leaf", **in_list}, "7")
     assert (await user.http.post(f"{ME}/import", **IMPORTED)).status_code == 200  # type: ignore[arg-type]
+    await make_others(user, ids)
+
+
+async def make_others(user: User, ids: Ids) -> None:
+    """One of each kind that is neither task nor list, all with the id of a task."""
+    for parameter in OTHER_KINDS:
+        await make(user, parameter, id=ids["leaf"])
 
 
 async def live_otherwise(user: User, ids: Ids) -> None:
@@ -103,6 +112,7 @@ async def live_otherwise(user: User, ids: Ids) -> None:
     await user.trash(ids["task"])
     for number in range(5):
         await post(user, TASKS, {"title": mark, "list_id": ids["list"], "tags": [f"{number}"]}, f"more {number}")
+    await make_others(user, ids)
 
 
 async def live_still_otherwise(user: User, ids: Ids) -> None:
@@ -131,10 +141,9 @@ def bodies_of(method: str, path: str, ids: Ids) -> Iterator[Any]:
         return
     if not any(member.is_required() for member in members.values()):
         yield {}
-    for name in REFERENCES:
-        if name in members:
-            yield from ({**good, name: one} for one in ids.values())
-            yield {**good, name: None}
+    for name in references_of(method, path):
+        yield from ({**good, name: one} for one in ids.values())
+        yield {**good, name: None}
     for name, values in {
         "tags": (["tag", "x"], []), "id": tuple(ids.values()), "completed": (False, True), "name": ("tag", "new"),
         "recurrence": (None,), "metadata": ({"x": 1},),
@@ -150,8 +159,9 @@ def bodies_of(method: str, path: str, ids: Ids) -> Iterator[Any]:
 
 
 def targets_of(path: str, ids: Ids) -> list[str]:
-    kinds = {"task_id": list(ids.values()), "list_id": list(ids.values()), "tag": ["tag", "old", "new", "x"]}
-    return [target for parameter in parameters_of(path) for target in kinds[parameter]] or [""]
+    tags = ["tag", "old", "new", "x"]
+    kinds = [tags if parameter == "tag" else list(ids.values()) for parameter in parameters_of(path)]
+    return [target for kind in kinds for target in kind] or [""]
 
 
 READS = (

@@ -109,7 +109,7 @@ async def test_a_strangers_id_asks_the_database_the_same_as_an_unknown_one(
 ):
     hers = await furnish(alice)
     forbidden, not_found = problems_of(path)
-    probe = f"{forbidden.slug.partition('-')[0]}_exists" if "list" in forbidden.slug else "task_exists"
+    probe = f"{parameters_of(path)[0].removesuffix('_id')}_exists"
     await told()
     for query in queries_of(method, path):
         everything = []
@@ -132,7 +132,7 @@ async def test_a_reference_to_a_strangers_row_asks_the_database_the_same_as_one_
     url = target_of(path, next(iter(his.ids_of(path).values())))
     await told()
     everything = []
-    for reference in (*hers.task_ids.values(), *hers.list_ids.values(), str(uuid7())):
+    for reference in (*hers.every_id.values(), str(uuid7())):
         body = {**body_of(method, path), name: reference}
         assert (await bob.http.request(method, url, json=body)).status_code == 422
         everything.append(await told())

@@ -22,7 +22,7 @@ from taskward.storage.pool import Pool
 from taskward.storage.quoting import quote_identifier
 from taskward.storage.roles import _OWNER_ONLY, RoleNames
 from taskward.storage.session import Session
-from taskward.storage.tables import OwnedTable
+from taskward.storage.tables import OwnedTable, probed_tables
 from taskward.tags import store as tag_store
 from taskward.tags.errors import TagNotFound
 from taskward.tags.store import TagStore
@@ -35,7 +35,7 @@ from taskward.tasks.store import TaskStore
 from tests.conftest import Cluster, Superuser, execute, listed, name_of, opened, rows_of, write_task
 
 TABLES = sorted(table.name for table in OwnedTable.metadata.tables.values())
-PROBED = ("list", "task")
+PROBED = probed_tables()
 UPDATES_ONLY = (
     "DROP POLICY owner ON taskward.{0};"
     f"CREATE POLICY owner ON taskward.{{0}} FOR UPDATE USING {_OWNER_ONLY} WITH CHECK {_OWNER_ONLY}"

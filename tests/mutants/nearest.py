@@ -211,7 +211,7 @@ REFUSING = {
 
 # What a user's requests may do to another's rows and be told of them, as seen over HTTP.
 ISOLATION = (
-    "tests/test_isolation_http.py::test_a_strangers_task_is_403_whether_live_or_trashed_and_stays_as_it_is",
+    "tests/test_isolation_http.py::test_what_is_a_strangers_is_403_whether_live_or_trashed_and_stays_as_it_is",
     "tests/test_isolation_http.py::test_an_unknown_id_and_what_is_no_uuid_are_404",
     "tests/test_isolation_http.py::test_no_listing_shows_a_strangers_task",
     "tests/test_isolation_http.py::test_a_live_task_is_restored_without_a_change_whatever_is_in_a_strangers_trash",
@@ -224,7 +224,7 @@ ISOLATION = (
     "tests/test_preconditions.py::test_users_without_an_account_have_tags_of_their_own",
     "tests/test_tasks.py::test_versions_rise_with_every_write_and_stay_apart_per_user",
     "tests/test_tasks.py::test_a_miss_takes_no_clock_and_makes_no_account",
-    "tests/test_isolation_http.py::test_a_strangers_list_is_403_and_stays_as_it_is",
+    "tests/test_isolation_http.py::test_what_is_a_strangers_is_403_whether_live_or_trashed_and_stays_as_it_is",
     "tests/test_isolation_http.py::test_anothers_tag_is_404_as_one_that_nobody_has_and_stays_as_it_is",
     "tests/test_isolation_http.py::test_a_tag_that_both_have_is_changed_on_ones_own_tasks_alone",
     "tests/test_isolation_http.py::test_a_reference_to_a_strangers_row_is_422_in_the_same_bytes_as_one_to_nothing",
