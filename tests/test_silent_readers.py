@@ -122,8 +122,9 @@ def warm(service: Service, user_id: str) -> None:
     def use(_number: int) -> None:
         with client(service, user_id) as http:
             for target in (LISTING, EXPORT, "/api/v1/tasks"):
-                answer = http.get(target)
-                assert answer.status_code == 200, service.stderr
+                # On a busy machine ten connections may not be there in time.
+                answers = (http.get(target) for _ in range(3))
+                assert any(answer.status_code == 200 for answer in answers), service.stderr
 
     with client(service, user_id) as http:
         assert http.post("/api/v1/tasks", json={"title": "x"}).status_code == 201
