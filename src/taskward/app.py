@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward import __version__
 from taskward.account.slice import SLICE as ACCOUNT
-from taskward.http import docs, openapi_document, problems
+from taskward.http import docs, openapi_document, problems, suggestions
 from taskward.http.cors import Cors
 from taskward.http.failures import AccessLog, Failures
 from taskward.http.framework import AsyncExitStackMiddleware, put_state
@@ -126,6 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs.install(app)
     problems.install(app)
     openapi_document.install(app, SLICES)
+    suggestions.install(one.other_names for one in SLICES)
     return app
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
+from taskward.http.suggestions import Vocabulary
 from taskward.kit.limits import Limit
 
 
@@ -20,9 +21,11 @@ class Slice:
         description: Of these, there.
         router: Its routes.
         limits: How many of what it keeps one user may have.
+        other_names: What clients that know other APIs may call what it has.
     """
 
     name: str
     description: str
     router: APIRouter
     limits: tuple[Limit, ...] = ()
+    other_names: Vocabulary = field(default_factory=Vocabulary)

@@ -43,7 +43,7 @@ class Member:
         read: One sentence for whoever reads it, where that is another one.
         usual: Whether most rows have its default, so that JSON is written faster where they do.
         alone: Whether to change it concerns neither other members nor other rows.
-        copied: Whether the copies of a row have it: always, those that are the next of a series only, or never.
+        copied: Which copies of a row have it: every copy, only one that follows the row, or none.
         default: The value of a row for which nobody names one, as `declared` finds it.
     """
 

@@ -1,7 +1,7 @@
 """What a JSON text costs, seen before it is parsed.
 
 To parse a text and to validate it takes time by the number of its values, and nobody else is served meanwhile. A text
-of 256 KiB may have 130,000 of them; a task with all that it may have has not 4,300.
+of 256 KiB may have 130,000 of them. The largest resource that a client may mean has less than 4,300.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 MOST_VALUES = 10_000
 """Values that a text may have: members of objects and items of arrays on all levels, and the whole."""
 DEEPEST = 64
-"""Levels of objects and arrays. Metadata go 50 deep, and lie in the task of an operation of a batch."""
+"""Levels of objects and arrays. An object of the client's own goes 50 deep, and lies some levels deep itself."""
 
 MOST_QUOTES = 4 * MOST_VALUES
 """Quotation marks around so many values and their names."""

@@ -16,13 +16,13 @@ from taskward.http.idempotency import idempotent
 from taskward.http.middleware import BASE_PATH
 from taskward.http.openapi import (
     ETAG,
-    LINK,
     LOCATION,
-    NEXT_OCCURRENCE,
     NOT_MODIFIED,
     PREFERENCE_APPLIED,
     TOTAL,
+    Header,
     answers,
+    next_page,
     operation_id,
 )
 from taskward.http.preferences import APPLIED, Representation
@@ -79,6 +79,13 @@ OwnTransactions = Annotated[trash.Begin, Depends(own_transactions)]
 OnlyTrash = Annotated[
     Literal["true"], Query(description="`true`, since the trash is meant and not every task: nothing else is emptied.")
 ]
+_NEXT_OCCURRENCE: Header = (
+    "Link",
+    {
+        "description": 'The task that follows in the series, as `<…>; rel="next-occurrence"`; absent if none was made.',
+        "schema": {"type": "string", "examples": [f'<{PATH}/…>; rel="next-occurrence"']},
+    },
+)
 _WRITE_PROBLEMS = [TaskForbidden, TaskNotFound, StaleVersion]
 _CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]
 
@@ -87,7 +94,7 @@ _CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]
     "",
     response_model=list[TaskRead],
     summary="List tasks",
-    responses={**answers(200, "A page of tasks.", ETAG, LINK, TOTAL), **NOT_MODIFIED},
+    responses={**answers(200, "A page of tasks.", ETAG, next_page(PATH), TOTAL), **NOT_MODIFIED},
 )
 async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature names
     request: Request,
@@ -210,7 +217,7 @@ async def get_task(task_id: TaskId, tasks: Tasks, if_none_match: IfNoneMatch = N
     "/{task_id}",
     response_model=TaskRead,
     summary="Change a task",
-    responses=answers(200, "The changed task.", ETAG, NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
+    responses=answers(200, "The changed task.", ETAG, _NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
 )
 async def update_task(
     request: Request, task_id: TaskId, patch: TaskUpdate, tasks: Tasks, if_match: IfMatch = None
@@ -223,7 +230,7 @@ async def update_task(
     "/{task_id}",
     response_model=TaskRead,
     summary="Put a task back",
-    responses=answers(200, "The changed task.", ETAG, NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
+    responses=answers(200, "The changed task.", ETAG, _NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
 )
 async def replace_task(
     request: Request, task_id: TaskId, task: TaskReplace, tasks: Tasks, if_match: IfMatch = None
@@ -239,7 +246,7 @@ async def replace_task(
     "/{task_id}/complete",
     response_model=TaskRead,
     summary="Complete or reopen a task",
-    responses=answers(200, "The changed task.", ETAG, NEXT_OCCURRENCE, problems=_WRITE_PROBLEMS),
+    responses=answers(200, "The changed task.", ETAG, _NEXT_OCCURRENCE, problems=_WRITE_PROBLEMS),
 )
 async def complete_task(
     request: Request,
