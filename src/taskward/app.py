@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward import __version__
 from taskward.account.slice import SLICE as ACCOUNT
-from taskward.http import docs, openapi_document, problems, suggestions
+from taskward.http import docs, openapi_document, problems
 from taskward.http.cors import Cors
 from taskward.http.failures import AccessLog, Failures
 from taskward.http.framework import AsyncExitStackMiddleware, put_state
@@ -26,6 +26,7 @@ from taskward.http.sending import Sending
 from taskward.http.services import Services, services_of
 from taskward.http.spooling import Spools
 from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
+from taskward.kit import suggestions
 from taskward.kit.limits import Limits
 from taskward.lists.slice import SLICE as LISTS
 from taskward.runtime.fairness import LongWork

@@ -26,8 +26,8 @@ from taskward.http.query_string import pairs_of
 from taskward.http.receiving import receive, spool
 from taskward.http.services import services
 from taskward.http.spooling import SpooledBody
-from taskward.http.suggestions import suggestion
 from taskward.http.validation import field_errors
+from taskward.kit.suggestions import suggestion
 from taskward.runtime.timeouts import Expired, Timeouts
 from taskward.strict_json.bounds import TooMuchJson
 from taskward.strict_json.curtailing import MOST_ERRORS

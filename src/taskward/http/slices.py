@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
-from taskward.http.suggestions import Vocabulary
 from taskward.kit.limits import Limit
+from taskward.kit.suggestions import Vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

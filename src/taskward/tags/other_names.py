@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from taskward.http.suggestions import Vocabulary
+from taskward.kit.suggestions import Vocabulary
 
 OTHER_NAMES = Vocabulary(names={"title": ("name",)})

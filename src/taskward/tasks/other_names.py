@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskward.http.suggestions import Vocabulary
+from taskward.kit.suggestions import Vocabulary
 
 OTHER_NAMES = Vocabulary(
     names={

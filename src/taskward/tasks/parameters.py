@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, TypeAdapter
 from pydantic.json_schema import WithJsonSchema
 
-from taskward.http.suggestions import sort_suggestion, word_suggestion
+from taskward.kit.suggestions import sort_suggestion, word_suggestion
 from taskward.kit.types import Reference
 from taskward.tasks.search import Query, parse_query
 from taskward.tasks.types import (

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from taskward.runtime.suggestions import nearest
+from taskward.runtime.spelling import nearest
 
 Names = Mapping[str, tuple[str, ...]]
 """Other APIs' names, each with ours in the order in which they are looked for. Case, `_` and `-` tell none apart."""
