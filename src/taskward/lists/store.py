@@ -34,8 +34,9 @@ from taskward.lists.list_json import JSON_COLUMNS, export_of, json_of
 from taskward.lists.schemas import ListCreate, WithTasks
 from taskward.lists.table import TaskList
 from taskward.storage.account_lock import AccountLock
+from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import within_bytes
-from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
+from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
 from taskward.storage.tables import Account, columns, position_of, table_of

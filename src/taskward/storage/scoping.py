@@ -1,8 +1,7 @@
-"""Statements that cannot forget whose rows they are about.
+"""The check that a statement says whose rows it is about.
 
-A statement is written with SQLModel's `select`, `insert`, `update` and `delete`, and compiled once, here, for
-asyncpg. Compilation refuses any statement that reads or writes a table with a `user_id` without binding that
-column to `OWNER`. The session that runs a compiled statement fills `OWNER` in; a caller cannot.
+It refuses any statement that reads or writes a table with a `user_id` without binding that column to `OWNER`, and any
+that has a part that it does not know. Every statement passes it when it is compiled, see `compiling`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -24,7 +22,6 @@ from sqlalchemy import (
     Date,
     DateTime,
     Delete,
-    Dialect,
     Exists,
     Insert,
     Integer,
@@ -38,7 +35,6 @@ from sqlalchemy import (
     Uuid,
     bindparam,
 )
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.dialects.postgresql.dml import OnConflictClause, OnConflictDoUpdate
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import elements, operators, visitors
@@ -68,10 +64,7 @@ from taskward.storage.quoting import SCHEMA, quote_literal
 OWNER: BindParameter[str] = bindparam("taskward_owner", type_=Text())
 """The session's owner. Every table with a `user_id` must be bound to it in every statement."""
 
-_DIALECT: Dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _OWNER_COLUMN = "user_id"
-_TABLE_REFERENCE = re.compile(rf"\b({SCHEMA}\.\w+)(?![\w.(])")
-
 
 # What tells whether an id is in use, by anybody, and nothing else.
 _PROBE = re.compile(rf"{SCHEMA}\.[a-z_]+_exists")
@@ -158,50 +151,16 @@ class UnscopedStatementError(Exception):
     """A statement does not bind a table's `user_id` to `OWNER`. It is a defect and is found when it is compiled."""
 
 
-class Statement:
-    """SQL for asyncpg, and the names of its parameters in order."""
+def check_statement(statement: Executable) -> Counter[str]:
+    """Check that a statement touches nothing but rows of the owner.
 
-    __slots__ = ("_constants", "_in_order", "names", "sql")
-
-    def __init__(self, sql: str, names: tuple[str, ...], constants: Mapping[str, Any]) -> None:
-        self.sql = sql
-        self.names = names
-        self._constants = constants
-        # Of fewer than two names it would not make a tuple.
-        self._in_order = itemgetter(*names) if names[1:] else lambda values: tuple([values[name] for name in names])
-
-    def arguments(self, owner: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The values of `$1`, `$2`, … in order.
-
-        Raises:
-            KeyError: A parameter of the statement has no value.
-        """
-        # Whatever a caller names, the owner is the session's.
-        return self._in_order({**parameters, **self._constants, OWNER.key: owner})
-
-
-def compile_statement(statement: Executable) -> Statement:
-    """Compile for asyncpg, once per statement or per shape of a filter.
+    Returns:
+        The full names of the tables that it refers to, each as often as it does.
 
     Raises:
-        UnscopedStatementError: It touches rows without saying whose, or holds textual SQL that cannot be checked.
+        UnscopedStatementError: It touches rows without saying whose, or holds what this check does not know.
     """
-    units = _Units(statement)
-    checked = Counter(name for unit in units for name in _check_unit(unit))
-    compiled: Any = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
-    sql = str(compiled)
-    # The walk above must have seen every reference that the SQL has, however it got there.
-    written = Counter(_TABLE_REFERENCE.findall(sql))
-    if written != checked:
-        raise UnscopedStatementError(f"it refers to {dict(written)}, of which {dict(checked)} were understood: {sql}")
-    if "[POSTCOMPILE_" in sql:
-        raise UnscopedStatementError(f"it is not complete until it runs; use = ANY instead of IN: {sql}")
-    names = tuple(compiled.positiontup or ())
-    if OWNER.key not in names:
-        raise UnscopedStatementError(f"the owner is not bound: {sql}")
-    values = compiled.params
-    constants = {name: values[name] for name in names if not compiled.binds[name].required}
-    return Statement(sql, names, constants)
+    return Counter(name for unit in _Units(statement) for name in _check_unit(unit))
 
 
 class _Units:

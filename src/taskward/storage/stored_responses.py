@@ -30,7 +30,8 @@ from sqlmodel import select
 
 from taskward.errors import KeyReused, RequestRunning
 from taskward.storage.account_lock import wait_for_lock
-from taskward.storage.scoping import OWNER, Statement, compile_statement
+from taskward.storage.compiling import Statement, compile_statement
+from taskward.storage.scoping import OWNER
 from taskward.storage.session import Session
 from taskward.storage.tables import StoredResponse, columns
 

@@ -10,8 +10,9 @@ from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, case, cast, 
 from sqlmodel import select
 
 from taskward.storage.account_lock import AccountLock
+from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import json_object
-from taskward.storage.scoping import OWNER, Statement, compile_statement
+from taskward.storage.scoping import OWNER
 from taskward.storage.session import Session
 from taskward.storage.tables import Account, columns, table_of
 from taskward.tags.errors import TagNotFound

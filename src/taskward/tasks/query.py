@@ -29,7 +29,8 @@ from sqlmodel import select
 
 from taskward.errors import FieldError, Invalid
 from taskward.runtime.fairness import in_thread
-from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
+from taskward.storage.compiling import Statement, compile_statement
+from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.tables import Account, columns, position_of, table_of
 from taskward.tasks.conditions import When
 from taskward.tasks.cursors import read_cursor, write_cursor

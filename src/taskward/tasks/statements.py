@@ -26,8 +26,9 @@ from sqlalchemy import (
 from sqlmodel import select
 
 from taskward.lists.table import TaskList
+from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import within_bytes
-from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
+from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.tasks.table import VERSIONS_OF_BLOCK, Task
 from taskward.tasks.task_json import EXPORTED, JSON_COLUMNS, export_from, size_of

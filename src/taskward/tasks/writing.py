@@ -12,7 +12,7 @@ import orjson
 
 from taskward.runtime.fairness import cooperatively
 from taskward.storage.account_lock import AccountLock
-from taskward.storage.scoping import Statement
+from taskward.storage.compiling import Statement
 from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
 from taskward.tasks import statements

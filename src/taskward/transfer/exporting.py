@@ -13,7 +13,7 @@ import asyncpg
 
 from taskward.lists.store import export_lists
 from taskward.runtime.unsent import TIGHT, NeedsRoom
-from taskward.storage.scoping import Statement
+from taskward.storage.compiling import Statement
 from taskward.storage.session import Session
 from taskward.tasks import statements
 from taskward.tasks.schedule.consistency import rule_for_others

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from taskward.formats.json_text import JsonText, Steps, name_in, parse_in_parts, parsed
-from taskward.formats.vikunja.tasks import is_whole, number_of
+from taskward.formats.vikunja.members import is_whole, number_of
 from taskward.kit.limits import LimitReached
 from taskward.lists.limits import LISTS
 from taskward.transfer.records import Reading, Thing, UnreadableExport, quoted

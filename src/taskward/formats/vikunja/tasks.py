@@ -8,9 +8,10 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, TypeGuard, TypeVar
+from typing import Any
 
 from taskward.formats.html_text import plain_text
+from taskward.formats.vikunja.members import NEVER, is_whole, items_of, name_of, number_of, text_of, typed
 from taskward.tasks.schedule.rrule import LARGEST_INTERVAL
 from taskward.transfer.records import (
     Extras,
@@ -25,10 +26,7 @@ from taskward.transfer.records import (
     tags_of,
 )
 
-_T = TypeVar("_T")
 SERVICE = "vikunja"
-# Go's zero time: there is none.
-NEVER = "0001-01-01T00:00:00Z"
 _DAY = 86_400
 _WEEK = 7 * _DAY
 _PRIORITIES = ["", "low", "medium", "high", "urgent", "urgent"]
@@ -126,50 +124,6 @@ def read_task(raw: dict[str, Any], subject: Subject, zone: str, now: datetime) -
     _keep_people(subject, extras, raw)
     _keep_rest(subject, extras, raw)
     return task
-
-
-def is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-
-
-def number_of(value: object) -> float:
-    """A position; 0 where there is none."""
-    if isinstance(value, float) or is_whole(value):
-        return float(value) if math.isfinite(value) else 0.0
-    return 0.0
-
-
-def text_of(subject: Subject, raw: dict[str, Any], member: str, what: Thing = "description") -> str:
-    return typed(subject, raw, member, str, what) or ""
-
-
-def typed(subject: Subject, raw: dict[str, Any], member: str, kind: type[_T], what: Thing) -> _T | None:
-    """The member; None if it is missing, null or of another type, which is a loss."""
-    value = raw.get(member)
-    if value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
-        return value
-    subject.lose(what, f"Its {quoted(member)} is of an unknown type and was left out.")
-    return None
-
-
-def items_of(subject: Subject, raw: dict[str, Any], member: str, what: Thing) -> Iterator[dict[str, Any]]:
-    """The objects in an array; what else is in it is a loss."""
-    broken = 0
-    for item in typed(subject, raw, member, list, what) or []:
-        if isinstance(item, dict):
-            yield item
-        else:
-            broken += 1
-    if broken:
-        subject.lose(what, f"Of its {quoted(member)}, {broken} are of an unknown type and were left out.", broken)
-
-
-def name_of(raw: object) -> str:
-    """How a user is called."""
-    if not isinstance(raw, dict):
-        return ""
-    names = (raw.get("name"), raw.get("username"))
-    return next((kept_text(one_line(name)) for name in names if isinstance(name, str) and name.strip()), "")
 
 
 def _html(subject: Subject, raw: dict[str, Any], member: str) -> Generator[None, None, str]:
