@@ -32,7 +32,7 @@ from taskward.tasks import query, store
 from taskward.tasks.filters import FILTERS
 from taskward.tasks.query import Conditions
 from taskward.tasks.task_json import JSON_COLUMNS
-from taskward.tasks.tree import DEEPEST
+from taskward.tasks.tree import DEEPEST_TREE
 from taskward.tasks.table import Task
 
 task, account, tombstone = columns(Task), columns(Account), columns(Tombstone)
@@ -454,9 +454,9 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "storage.account_lock._close_account": [()],
     "storage.account_lock._lock": [()],
     "storage.account_lock._open_account": [()],
-    "lists.statements.any_task": [()],
-    "lists.statements.release_tasks": [()],
-    "lists.statements.trash_tasks": [()],
+    "lists.removal.any_task": [()],
+    "lists.removal.release_tasks": [()],
+    "lists.removal.trash_tasks": [()],
     "lists.store._account": [()],
     "lists.store._add": [()],
     "lists.store._all": [()],
@@ -482,7 +482,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.statements.done_page": [(None,), (True,), (False,)],
     "tasks.statements.existing_lists": [()],
     "tasks.statements.export_changed": [()],
-    "tasks.statements.export_page": [(level,) for level in range(DEEPEST)],
+    "tasks.statements.export_page": [(level,) for level in range(DEEPEST_TREE)],
     "tasks.statements.forget_next": [()],
     "tasks.statements.insert_rows": [(True,), (False,)],
     "tasks.statements.load_ancestors": [()],

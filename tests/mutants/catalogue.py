@@ -13,7 +13,7 @@ from tests.mutants.times import times
 # Where `OWNER` stands in a statement.
 OWNED = (
     "tasks/store.py", "tasks/query.py", "tasks/conditions.py", "tasks/statements.py", "lists/store.py", "tags/store.py",
-    "lists/statements.py",
+    "lists/removal.py",
     "account/store.py", "storage/tables.py", "storage/account_lock.py", "storage/stored_responses.py",
 )  # fmt: skip
 

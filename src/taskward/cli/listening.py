@@ -15,7 +15,7 @@ from typing import Any
 _NOT_SENT = 128 * 1024
 
 
-def prepared(spec: Any, timeout: float) -> Any:
+def prepared_socket(spec: Any, timeout: float) -> Any:
     """The socket of a listener.
 
     Args:

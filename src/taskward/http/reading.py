@@ -19,7 +19,7 @@ from taskward.errors import (
     NotAcceptable,
     UnsupportedMediaType,
 )
-from taskward.http.bodies import SMALL, JsonBody
+from taskward.http.bodies import SMALL_BODY, JsonBody
 from taskward.http.framework import Dependant, keep_body, validator_of
 from taskward.http.headers import headers_of
 from taskward.http.query_string import pairs_of
@@ -40,7 +40,7 @@ ReceivedBody = bytes | SpooledBody
 BODY_DIGEST = "taskward.body_digest"
 """Where a scope has the digest of a body that is spooled."""
 _MOST_PARAMETERS = 100
-_DIGITS = len(str(SMALL))
+_DIGITS = len(str(SMALL_BODY))
 _FORMS = frozenset({b"multipart/form-data", b"application/x-www-form-urlencoded"})
 _MERGE_PATCH = b"application/merge-patch+json"
 _JSON_TYPES = frozenset({b"application/json", _MERGE_PATCH})
@@ -169,7 +169,7 @@ class RequestReader:
         if self._body is None:
             return True
         length = headers_of(request.scope).get(b"content-length", b"")
-        return self._json is not None and length.isdigit() and len(length) <= _DIGITS and int(length) <= SMALL
+        return self._json is not None and length.isdigit() and len(length) <= _DIGITS and int(length) <= SMALL_BODY
 
     def is_long(self, request: Request, body: ReceivedBody) -> bool:
         """Whether to read a body, or to do what is asked, may take long enough for others to notice."""

@@ -81,7 +81,7 @@ def declared(model: type[_Model]) -> type[_Model]:
         if not field.is_required():
             default = field.get_default(call_default_factory=True)
             field.metadata[field.metadata.index(member)] = replace(member, default=default)
-        column_type, nullable = _column_type(plain(field.annotation))
+        column_type, nullable = _column_type(bare_type(field.annotation))
         if column_type is not None:
             server_default = _server_default(_member_of(field).default)
             column = Column(name, column_type, nullable=nullable, server_default=server_default)
@@ -111,7 +111,7 @@ def reading(*orders: Sequence[str]) -> Callable[[type[_Model]], type[_Model]]:
         fields = _in_order(model.model_fields, orders)
         for field in fields.values():
             member = _member(field)
-            field.annotation = plain(field.annotation)
+            field.annotation = bare_type(field.annotation)
             field.default, field.default_factory = PydanticUndefined, None
             field.metadata = [] if member is None else [member]
             if member is not None:
@@ -151,19 +151,19 @@ def row_of(model: type[BaseModel]) -> type[Any]:
             default = dataclass_field(default_factory=cast("Callable[[], Any]", factory))
         else:
             default = dataclass_field() if field.is_required() else dataclass_field(default=field.default)
-        columns.append((name, plain(field.annotation), default))
+        columns.append((name, bare_type(field.annotation), default))
     return make_dataclass(f"{model.__name__}Row", columns, slots=True)
 
 
-def plain(annotation: Any) -> Any:
+def bare_type(annotation: Any) -> Any:
     """A type without the rules that it is annotated with."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return plain(arguments[0])
+        return bare_type(arguments[0])
     if origin in {Union, types.UnionType}:
-        return Union[tuple(plain(one) for one in arguments)]  # noqa: UP007 - made of what was found
+        return Union[tuple(bare_type(one) for one in arguments)]  # noqa: UP007 - made of what was found
     if origin in {list, dict}:
-        return origin[tuple(plain(one) for one in arguments)]
+        return origin[tuple(bare_type(one) for one in arguments)]
     return annotation
 
 

@@ -27,7 +27,7 @@ from sqlmodel import select
 from taskward.errors import FieldError, Invalid, StaleVersion
 from taskward.kit.limits import LimitReached, Limits
 from taskward.kit.ordering import reorder
-from taskward.lists import statements
+from taskward.lists import removal
 from taskward.lists.errors import ListForbidden, ListIdTaken, ListNotFound
 from taskward.lists.limits import LISTS
 from taskward.lists.list_json import JSON_COLUMNS, export_of, json_of
@@ -182,9 +182,9 @@ class ListStore:
             Invalid: It has live tasks, and `tasks` does not say. Else as `update`.
         """
         lock, _ = await self._begin(list_id, versions)
-        if tasks is None and await self._session.fetch_one(statements.any_task(), id=list_id):
+        if tasks is None and await self._session.fetch_one(removal.any_task(), id=list_id):
             raise Invalid([FieldError("query", "/tasks", "This list has tasks: say trash or keep.")])
-        statement = statements.trash_tasks() if tasks == "trash" else statements.release_tasks()
+        statement = removal.trash_tasks() if tasks == "trash" else removal.release_tasks()
         row = await self._session.fetch_one(statement, last_version=lock.version, last_time=lock.time, id=list_id)
         lock.next_version(row["count"] if row else 0)
         if tasks == "trash":

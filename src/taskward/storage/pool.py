@@ -90,7 +90,9 @@ async def _connect_one(dsn: str, address: Address, timeout: float) -> Connection
         connection: Connection = await asyncpg.connect(dsn, timeout=timeout, statement_cache_size=0)
     else:
         settings = {"application_name": "taskward", "jit": "off"}
-        connection = await wire.connect(dsn, timeout=timeout, max_cached_statement_lifetime=0, server_settings=settings)
+        connection = await wire.connect_wired(
+            dsn, timeout=timeout, max_cached_statement_lifetime=0, server_settings=settings
+        )
     try:
         await _settle(connection, address, timeout)
     except BaseException:

@@ -108,7 +108,7 @@ def _join(transport: Any, protocol: Any) -> tuple[Wire, Any]:
     return wire, protocol
 
 
-async def connect(dsn: str, **options: Any) -> Any:
+async def connect_wired(dsn: str, **options: Any) -> Any:
     """`asyncpg.connect`, through a wrapped transport.
 
     Raises:
@@ -134,7 +134,7 @@ async def prepare(connection: Any, sql: str, name: str) -> Any:
     return await connection._get_statement(sql, None, named=name, use_cache=False)
 
 
-def prepared(connection: Any, sql: str) -> Any:
+def prepared_statement(connection: Any, sql: str) -> Any:
     """What asyncpg has prepared of a statement on this connection, or None."""
     return connection._stmt_cache.get((sql, connection._protocol.get_record_class(), False))
 
@@ -180,7 +180,7 @@ class Opening:
         return b"B" + _int32(len(body) + 4) + body + _EXECUTE
 
 
-async def run(
+async def run_prepared(
     connection: Any, opening: bytes, statement: Any, arguments: Sequence[Any], *, commits: bool = False
 ) -> list[asyncpg.Record]:
     """Run a prepared statement behind an opening, in one message.

@@ -18,7 +18,7 @@ DEEPEST = 64
 MOST_QUOTES = 4 * MOST_VALUES
 """Quotation marks around so many values and their names."""
 TOO_MANY_VALUES = f"This must have at most {MOST_VALUES:,} values: members of objects and items of arrays."
-TOO_DEEP = f"This must not be nested more than {DEEPEST} levels deep."
+TOO_MANY_LEVELS = f"This must not be nested more than {DEEPEST} levels deep."
 
 _NO_STRUCTURE = bytes(set(range(256)) - set(b",[{"))
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -134,4 +134,4 @@ def check_bounds(text: bytes) -> Iterator[None]:
     if tally.values > MOST_VALUES:
         raise TooMuchJson(TOO_MANY_VALUES)
     if tally.depth > DEEPEST:
-        raise TooMuchJson(TOO_DEEP)
+        raise TooMuchJson(TOO_MANY_LEVELS)

@@ -70,7 +70,7 @@ def steps(text: bytes) -> Iterator[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ObjectMember:
     """A member of an object; its value is `ITEMS` where the items have come one by one. Without a name, a text that is
     no object.
     """
@@ -94,7 +94,7 @@ class Pause:
 ITEMS, PAUSE = object(), Pause()
 
 
-def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
+def parts(text: bytes, long: str) -> Iterator[ObjectMember | Item | Pause]:
     """An object, a piece at a time, each of which is small: whoever takes them may let others run in between.
 
     Args:
@@ -112,7 +112,7 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
     if not reader.takes("{"):
         value = yield from reader.value()
         reader.end()
-        yield Member(None, value)
+        yield ObjectMember(None, value)
         return
     names: set[str] = set()
     while not reader.takes("}"):
@@ -122,7 +122,7 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
         is_long = name == long and name not in names
         names.add(name)
         if not is_long or not reader.takes("["):
-            yield Member(name, (yield from reader.value()))
+            yield ObjectMember(name, (yield from reader.value()))
             continue
         index = 0
         while not reader.takes("]"):
@@ -130,7 +130,7 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
                 reader.expect(",", COMMA)
             yield Item(index, (yield from reader.value()))
             index += 1
-        yield Member(name, ITEMS)
+        yield ObjectMember(name, ITEMS)
     reader.end()
 
 

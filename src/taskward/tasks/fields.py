@@ -10,17 +10,17 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from taskward.kit.declaration import Member, declared
-from taskward.kit.types import Line, Reference
+from taskward.kit.types import Reference, SingleLine
 from taskward.tasks.types import (
     MOST_TAGS,
     Description,
+    DistinctTags,
     DueAt,
     DueDate,
     Metadata,
     Priority,
     Recurrence,
     RecursFrom,
-    Tags,
     TimeZone,
 )
 
@@ -29,7 +29,7 @@ from taskward.tasks.types import (
 class TaskFields(BaseModel):
     """The members with a column of their own."""
 
-    title: Annotated[Line, Member("What is to be done.", "Water the plants", alone=True)]
+    title: Annotated[SingleLine, Member("What is to be done.", "Water the plants", alone=True)]
     description: Annotated[
         Description | None,
         Member("Anything more about it; null for nothing.", "Those on the balcony, too", alone=True),
@@ -75,7 +75,7 @@ class TaskFields(BaseModel):
     parent_id: Annotated[
         Reference | None, Member("The task that it is part of; null for none.", usual=True, copied="next")
     ] = None
-    tags: Annotated[Tags, Member("Labels, in your order.", ["home", "garden"], usual=True)] = Field(
+    tags: Annotated[DistinctTags, Member("Labels, in your order.", ["home", "garden"], usual=True)] = Field(
         default_factory=list, max_length=MOST_TAGS
     )
 

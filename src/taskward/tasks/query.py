@@ -156,7 +156,7 @@ def listing(filters: TaskFilters, *, now: datetime | None = None) -> Listing:
     return _understood(filters, now).listing()
 
 
-async def prepared(filters: TaskFilters) -> Listing:
+async def prepared_listing(filters: TaskFilters) -> Listing:
     """As `listing`. To write the statement of a shape that nobody has asked for lately takes tens of milliseconds, so
     that is done where others go on.
     """

@@ -46,7 +46,7 @@ from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
 from taskward.tasks.errors import Cycle, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.parameters import QueryBoolean, QueryReference
-from taskward.tasks.query import prepared
+from taskward.tasks.query import prepared_listing
 from taskward.tasks.schemas import (
     TaskCompletion,
     TaskCreate,
@@ -107,7 +107,7 @@ async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature
     """Your live tasks, newest first unless you say otherwise, a page at a time. While there are more, `Link` has the
     next page's URL.
     """
-    wanted = await prepared(filters)
+    wanted = await prepared_listing(filters)
     user_id = caller.owner.user_id
     if if_none_match is not None and not wanted.depends_on_time:
         # Read first, and apart: a write in between makes the tag older than the page, never newer.

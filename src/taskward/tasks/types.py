@@ -158,7 +158,7 @@ Tag = Annotated[
     AfterValidator(_tag),
     WithJsonSchema(TAG_SCHEMA),
 ]
-Tags = Annotated[list[Tag], AfterValidator(_distinct)]
+DistinctTags = Annotated[list[Tag], AfterValidator(_distinct)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 TaskId = Annotated[UUID, BeforeValidator(_task_id), WithJsonSchema({**UUID_SCHEMA, "examples": [EXAMPLE_ID]})]
 """An id in a path. What is not a UUID is the id of no task: 404, not 422."""

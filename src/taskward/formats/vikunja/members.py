@@ -49,7 +49,7 @@ def items_of(subject: Subject, raw: dict[str, Any], member: str, what: Thing) ->
         subject.lose(what, f"Of its {quoted(member)}, {broken} are of an unknown type and were left out.", broken)
 
 
-def name_of(raw: object) -> str:
+def user_name(raw: object) -> str:
     """How a user is called."""
     if not isinstance(raw, dict):
         return ""

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from taskward.formats.html_text import plain_text
-from taskward.formats.vikunja.members import NEVER, is_whole, items_of, name_of, number_of, text_of, typed
+from taskward.formats.vikunja.members import NEVER, is_whole, items_of, number_of, text_of, typed, user_name
 from taskward.tasks.schedule.rrule import LARGEST_INTERVAL
 from taskward.transfer.records import (
     Extras,
@@ -144,7 +144,7 @@ def _with_comments(subject: Subject, raw: dict[str, Any], description: str) -> G
             continue
         created = comment.get("created")
         when = created if isinstance(created, str) and created != NEVER and _INSTANT.fullmatch(created) else ""
-        heading = ", ".join(part for part in (name_of(comment.get("author")), when) if part)
+        heading = ", ".join(part for part in (user_name(comment.get("author")), when) if part)
         description = append_comment(subject, description, heading and f"{heading}:", text)
         if reactions := comment.get("reactions"):
             count = len(reactions) if isinstance(reactions, dict) else 1
@@ -269,7 +269,7 @@ def _keep_people(subject: Subject, extras: Extras, raw: dict[str, Any]) -> None:
         if len(items) > len(kept):
             subject.lose(what, f"Some of its {quoted(member)} were left out.", len(items) - len(kept))
 
-    keep("assignee", "assignees", name_of)
+    keep("assignee", "assignees", user_name)
     keep("attachment", "attachments", _attachment)
     keep("reminder", "reminders", _reminder)
     attachments = raw.get("attachments")
@@ -281,7 +281,7 @@ def _keep_people(subject: Subject, extras: Extras, raw: dict[str, Any]) -> None:
         extras.keep("reminder", "reminder_dates", kept, len(kept))
     if len(dates) > len(kept):
         subject.lose("reminder", "Some of its “reminder_dates” were left out.", len(dates) - len(kept))
-    if author := name_of(raw.get("created_by")):
+    if author := user_name(raw.get("created_by")):
         extras.keep("author", "created_by", author)
     if raw.get("subscription"):
         extras.keep("subscription", "is_subscribed", value=True)
