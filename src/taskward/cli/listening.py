@@ -1,4 +1,4 @@
-"""The socket that a worker listens on, set so that the system itself gives clients up that take nothing.
+"""The socket that a worker listens on. It makes the operating system end connections whose clients take nothing.
 
 Granian's `send` returns when its own buffers have room, and tells neither when the last of an answer has left them nor
 how to end a connection. The system knows both. Accepted connections inherit what is set here.

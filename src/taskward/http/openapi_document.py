@@ -183,7 +183,7 @@ def _complete(operation: dict[str, Any], refusals: _Refusals, *, guarded: bool, 
     operation.setdefault("security", [])
     for parameter in parameters:
         _without_null(parameter["schema"])
-        # What is needed in any case can be tried out with this.
+        # The documentation page fills in a required parameter with this.
         schema = parameter["schema"]
         only = [schema["const"]] if "const" in schema else schema.get("enum", [])
         shown = schema.get("examples", only if len(only) == 1 else [])

@@ -48,7 +48,7 @@ _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
 
 class RequestBody(Body):  # type: ignore[misc] # as every Body of the framework
-    """Declares a body that is not as most are.
+    """Declares a body that differs from the default: JSON of at most `LARGEST_BODY` bytes, read as a whole.
 
     Args:
         largest: Bytes that it may have, where it is not spooled.
@@ -106,7 +106,7 @@ class RequestReader:
         produced: The media type of the answer, which `Accept` must not rule out.
 
     Attributes:
-        defaults: A value for each place, as if all that may be left out were. Requests share them.
+        defaults: A value for each place, for a request that leaves out whatever it may. Requests share them.
     """
 
     def __init__(self, steps: Sequence[tuple[Dependant, Mapping[str, int]]], size: int, produced: str) -> None:
@@ -199,7 +199,7 @@ class RequestReader:
         if errors:
             raise Invalid(errors[:MOST_ERRORS])
         for parameter in self._path:
-            # An id's type raises the problem of what is not one: it is the id of nothing.
+            # The type of an id raises its own problem: a value that is not an id is the id of nothing.
             try:
                 values[parameter.place] = parameter.validate(request.path_params[parameter.alias])
             except ValidationError as error:

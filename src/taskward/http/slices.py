@@ -1,4 +1,4 @@
-"""What a slice of the API brings along. `app.py` lists the slices, and what the app needs of all of them follows."""
+"""What a slice of the API brings along. `app.py` lists the slices and takes from them what the app needs."""
 
 from __future__ import annotations
 

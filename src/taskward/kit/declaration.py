@@ -42,9 +42,9 @@ class Member:
         example: Its value in the documentation.
         read: One sentence for whoever reads it, where that is another one.
         usual: Whether most rows have its default, so that JSON is written faster where they do.
-        alone: Whether to change it concerns neither other members nor other rows.
+        alone: Whether a change of it affects no other member and no other row.
         copied: Which copies of a row have it: every copy, only one that follows the row, or none.
-        default: The value of a row for which nobody names one, as `declared` finds it.
+        default: The value of a new row where none is given; `declared` fills it in.
     """
 
     description: str
@@ -91,7 +91,7 @@ def declared(model: type[_Model]) -> type[_Model]:
 
 
 def partial(model: type[_Model]) -> type[_Model]:
-    """Let every member be left out; none is given a value by that."""
+    """Make every member optional. One that is left out is not set."""
     for field in model.model_fields.values():
         if field.is_required():
             field.default = None
@@ -103,8 +103,8 @@ def reading(*orders: Sequence[str]) -> Callable[[type[_Model]], type[_Model]]:
     """Turn a model into what clients read: each member is there, its type has no rules, and there is an example.
 
     Args:
-        orders: Names of which each comes right after the one before it, the first one of the first order at the
-            beginning; all others are as they are declared.
+        orders: Sequences of names. Each name comes right after the one before it, and the first sequence begins with
+            the first member. All other members stay in the order of their declaration.
     """
 
     def derive(model: type[_Model]) -> type[_Model]:
@@ -125,7 +125,7 @@ def reading(*orders: Sequence[str]) -> Callable[[type[_Model]], type[_Model]]:
 
 
 def ignoring(read: type[BaseModel]) -> Callable[[type[_Model]], type[_Model]]:
-    """Let a model take, and ignore, what only the server writes of what clients read."""
+    """Let a model accept, and ignore, the members that clients read and only the server writes."""
 
     def derive(model: type[_Model]) -> type[_Model]:
         others = [name for name in read.model_fields if name not in model.model_fields]
@@ -140,9 +140,9 @@ def ignoring(read: type[BaseModel]) -> Callable[[type[_Model]], type[_Model]]:
 
 
 def row_of(model: type[BaseModel]) -> type[Any]:
-    """A dataclass with slots that has the members of a declaration, as a row in memory has them.
+    """Make a dataclass with slots for rows in memory, with the members of a declaration.
 
-    What inherits from it does so from the declaration for the type checker, by which each member has its type.
+    The type checker is told that its subclasses inherit from the declaration, so each member has its type.
     """
     columns: list[tuple[str, Any, Any]] = []
     for name, field in model.model_fields.items():

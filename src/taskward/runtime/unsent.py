@@ -111,7 +111,7 @@ class Unsent:
             if one.room.done() or (mine and mine + one.size > self._of_one):
                 continue
             if self.total and self.total + one.size > self._of_all:
-                # Nobody who asks for less passes by for ever.
+                # Those who ask for less may not pass by for ever.
                 break
             self.add(one.user_id, one.size)
             one.room.set_result(None)

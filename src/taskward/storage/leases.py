@@ -78,14 +78,12 @@ class Lease:
         return await self.connection.fetch(sql, *arguments)
 
     def whole(self, sql: str) -> Change | None:  # noqa: ARG002 - nothing is prepared
-        """What runs a statement as a whole transaction, where this can be done by one message; None where it cannot."""
+        """Make a function that runs a statement as a whole transaction in one message; None where none can."""
         return None
 
 
 class LiteralLease(Lease):
-    """A lease whose settings are literals, which is all that a Citus coordinator hands on to its nodes, and that only
-    within BEGIN.
-    """
+    """A lease whose settings are literals within BEGIN. A Citus coordinator hands no others on to its nodes."""
 
     __slots__ = ()
     _OWNER: ClassVar = "SET LOCAL taskward.user_id TO {}"
@@ -110,7 +108,7 @@ class OneMessageLease(Lease):
         # None of them is null, so there is no row, and each is asked.
         for opening, sql in (
             (_BEGINNING, _BEGIN),
-            # That it may write is not said: where the server takes no writes, that alone would be refused.
+            # `transaction_read_only` is never set to off: a server that takes no writes would refuse that alone.
             (_WRITING, f"SELECT WHERE {' OR '.join(settings)}"),
             (_CHANGING, f"SELECT WHERE {' OR '.join(changing)}"),
             (_READING, f"SELECT WHERE {' OR '.join(reading)}"),

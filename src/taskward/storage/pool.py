@@ -31,7 +31,7 @@ ACQUIRE_TIMEOUT = 5.0
 ENDING_TIMEOUT = 10.0
 """Seconds that COMMIT or ROLLBACK may take."""
 
-# What says that a connection is gone, or knows of tables as they were; another one may well work.
+# Errors of a connection that is gone or knows a former schema. Another connection may work.
 GONE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the server has said that it ends the connection, which is not closed yet

@@ -66,16 +66,14 @@ OWNER: BindParameter[str] = bindparam("taskward_owner", type_=Text())
 
 _OWNER_COLUMN = "user_id"
 
-# What tells whether an id is in use, by anybody, and nothing else.
+# Functions that tell whether anybody uses an id, and nothing else.
 _PROBE = re.compile(rf"{SCHEMA}\.[a-z_]+_exists")
 
 _CONSTANT_TYPES: dict[type, Any] = {str: Text(), int: Integer(), timedelta: Interval()}
 
 
 class Constant(ColumnElement[Any]):
-    """A string, a number or a duration of this code's own that is written into the SQL, in place of a parameter that is
-    sent each time.
-    """
+    """A string, a number or a duration of this code, written into the SQL. A parameter would be sent each time."""
 
     __visit_name__ = "taskward_constant"
     inherit_cache = False
@@ -114,7 +112,7 @@ _KNOWN_CLAUSES = frozenset(
         "_annotations", "_propagate_attrs", "dialect_options",
     }
 )  # fmt: skip
-# A type's name is written as it says itself.
+# A type writes its own name into the SQL.
 _KNOWN_TYPES = frozenset({BigInteger, Boolean, Date, DateTime, Integer, JSON, NullType, Text, Uuid})
 # A function can hide a statement in its arguments (query_to_xml), or change who the owner is (set_config).
 _KNOWN_FUNCTIONS = frozenset(
@@ -215,7 +213,7 @@ def _check_element(element: Any) -> None:
 
 
 def _check_yielded(yielded: Any) -> None:
-    """Check a column of what a function yields, whose name and type are written whether or not anybody reads it."""
+    """Check a column that a function yields. Its name and its type are in the SQL even where nothing reads it."""
     kind = yielded.type.item_type if type(yielded.type) is ARRAY else yielded.type
     if type(kind) not in _KNOWN_TYPES or getattr(kind, "collation", None) not in {None, "C"}:
         raise UnscopedStatementError(f"a column of {kind!r} is not known to be harmless")
@@ -256,7 +254,7 @@ def _sources(unit: Any) -> Iterator[FromClause]:
 
 
 def _outside_selects(unit: Any) -> Iterator[Any]:
-    """The elements of a write but for those of the selects in it, which are units of their own."""
+    """The elements of a write, without those of its selects, which are units of their own."""
     pending = [unit]
     while pending:
         element = pending.pop()

@@ -49,7 +49,9 @@ class Shape:
 
 
 def may_be_much(text: bytes) -> bool:
-    """Whether a text could be more than is read. Strings are not told from structure, so much text may be as well."""
+    """Whether a text could have more values or levels than are read. Strings count like structure, so long texts could
+    as well.
+    """
     # Each value but the first comes after a comma or an opening bracket, and no levels are without brackets.
     kept = text.translate(None, _NO_STRUCTURE)
     return len(kept) >= MOST_VALUES or len(kept) - kept.count(b",") > DEEPEST
@@ -74,7 +76,7 @@ class Tally:
         while start < len(text) and self.values <= MOST_VALUES:
             end = start + _PIECE
             if text[end - 1 : end] == b"\\":
-                # No piece ends between a backslash and what it speaks for.
+                # No piece ends between a backslash and the character that it escapes.
                 found = _BACKSLASHES.match(text, end)
                 end = (end if found is None else found.end()) + 1
             self._take(text[start:end])
@@ -83,7 +85,7 @@ class Tally:
 
     def _take(self, piece: bytes) -> None:
         if b"\\" in piece:
-            # First go those that speak for another one, from the left.
+            # Escapes of backslashes go first, from the left; then those of quotation marks.
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
         between = piece.split(b'"')
         is_inside = self._quotes % 2

@@ -71,8 +71,8 @@ def steps(text: bytes) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class ObjectMember:
-    """A member of an object; its value is `ITEMS` where the items have come one by one. Without a name, a text that is
-    no object.
+    """A member of an object. Its value is `ITEMS` where its items were yielded one by one. Without a name, it is the
+    value of a text that is not an object.
     """
 
     name: str | None
@@ -88,7 +88,7 @@ class Item:
 
 
 class Pause:
-    """Nothing; something may have taken its time."""
+    """No part of the text: a place for others to run, after a step that may have taken long."""
 
 
 ITEMS, PAUSE = object(), Pause()
@@ -241,7 +241,7 @@ def _constant(text: str, start: int) -> NotJson:
 
 
 def _within_bounds(text: str) -> Generator[Pause, None, str]:
-    """The beginning of a text that has as many values as are read, and not many more."""
+    """The text, cut soon after the most values that are read."""
     encoded = text.encode()
     if not may_be_much(encoded):
         return text

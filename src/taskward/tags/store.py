@@ -35,8 +35,8 @@ class TagStore:
         self._session = session
 
     async def list(self) -> Rows:
-        """Every tag that a live task has, by name, as the JSON `tag`, each row with the account's epoch and clock; one
-        row without a `name` where there is none, and no row where the account does not exist.
+        """Every tag that a live task has, by name. Each row has the JSON `tag` and the account's epoch and clock. Where
+        there is no tag, one row has no `name`; where there is no account, there is no row.
         """
         return await self._session.fetch(_all())
 

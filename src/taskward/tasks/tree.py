@@ -16,8 +16,8 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Tree(Generic[K]):
-    """Tasks, by their ids or other keys, by what they are parts of. Above every task in it are all that it is a part
-    of; below it, what was put.
+    """Which task is a part of which, by ids or other keys. It has all tasks above each of its tasks, and below it those
+    that were put there.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """What the members of a task may be: a type for each, with its rule and with the JSON schema that tells clients of it.
 
-Rules about several members together are in `plan`.
+Rules about several members together are in `schedule.consistency`.
 """
 
 from __future__ import annotations

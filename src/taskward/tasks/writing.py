@@ -58,7 +58,7 @@ def _id(entry: Entry) -> int:
 
 
 def _changed_at(lock: AccountLock, moment: datetime | None) -> datetime | None:
-    """What happened in this turn, and in no earlier one, happened when the row changed."""
+    """The time of an event of a task: of one in this turn, the time at which its row changed."""
     return lock.time if moment == lock.now else moment
 
 

@@ -164,7 +164,7 @@ class Reading:
 
 
 class Subject:
-    """The task or list that is being read, to whose name losses are put down.
+    """The task or list that is being read. Losses are reported under its title.
 
     Attributes:
         title: Its title within the API's bounds.

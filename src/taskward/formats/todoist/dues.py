@@ -61,7 +61,7 @@ _EACH_DAY = parse_rule("FREQ=DAILY")
 
 
 class NotCertain(ValueError):
-    """What a date says is not certain, or is nothing that a task may have.
+    """The meaning of a date is not certain, or is one that a task cannot have.
 
     Attributes:
         what: The kind of the loss.

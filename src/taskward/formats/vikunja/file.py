@@ -108,8 +108,8 @@ class ProjectReader:
         self.projects: list[Project] = []
         self._reading = reading
         self._on_task = on_task
-        # What is open, from without to within: arrays by the names that they have, and projects. Of each, whether
-        # nothing of it was read yet.
+        # What is open, the outermost first: arrays by their names, and projects; each with whether nothing of it was
+        # read yet.
         self._open: list[str | Project] = []
         self._is_first: list[bool] = []
 

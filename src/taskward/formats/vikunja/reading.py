@@ -84,7 +84,7 @@ class _Places(Sequence[tuple[int, float]]):
 
 
 class _Export:
-    """What has been read so far. Of each task, what puts it in its place is in memory, and the rest is not."""
+    """What has been read so far. Memory holds only what decides on the place of each task."""
 
     def __init__(self, reading: Reading, zone: str, now: datetime) -> None:
         self.projects = ProjectReader(reading, self._read_task)

@@ -35,7 +35,7 @@ _ON_SCHEDULE, _MONTHLY, _FROM_COMPLETION = range(3)
 LONGEST_TEXT = 100_000
 """Characters that are read of a text: ten times what a description may have, as there may be HTML in it."""
 _MOST_KEPT = 100
-"""Of a kind of which a task may have any number."""
+"""How many things of a kind are kept. A task may have any number."""
 _MOST_LABELS = 200
 _MOST_RELATIONS = 2_000
 """A part of more than so many names its parent itself."""
@@ -44,7 +44,7 @@ _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9:]{5})"
 )
 _PARENTS = {"subtask", "parenttask"}
-# What is read below, or is said again of what is.
+# Members that are read below, and those that only repeat them.
 _READ = {
     *("id", "title", "description", "done", "done_at", "due_date", "repeat_after", "repeat_mode", "priority", "labels"),
     *("related_tasks", "project_id", "list_id", "comments", "comment_count", "position", "bucket_id", "deleted_at"),
@@ -161,7 +161,7 @@ def _completion(subject: Subject, extras: Extras, raw: dict[str, Any], now: date
     if done and moment is not None and moment <= now:
         subject.keep("completed")
         return {"completed": True, "completed_at": moment}
-    # Of one that repeats, the last time that it was done.
+    # A task that repeats has here when it was last done.
     extras.keep("completed", "done_at", kept_text(value))
     return {"completed": done}
 
