@@ -26,7 +26,7 @@ from taskward.http.sending import Pages
 from taskward.http.services import services
 from taskward.http.spooling import SpooledBody
 from taskward.http.validation import field_errors
-from taskward.kit.types import SingleLine
+from taskward.kit.types import Line
 from taskward.lists.limits import LISTS
 from taskward.lists.schemas import EXAMPLE as A_LIST
 from taskward.tasks.errors import Cycle
@@ -154,7 +154,7 @@ async def import_file(
     format_: Annotated[Format, Query(alias="format", description="Whose export it is.")] = "taskward",
     tz: Annotated[TimeZone, Query(description="The zone that times are meant in, where a file does not say.")] = "UTC",
     name: Annotated[
-        SingleLine | None, Query(description="What to call the list of a CSV file of Todoist, which does not say.")
+        Line | None, Query(description="What to call the list of a CSV file of Todoist, which does not say.")
     ] = None,
 ) -> AsyncIterator[bytes | Foreign]:
     """An export of Taskward's as it is, or what another service's becomes. It is read before there is a session, since

@@ -92,14 +92,15 @@ class StoredResponses:
 
         Args:
             headers: A JSON object.
-            shown: The ids of the rows that the body tells of. Where there is none, the body may tell of any row.
+            shown: The ids of the rows that the body tells of. Where it names none, it is taken to tell of
+                any.
         """
         await self._session.fetch(_expire(), kept=_KEPT)
         values = {"status": status, "headers": headers, "body": body, "shown": list(shown) or None}
         await self._session.fetch(_store(), key=key, **values)
 
     async def forget(self, erased: Collection[UUID]) -> None:
-        """Remove the answers that tell of erased rows, in the owner's turn."""
+        """Remove the answers that tell of rows that are erased, in the owner's turn."""
         await self._session.fetch(_forget(), erased=list(erased))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from taskward.kit.declaration import Member, declared
-from taskward.kit.types import Reference, SingleLine
+from taskward.kit.types import Line, Reference
 from taskward.tasks.types import (
     MOST_TAGS,
     Description,
@@ -29,7 +29,7 @@ from taskward.tasks.types import (
 class TaskFields(BaseModel):
     """The members with a column of their own."""
 
-    title: Annotated[SingleLine, Member("What is to be done.", "Water the plants", alone=True)]
+    title: Annotated[Line, Member("What is to be done.", "Water the plants", alone=True)]
     description: Annotated[
         Description | None,
         Member("Anything more about it; null for nothing.", "Those on the balcony, too", alone=True),
