@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from bench.data import changed_title, new_task
+from taskward.storage.compiling import Statement
 from taskward.storage.quoting import quote_identifier, quote_literal
 from taskward.storage.roles import RoleNames
-from taskward.storage.scoping import Statement
 from taskward.tasks import store
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing

@@ -46,7 +46,7 @@ ORDER BY 1
 def pytest_configure(config: pytest.Config) -> None:
     from importlib import import_module
 
-    for name in ("taskward.database.statements", "taskward.storage.scoping"):
+    for name in ("taskward.database.statements", "taskward.storage.compiling"):
         try:
             module = import_module(name)
         except ImportError:

@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from taskward.postgres import EmbeddedServerError, read_dsn, running
-from taskward.postgres.accounts import Account
+from taskward.postgres.accounts import ServiceAccount
 from taskward.postgres.binaries import find, readable_by
 from tests.folders import new_folder
 
@@ -204,7 +204,7 @@ def starter_fixture(request: pytest.FixtureRequest, base: Path) -> Starter:
     if request.param == "root" or not ROOT:
         return Starter(base, os.geteuid(), None)
     nobody = pwd.getpwnam("nobody")
-    copy = readable_by(Account("nobody", nobody.pw_uid, nobody.pw_gid), find(None), base)
+    copy = readable_by(ServiceAccount("nobody", nobody.pw_uid, nobody.pw_gid), find(None), base)
     return Starter(base, nobody.pw_uid, copy.directory)
 
 

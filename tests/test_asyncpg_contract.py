@@ -14,7 +14,7 @@ from tests.conftest import Cluster
 
 @pytest.fixture
 async def connection(cluster: Cluster) -> Any:
-    connection = await wire.connect(cluster.superuser)
+    connection = await wire.connect_wired(cluster.superuser)
     yield connection
     await connection.close()
 
@@ -39,20 +39,22 @@ async def test_a_statement_is_prepared_under_a_name_and_stays(connection: Any):
         await connection.fetch(f"SELECT {number}")
     names = [row["name"] for row in await connection.fetch("SELECT name FROM pg_prepared_statements")]
     assert "one" in names, "asyncpg closes a statement that it does not keep"
-    assert [tuple(row) for row in await wire.run(connection, b"", state, ())] == [(1,)]
+    assert [tuple(row) for row in await wire.run_prepared(connection, b"", state, ())] == [(1,)]
 
 
 async def test_what_was_asked_before_is_found_by_its_text(connection: Any):
-    assert wire.prepared(connection, "SELECT 2") is None
+    assert wire.prepared_statement(connection, "SELECT 2") is None
     await connection.fetch("SELECT 2")
-    assert wire.prepared(connection, "SELECT 2") is not None, "the statements that asyncpg keeps have another key"
+    assert wire.prepared_statement(connection, "SELECT 2") is not None, (
+        "the statements that asyncpg keeps have another key"
+    )
 
 
 async def test_an_answer_may_begin_with_another_statements(connection: Any):
     await wire.prepare(connection, "SELECT WHERE set_config('taskward.user_id', $1, true) IS NULL", "open")
     state = await wire.prepare(connection, "SELECT current_setting('taskward.user_id') AS owner", "owner")
     for owner in ("alice", "", "bob"):
-        rows = await wire.run(connection, wire.Opening("open", 1).bound(owner), state, ())
+        rows = await wire.run_prepared(connection, wire.Opening("open", 1).bound(owner), state, ())
         assert [row["owner"] for row in rows] == [owner], "asyncpg takes an earlier statement's answer for the last's"
         assert not connection.is_in_transaction()
 
@@ -61,14 +63,16 @@ async def test_an_error_of_an_opening_is_raised_and_the_connection_goes_on(conne
     await wire.prepare(connection, "SELECT WHERE 1 / $1::text::int IS NULL", "divide")
     state = await wire.prepare(connection, "SELECT 3 AS three", "three")
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await wire.run(connection, wire.Opening("divide", 1).bound("0"), state, ())
-    assert [tuple(row) for row in await wire.run(connection, wire.Opening("divide", 1).bound("1"), state, ())] == [(3,)]
+        await wire.run_prepared(connection, wire.Opening("divide", 1).bound("0"), state, ())
+    assert [
+        tuple(row) for row in await wire.run_prepared(connection, wire.Opening("divide", 1).bound("1"), state, ())
+    ] == [(3,)]
 
 
 async def test_the_transaction_state_is_known_when_an_answer_has_come(connection: Any):
     await wire.prepare(connection, "BEGIN", "begin")
     state = await wire.prepare(connection, "SELECT 4", "four")
-    await wire.run(connection, wire.Opening("begin").bound(), state, ())
+    await wire.run_prepared(connection, wire.Opening("begin").bound(), state, ())
     assert connection._protocol.is_in_transaction(), "asyncpg no longer follows what ReadyForQuery says"
     with pytest.raises(asyncpg.DivisionByZeroError):
         await connection.execute("SELECT 1 / 0")
@@ -80,5 +84,5 @@ async def test_the_transaction_state_is_known_when_an_answer_has_come(connection
 async def test_each_statement_is_one_write(connection: Any, written: list[str]):
     await connection.fetch("SELECT 5")
     del written[:]
-    await wire.run(connection, b"", wire.prepared(connection, "SELECT 5"), ())
+    await wire.run_prepared(connection, b"", wire.prepared_statement(connection, "SELECT 5"), ())
     assert written == ["BES"], "asyncpg splits Bind, Execute and Sync"

@@ -10,7 +10,17 @@ import pytest
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Text
 
-from taskward.kit.declaration import Member, declared, example_of, ignoring, members_of, partial, plain, reading, row_of
+from taskward.kit.declaration import (
+    Member,
+    bare_type,
+    declared,
+    example_of,
+    ignoring,
+    members_of,
+    partial,
+    reading,
+    row_of,
+)
 from taskward.lists.schemas import ListRead
 from taskward.storage.row_json import Usual, members_from
 from taskward.storage.tables import columns, table_of
@@ -129,7 +139,7 @@ def test_what_only_the_server_writes_is_taken_and_ignored():
     ],
 )
 def test_a_type_without_its_rules(annotation: Any, expected: Any):
-    assert plain(annotation) == expected
+    assert bare_type(annotation) == expected
 
 
 def test_a_type_that_has_no_column_is_refused():

@@ -16,7 +16,7 @@ from taskward.identity import Owner
 from taskward.runtime.unsent import TIGHT, NeedsRoom
 from taskward.storage.database import Database
 from taskward.tasks.statements import export_changed
-from taskward.tasks.tree import DEEPEST
+from taskward.tasks.tree import DEEPEST_TREE
 from taskward.transfer.exporting import PAGE_BYTES, export
 from tests.conftest import NewUser, Superuser, User
 from tests.sizes import sized
@@ -190,7 +190,7 @@ def as_lines(*records: Any) -> bytes:
 async def test_trees_of_somebody_of_whom_the_planner_knows_nothing_are_exported(alice: User):
     lines = [task_line() for _ in range(700)]
     above = lines[0]["id"]
-    for _ in range(DEEPEST - 1):
+    for _ in range(DEEPEST_TREE - 1):
         parts = [task_line(parent_id=above) for _ in range(80)]
         lines += parts
         above = parts[-1]["id"]

@@ -16,8 +16,8 @@ from taskward.identity import Owner
 from taskward.kit.limits import LimitReached, Limits
 from taskward.lists.schemas import ListCreate
 from taskward.lists.store import ListStore
+from taskward.storage.compiling import Statement
 from taskward.storage.database import Database
-from taskward.storage.scoping import Statement
 from taskward.storage.session import Session
 from taskward.tasks.batch import Batch
 from taskward.tasks.errors import TaskIdTaken

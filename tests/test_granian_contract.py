@@ -18,7 +18,7 @@ from granian.constants import Interfaces
 from granian.server import Server, mp
 
 from taskward.cli import granian_server
-from taskward.cli.listening import prepared
+from taskward.cli.listening import prepared_socket
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_worker_is_made_with_its_number_and_its_sockets_first(monkeypatch: pyt
 
 
 def test_a_socket_is_made_of_its_specification():
-    holder = prepared(ListenerSpec("127.0.0.1", 0, 128), 7)
+    holder = prepared_socket(ListenerSpec("127.0.0.1", 0, 128), 7)
     with socket.socket(fileno=os.dup(holder.get_fd())) as listener:
         assert listener.getsockname()[0] == "127.0.0.1", "a SocketHolder has another descriptor than its socket's"
         if sys.platform == "linux":

@@ -146,7 +146,7 @@ async def test_a_statement_that_another_role_has_prepared_sees_the_owners_rows_o
         # The owner of the tables has its rows hidden, too; a superuser has not.
         assert len(before) == (2 if login is superuser else 0)
         await lease.prove()
-        assert wire.prepared(connection, sql) is not None
+        assert wire.prepared_statement(connection, sql) is not None
         for owner in ("alice", "bob", "alice", "nobody", "bob"):
             for read_only in (True, False):
                 rows = await lease.first(owner, sql, (), read_only=read_only)
@@ -163,11 +163,11 @@ PREPARED = "SELECT user_id FROM taskward.task -- prepared"
 
 
 async def bind(connection: Any, opening: bytes = b"") -> Any:
-    return await wire.run(connection, opening, wire.prepared(connection, PREPARED), ())
+    return await wire.run_prepared(connection, opening, wire.prepared_statement(connection, PREPARED), ())
 
 
 async def many(connection: Any) -> None:
-    state = wire.prepared(connection, PREPARED)
+    state = wire.prepared_statement(connection, PREPARED)
     await connection._protocol.bind_execute_many(state, [(), ()], "", None, False)
 
 

@@ -13,9 +13,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.identity import Owner
+from taskward.storage.compiling import Statement
 from taskward.storage.quoting import quote_literal
 from taskward.storage.roles import RoleNames
-from taskward.storage.scoping import Statement
 from taskward.storage.session import Session
 from taskward.tasks import statements, store
 from taskward.tasks.filters import TaskFilters

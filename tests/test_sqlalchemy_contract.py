@@ -1,4 +1,7 @@
-"""What `storage/scoping.py` needs of SQLAlchemy beyond its documents. A test that fails here says what has moved."""
+"""What `storage/scoping.py` and `compiling.py` need of SQLAlchemy beyond its documents.
+
+A test that fails here says what has moved.
+"""
 
 from __future__ import annotations
 

@@ -24,14 +24,15 @@ from sqlmodel import select as select_model
 
 import taskward
 from taskward.account.store import erased_tables
-from taskward.storage import scoping
-from taskward.storage.scoping import OWNER, Statement, UnscopedStatementError, compile_statement
+from taskward.storage import compiling, scoping
+from taskward.storage.compiling import Statement, compile_statement
+from taskward.storage.scoping import OWNER, UnscopedStatementError
 from taskward.storage.tables import Account, Tombstone, columns, table_of, next_version
 from taskward.tasks import query, store
 from taskward.tasks.filters import FILTERS
 from taskward.tasks.query import Conditions
 from taskward.tasks.task_json import JSON_COLUMNS
-from taskward.tasks.tree import DEEPEST
+from taskward.tasks.tree import DEEPEST_TREE
 from taskward.tasks.table import Task
 
 task, account, tombstone = columns(Task), columns(Account), columns(Tombstone)
@@ -453,9 +454,9 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "storage.account_lock._close_account": [()],
     "storage.account_lock._lock": [()],
     "storage.account_lock._open_account": [()],
-    "lists.statements.any_task": [()],
-    "lists.statements.release_tasks": [()],
-    "lists.statements.trash_tasks": [()],
+    "lists.removal.any_task": [()],
+    "lists.removal.release_tasks": [()],
+    "lists.removal.trash_tasks": [()],
     "lists.store._account": [()],
     "lists.store._add": [()],
     "lists.store._all": [()],
@@ -481,7 +482,7 @@ BUILDERS: dict[str, list[tuple[Any, ...]]] = {
     "tasks.statements.done_page": [(None,), (True,), (False,)],
     "tasks.statements.existing_lists": [()],
     "tasks.statements.export_changed": [()],
-    "tasks.statements.export_page": [(level,) for level in range(DEEPEST)],
+    "tasks.statements.export_page": [(level,) for level in range(DEEPEST_TREE)],
     "tasks.statements.forget_next": [()],
     "tasks.statements.insert_rows": [(True,), (False,)],
     "tasks.statements.load_ancestors": [()],
@@ -553,7 +554,7 @@ def test_every_statement_of_the_service_is_known_here():
 
 def test_statements_are_made_only_by_what_is_known_here():
     # A function that returns one is cached, and so found above, or helps one that is.
-    helpers = {"storage.scoping.compile_statement", "tasks.statements.change_many", "tasks.store._change"}
+    helpers = {"storage.compiling.compile_statement", "tasks.statements.change_many", "tasks.store._change"}
     makers = set()
     for file in PACKAGE.rglob("*.py"):
         module = ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
@@ -590,7 +591,7 @@ def test_a_statement_of_the_store_for_anybody_is_refused(
         anyones = tuple(one.left == ANYONE if _is_owners(one) else one for one in group)
         monkeypatch.setattr(module, group_name, anyones)
     for module in MODULES.values():
-        if module is not scoping:
+        if module is not compiling:
             monkeypatch.setattr(module, "OWNER", ANYONE)
     with pytest.raises(UnscopedStatementError):
         _built(name, arguments)
@@ -647,4 +648,4 @@ def test_statements_are_made_by_compilation_only():
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Statement"
     ]
-    assert makers == ["scoping.py"]
+    assert makers == ["compiling.py"]

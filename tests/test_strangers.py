@@ -73,7 +73,7 @@ Told = Callable[[], Awaitable[list[str]]]
 def told(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Told:
     """Tells what the database was asked since it was last called."""
     asked: list[str] = []
-    pool, run = app.state.database.pool, wire.run
+    pool, run = app.state.database.pool, wire.run_prepared
 
     async def noted(connection: Any, opening: bytes, statement: Any, arguments: Any, **options: Any) -> Any:
         if opening.startswith(wire.Opening("tw_begin").bound()):
@@ -97,7 +97,7 @@ def told(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Told:
         asked.clear()
         return found
 
-    monkeypatch.setattr(wire, "run", noted)
+    monkeypatch.setattr(wire, "run_prepared", noted)
     for name in ("execute", "fetch"):
         monkeypatch.setattr(asyncpg.Connection, name, noting(getattr(asyncpg.Connection, name)))
     return told

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from taskward.http.suggestions import suggestion
-from taskward.runtime.suggestions import nearest
+from taskward.kit.suggestions import suggestion
+from taskward.runtime.spelling import nearest
 from taskward.tasks.filters import TaskFilters
 from tests.conftest import User
 from tests.costs import allowed

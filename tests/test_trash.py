@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from taskward.storage.scoping import Statement
+from taskward.storage.compiling import Statement
 from taskward.storage.session import Session
 from tests.conftest import NO_TLS, PLAIN, Superuser, User
 from tests.test_tasks import clock_of, read

@@ -17,8 +17,8 @@ from uuid_utils.compat import uuid7
 from taskward.errors import Invalid
 from taskward.identity import Owner
 from taskward.kit.limits import LimitReached, Limits
+from taskward.storage.compiling import Statement
 from taskward.storage.database import Database
-from taskward.storage.scoping import Statement
 from taskward.tasks.changes import Change, Complete, Create, CreateMany, Move, OfOne, PutBack, Update
 from taskward.tasks.row import TaskRow
 from taskward.tasks.schedule import consistency

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from taskward.errors import AnswersUntaken
-from taskward.runtime.unsent import SMALL, TIGHT, NeedsRoom, Room, Unsent
+from taskward.runtime.unsent import SMALL_ANSWER, TIGHT, NeedsRoom, Room, Unsent
 
 
 def account(of_one: int = 10, of_all: int = 20, patience: float = 60) -> Unsent:
@@ -129,12 +129,12 @@ async def test_who_gives_up_while_first_lets_others_have_what_there_is():
 
 
 async def test_a_room_is_given_back_once():
-    unsent = account(of_one=SMALL * 10, of_all=SMALL * 20)
+    unsent = account(of_one=SMALL_ANSWER * 10, of_all=SMALL_ANSWER * 20)
     room = Room(unsent, "alice")
-    assert room.most == SMALL
-    await room.ask(SMALL * 2)
-    assert room.most > SMALL * 2
-    assert unsent.total > SMALL * 2
+    assert room.most == SMALL_ANSWER
+    await room.ask(SMALL_ANSWER * 2)
+    assert room.most > SMALL_ANSWER * 2
+    assert unsent.total > SMALL_ANSWER * 2
     room.settle(TIGHT)
     assert unsent.total == 0
     room.settle(TIGHT + 1)
@@ -145,9 +145,9 @@ async def test_a_room_is_given_back_once():
 
 
 async def test_who_is_over_reads_little_without_asking():
-    unsent = account(of_one=SMALL, of_all=SMALL * 20)
-    unsent.add("alice", SMALL)
-    assert (Room(unsent, "alice").most, Room(unsent, "bob").most) == (TIGHT, SMALL)
+    unsent = account(of_one=SMALL_ANSWER, of_all=SMALL_ANSWER * 20)
+    unsent.add("alice", SMALL_ANSWER)
+    assert (Room(unsent, "alice").most, Room(unsent, "bob").most) == (TIGHT, SMALL_ANSWER)
     over = Room(unsent, "alice")
     with pytest.raises(NeedsRoom) as needs:
         over.check()
@@ -155,52 +155,52 @@ async def test_who_is_over_reads_little_without_asking():
     waiting = asyncio.create_task(over.ask(needs.value.size))
     await asyncio.sleep(0)
     assert not waiting.done()
-    unsent.give("alice", SMALL)
+    unsent.give("alice", SMALL_ANSWER)
     await waiting
-    unsent.add("alice", SMALL * 2)
+    unsent.add("alice", SMALL_ANSWER * 2)
     over.check()
 
 
 async def test_who_asks_for_much_at_once_is_over_as_soon_as_answers_are_there():
-    unsent = account(of_one=SMALL * 3, of_all=SMALL * 20)
+    unsent = account(of_one=SMALL_ANSWER * 3, of_all=SMALL_ANSWER * 20)
     rooms = [Room(unsent, "alice") for _ in range(10)]
     for room in rooms:
         room.settle(room.most)
-    assert unsent.of("alice") == SMALL * 3
+    assert unsent.of("alice") == SMALL_ANSWER * 3
 
 
 async def test_where_all_is_full_who_has_more_than_a_small_answer_there_is_over():
-    unsent = account(of_one=SMALL * 10, of_all=SMALL * 20)
-    unsent.add("alice", SMALL + 1)
-    unsent.add("bob", SMALL)
+    unsent = account(of_one=SMALL_ANSWER * 10, of_all=SMALL_ANSWER * 20)
+    unsent.add("alice", SMALL_ANSWER + 1)
+    unsent.add("bob", SMALL_ANSWER)
     assert not unsent.is_over("alice")
-    unsent.add("carol", SMALL * 19)
+    unsent.add("carol", SMALL_ANSWER * 19)
     assert [unsent.is_over(name) for name in ("alice", "bob", "dave")] == [True, False, False]
-    unsent.give("carol", SMALL * 19)
+    unsent.give("carol", SMALL_ANSWER * 19)
     assert not unsent.is_over("alice")
 
 
 async def test_what_can_be_read_again_is_let_go_where_there_is_no_room():
-    unsent = account(of_one=SMALL * 4, of_all=SMALL * 6)
-    unsent.add("alice", SMALL)
+    unsent = account(of_one=SMALL_ANSWER * 4, of_all=SMALL_ANSWER * 6)
+    unsent.add("alice", SMALL_ANSWER)
     room = Room(unsent, "alice")
     # Small ones never wait, nor does what was changed, and cannot be asked for once more.
-    room.settle(SMALL, may_wait=True)
-    room.settle(SMALL * 9)
+    room.settle(SMALL_ANSWER, may_wait=True)
+    room.settle(SMALL_ANSWER * 9)
     room.give_back()
     with pytest.raises(NeedsRoom) as more_than_she_may_have:
-        room.settle(SMALL * 3 + 1, may_wait=True)
-    assert (more_than_she_may_have.value.size, unsent.total) == (SMALL * 3 + 1, SMALL)
+        room.settle(SMALL_ANSWER * 3 + 1, may_wait=True)
+    assert (more_than_she_may_have.value.size, unsent.total) == (SMALL_ANSWER * 3 + 1, SMALL_ANSWER)
     with pytest.raises(NeedsRoom):
-        Room(unsent, "bob").settle(SMALL * 5 + 1, may_wait=True)
-    unsent.give("alice", SMALL)
+        Room(unsent, "bob").settle(SMALL_ANSWER * 5 + 1, may_wait=True)
+    unsent.give("alice", SMALL_ANSWER)
     # One that is larger than all may be goes alone.
-    Room(unsent, "bob").settle(SMALL * 9, may_wait=True)
+    Room(unsent, "bob").settle(SMALL_ANSWER * 9, may_wait=True)
     with pytest.raises(NeedsRoom):
-        room.settle(SMALL + 1, may_wait=True)
-    unsent.give("bob", SMALL * 9)
+        room.settle(SMALL_ANSWER + 1, may_wait=True)
+    unsent.give("bob", SMALL_ANSWER * 9)
     # Whoever has waited for room has it, and a little more.
-    await room.ask(SMALL * 2)
-    unsent.add("bob", SMALL * 4)
-    room.settle(SMALL * 2 + SMALL // 2, may_wait=True)
-    assert unsent.of("alice") == SMALL * 2 + SMALL // 2
+    await room.ask(SMALL_ANSWER * 2)
+    unsent.add("bob", SMALL_ANSWER * 4)
+    room.settle(SMALL_ANSWER * 2 + SMALL_ANSWER // 2, may_wait=True)
+    assert unsent.of("alice") == SMALL_ANSWER * 2 + SMALL_ANSWER // 2

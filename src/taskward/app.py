@@ -26,6 +26,7 @@ from taskward.http.sending import Sending
 from taskward.http.services import Services, services_of
 from taskward.http.spooling import Spools
 from taskward.identity import ClaimRules, Verifier, load_keys, parse_conditions
+from taskward.kit import suggestions
 from taskward.kit.limits import Limits
 from taskward.lists.slice import SLICE as LISTS
 from taskward.runtime.fairness import LongWork
@@ -126,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs.install(app)
     problems.install(app)
     openapi_document.install(app, SLICES)
+    suggestions.install(one.other_names for one in SLICES)
     return app
 
 

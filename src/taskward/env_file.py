@@ -67,8 +67,8 @@ def _is_read(binding: Binding, ours: Collection[str]) -> bool:
 
 
 def _refuse_unset_references(path: Path, bindings: Iterable[Binding], ours: Collection[str]) -> None:
-    # They would become nothing, by which a check would be off, or less than what was meant. What is made of one is as
-    # good as not set.
+    # The reference would become empty, which would switch a check off, or shorter than it was meant. A value that
+    # consists of it is as good as not set.
     known = set(os.environ)
     for binding in bindings:
         if binding.key is None:

@@ -179,7 +179,7 @@ class RequestRunning(Problem):
 
 
 class StaleVersion(Problem):
-    """`If-Match` does not name the current version of the task or list: it was changed since it was read.
+    """`If-Match` does not name the current version of the resource: it was changed since it was read.
 
     Nothing was written. `version` in the answer is the current one; read again and decide anew.
     """
@@ -290,8 +290,8 @@ class InternalError(Problem):
 class Unavailable(Problem):
     """The database cannot be reached at the moment, or the request took longer than it may.
 
-    Nothing was written, but by what is done little by little, such as emptying the trash; try again after `Retry-After`
-    seconds.
+    Nothing was written, except where the documentation of the route says that it works little by little. Try again
+    after `Retry-After` seconds.
     """
 
     status, slug, title = 503, "unavailable", "Temporarily unavailable"

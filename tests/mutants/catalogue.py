@@ -13,7 +13,7 @@ from tests.mutants.times import times
 # Where `OWNER` stands in a statement.
 OWNED = (
     "tasks/store.py", "tasks/query.py", "tasks/conditions.py", "tasks/statements.py", "lists/store.py", "tags/store.py",
-    "lists/statements.py",
+    "lists/removal.py",
     "account/store.py", "storage/tables.py", "storage/account_lock.py", "storage/stored_responses.py",
 )  # fmt: skip
 
@@ -63,7 +63,8 @@ _POOL = "src/taskward/storage/pool.py"
 _OPENING = "src/taskward/storage/leases.py"
 _WIRE = "src/taskward/storage/wire.py"
 _MIGRATE = "src/taskward/storage/migrate.py"
-_STATEMENTS = "src/taskward/storage/scoping.py"
+_COMPILING = "src/taskward/storage/compiling.py"
+_SCOPING = "src/taskward/storage/scoping.py"
 _CORE = "src/taskward/storage/migrations/versions/0001_core.py"
 _STORE = "src/taskward/tasks/store.py"
 _LOADING = "src/taskward/tasks/loading.py"
@@ -74,8 +75,8 @@ _ROUTES = "src/taskward/tasks/routes.py"
 
 _CATALOG = "tests/test_row_security.py::"
 _NO_GUARD = (
-    Edit(_STATEMENTS, "if not any(_binds_owner(condition, source) for condition in conditions):", "if False:"),
-    Edit(_STATEMENTS, "if OWNER.key not in names:", "if False:"),
+    Edit(_SCOPING, "if not any(_binds_owner(condition, source) for condition in conditions):", "if False:"),
+    Edit(_COMPILING, "if OWNER.key not in names:", "if False:"),
 )
 _NOTHING_PUT_BACK = Edit(_MIGRATE, "            await protect(raw, names)\n", "")
 _STARTS_ANYHOW = Edit(_ROLES, "if tables := await unprotected(connection, names):", "if tables := []:")
@@ -132,7 +133,7 @@ def _refusals(source: Source) -> Iterator[Mutant]:
         "storage/scoping.py: what a function yields is not looked at",
         (
             Edit(
-                _STATEMENTS,
+                _SCOPING,
                 "for yielded in element.c if isinstance(element, TableValuedAlias) else ():",
                 "for yielded in ():",
             ),
@@ -141,7 +142,7 @@ def _refusals(source: Source) -> Iterator[Mutant]:
     )
     yield Mutant(
         "storage/scoping.py: the names of what a function yields are not looked at",
-        (Edit(_STATEMENTS, "    _check_name(yielded)\n", ""),),
+        (Edit(_SCOPING, "    _check_name(yielded)\n", ""),),
         ("tests/test_statements.py",),
     )
     database = "src/taskward/storage/database.py"

@@ -12,7 +12,7 @@ _STORE = "src/taskward/tasks/store.py"
 _WRITING = "src/taskward/tasks/writing.py"
 _STATEMENTS = "src/taskward/tasks/statements.py"
 _LISTS = "src/taskward/lists/store.py"
-_OF_LISTS = "src/taskward/lists/statements.py"
+_OF_LISTS = "src/taskward/lists/removal.py"
 _CORE = "src/taskward/storage/migrations/versions/0001_core.py"
 
 

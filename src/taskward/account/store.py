@@ -27,7 +27,8 @@ from sqlmodel import select
 
 from taskward.lists.table import TaskList
 from taskward.storage.account_lock import AccountLock
-from taskward.storage.scoping import OWNER, Statement, compile_statement
+from taskward.storage.compiling import Statement, compile_statement
+from taskward.storage.scoping import OWNER
 from taskward.storage.session import Session
 from taskward.storage.tables import Account, ImportedFile, OwnedTable, columns, table_of
 from taskward.tasks.table import Task

@@ -1,4 +1,4 @@
-"""What a command may end with, and how it is said: one sentence, never a traceback, never a password."""
+"""The errors that may end a command. Each is one sentence, without a traceback and without a password."""
 
 from __future__ import annotations
 

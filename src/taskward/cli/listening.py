@@ -1,4 +1,4 @@
-"""The socket that a worker listens on, set so that the system itself gives clients up that take nothing.
+"""The socket that a worker listens on. It makes the operating system end connections whose clients take nothing.
 
 Granian's `send` returns when its own buffers have room, and tells neither when the last of an answer has left them nor
 how to end a connection. The system knows both. Accepted connections inherit what is set here.
@@ -15,7 +15,7 @@ from typing import Any
 _NOT_SENT = 128 * 1024
 
 
-def prepared(spec: Any, timeout: float) -> Any:
+def prepared_socket(spec: Any, timeout: float) -> Any:
     """The socket of a listener.
 
     Args:

@@ -16,12 +16,12 @@ import structlog
 from taskward.runtime.log import get_logger, without_data
 from taskward.settings import Settings
 
-Format = Literal["text", "json"]
+LogFormat = Literal["text", "json"]
 
 _log = get_logger("taskward.loop")
 
 
-def format_of(settings: Settings) -> Format:
+def format_of(settings: Settings) -> LogFormat:
     """As it is set; else text for a person at a terminal, and JSON for whatever else reads the log."""
     return settings.log_format or ("text" if sys.stderr.isatty() else "json")
 
@@ -50,7 +50,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-def formatter(kind: Format, *, colors: bool) -> logging.Formatter:
+def formatter(kind: LogFormat, *, colors: bool) -> logging.Formatter:
     renderer: Any
     if kind == "json":
         renderer = structlog.processors.JSONRenderer(separators=(",", ":"))

@@ -21,7 +21,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from taskward.cli.granian_server import SignalProofServer, hear_signals_once, listen_on
-from taskward.cli.listening import prepared
+from taskward.cli.listening import prepared_socket
 from taskward.cli.logs import configuration, on_loop_error
 from taskward.settings import Settings
 
@@ -84,7 +84,7 @@ def _load_app(settings: Settings, parent: int) -> FastAPI:
     os.setsid()
     hear_signals_once(on_loop_error)
     _give_memory_back()
-    listen_on(partial(prepared, timeout=settings.send_timeout))
+    listen_on(partial(prepared_socket, timeout=settings.send_timeout))
     from taskward.app import create_app  # noqa: PLC0415 - in the worker, so that a reload loads it anew
 
     app = create_app(settings)

@@ -1,6 +1,6 @@
-"""JSON of any size, read in pieces: its structure by what asks for it, small values whole.
+"""JSON of any size, read in pieces. The caller reads the structure, and small values are read whole.
 
-A value is found by its brackets and quotes and only then parsed, so that what is not asked for costs little, and no
+A value is found by its brackets and quotes and only then parsed. So values that nobody asks for cost little, and no
 single piece takes long.
 """
 
@@ -158,7 +158,7 @@ def parse_in_parts(raw: bytes, brief: str) -> Generator[None, None, tuple[Any, b
     """A value, and whether there was more of it than was parsed.
 
     Args:
-        brief: A member of which each object that is in an array in it is kept as its `id` alone.
+        brief: A member of whose arrays each object is kept as its `id` alone.
     """
     if len(raw) <= _SMALL or not raw.startswith(b"{"):
         return (parsed(raw), False) if _is_moderate(raw) else (None, True)

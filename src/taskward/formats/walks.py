@@ -13,8 +13,8 @@ _AT_ONCE = 500
 def parents_first(
     parents: Sequence[int | None], places: Sequence[Any]
 ) -> Generator[None, None, tuple[list[int], set[int]]]:
-    """An order in which each comes after its parent and, among those of one parent, by its place; and those whose
-    parent would close a cycle, which are at the top in that order.
+    """An order in which each thing comes after its parent, and the children of a parent by their places; and the things
+    whose parents would close a cycle. These have no parent in that order.
 
     Args:
         parents: Of each, by its number.
@@ -39,11 +39,11 @@ def parents_first(
 
 
 def ways_up(parents: Sequence[int | None]) -> Iterator[tuple[list[int], int | None]]:
-    """From each thing in the order of their numbers the way up, as far as no way before has led: so whatever is above
-    one is on its own way after it, or on one before.
+    """The way up from each thing, in the order of their numbers, as far as no earlier way has led. So whatever is above
+    a thing comes after it on the same way, or is on an earlier one.
 
     Returns:
-        Each with the one of its things that its end is a part of, where that closes a cycle.
+        Each way; where it closes a cycle, with the thing on it that is the parent of its end.
     """
     done = bytearray(len(parents))
     for start in range(len(parents)):
@@ -67,7 +67,7 @@ def _closing(parents: Sequence[int | None]) -> Generator[None, None, set[int]]:
 
 
 def _sorted(places: Sequence[Any]) -> Generator[None, None, Iterable[int]]:
-    """The numbers by their places, of which only those are looked at that are compared."""
+    """The numbers in the order of their places. Parts are sorted here, and merged as far as somebody reads."""
     parts: list[array[int]] = []
     for start in range(0, len(places), _AT_ONCE):
         some = range(start, min(start + _AT_ONCE, len(places)))

@@ -14,7 +14,7 @@ from taskward.runtime.fairness import cooperatively
 from taskward.strict_json.curtailing import MOST_ERRORS, KnownMembers
 from taskward.strict_json.reading import ITEMS, Item, Pause, parse, parts, steps
 
-SMALL = 32 * 1024
+SMALL_BODY = 32 * 1024
 """Bytes of a body that may be read in one go: with few values in it, that takes less than a millisecond."""
 _FEW_VALUES = 64
 
@@ -35,7 +35,7 @@ class JsonBody:
 
     def is_small(self, body: bytes) -> bool:
         """Whether it can be read in one go, whatever it may be."""
-        if len(body) > SMALL or body.count(b",") > _FEW_VALUES:
+        if len(body) > SMALL_BODY or body.count(b",") > _FEW_VALUES:
             return False
         # Of members with one name, the parser of small bodies would take the last without a word.
         return self._long is None or body.count(self._long.quoted_name) <= 1

@@ -19,13 +19,6 @@ LOCATION: Header = (
     "Location",
     {"description": "The path of what is new.", "schema": {"type": "string", "format": "uri-reference"}},
 )
-LINK: Header = (
-    "Link",
-    {
-        "description": 'The next page, as `<…>; rel="next"`; absent on the last.',
-        "schema": {"type": "string", "examples": ['</api/v1/tasks?cursor=…>; rel="next"']},
-    },
-)
 PREFERENCE_APPLIED: Header = (
     "Preference-Applied",
     {"description": "The preference that this answer follows (RFC 7240).", "schema": {"type": "string"}},
@@ -34,16 +27,22 @@ TOTAL: Header = (
     "X-Total-Count",
     {"description": "With `count=true`: how many there are on all pages.", "schema": {"type": "integer"}},
 )
-NEXT_OCCURRENCE: Header = (
-    "Link",
-    {
-        "description": 'The task that follows in the series, as `<…>; rel="next-occurrence"`; absent if none was made.',
-        "schema": {"type": "string", "examples": ['</api/v1/tasks/…>; rel="next-occurrence"']},
-    },
-)
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "Unchanged since the ETag in If-None-Match.", "headers": dict([ETAG])}
 }
+
+
+def next_page(path: str) -> Header:
+    """The header of a page of a listing, which says where the next page is.
+
+    Args:
+        path: Of the listing.
+    """
+    description = 'The next page, as `<…>; rel="next"`; absent on the last.'
+    return "Link", {
+        "description": description,
+        "schema": {"type": "string", "examples": [f'<{path}?cursor=…>; rel="next"']},
+    }
 
 
 def operation_id(route: APIRoute) -> str:

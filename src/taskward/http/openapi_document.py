@@ -23,6 +23,7 @@ from taskward.errors import (
     NotAuthenticated,
     Problem,
     RequestRunning,
+    StaleVersion,
     Unavailable,
     UnsupportedMediaType,
     every_problem,
@@ -82,10 +83,11 @@ def _document(app: FastAPI, tags: list[dict[str, str]]) -> dict[str, Any]:
         tags=tags,
     )
     components = document["components"]
-    components["headers"], components["responses"] = _HEADERS, {}
+    refusals = _Refusals(instance=next(iter(document["paths"])))
+    components["headers"], components["responses"] = _HEADERS, refusals.answers
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            _complete(operation, components["responses"], guarded=path.startswith(BASE_PATH), patches=method == "patch")
+            _complete(operation, refusals, guarded=path.startswith(BASE_PATH), patches=method == "patch")
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
     for name, examples in _examples(app.routes).items():
@@ -100,11 +102,68 @@ def _document(app: FastAPI, tags: list[dict[str, str]]) -> dict[str, Any]:
     return document
 
 
-def _complete(operation: dict[str, Any], shared: dict[str, Any], *, guarded: bool, patches: bool) -> None:
+class _Refusals:
+    """The answers with problems. Operations refer to them.
+
+    Args:
+        instance: The path that examples name.
+
+    Attributes:
+        answers: By the names that references use.
+    """
+
+    def __init__(self, instance: str) -> None:
+        self.answers: dict[str, Any] = {}
+        self._instance = instance
+        self._kinds = {kind.slug: kind for kind in every_problem()}
+
+    def refer(self, slugs: list[str]) -> dict[str, Any]:
+        """A reference to the answer of one of several problems of one status."""
+        kinds = [self._kinds[slug] for slug in slugs]
+        name = "Or".join(kind.__name__ for kind in kinds)
+        self.answers.setdefault(name, self._answer(kinds))
+        return {"$ref": f"#/components/responses/{name}"}
+
+    def _answer(self, kinds: list[type[Problem]]) -> dict[str, Any]:
+        headers = ["X-Request-Id"]
+        if kinds[0].status in {InvalidToken.status, InsufficientScope.status}:
+            headers.append("WWW-Authenticate")
+        if kinds[0].status == Unavailable.status:
+            headers.append("Retry-After")
+        return {
+            "description": "\n\n".join(f"{kind.title}. {kind.detail}" for kind in kinds),
+            "headers": _references(*headers),
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": f"#/components/schemas/{problem_schema.Problem.__name__}"},
+                    "examples": {kind.slug: {"summary": kind.title, "value": self._example(kind)} for kind in kinds},
+                }
+            },
+        }
+
+    def _example(self, kind: type[Problem]) -> dict[str, Any]:
+        example: dict[str, Any] = {
+            "type": f"/problems/{kind.slug}",
+            "title": kind.title,
+            "status": kind.status,
+            "detail": kind.detail,
+            "instance": self._instance,
+            "request_id": "4b1f0c2d9e8a7f65",
+        }
+        if kind is Invalid:
+            example["errors"] = [{"in": "query", "pointer": "/limit", "detail": "This must be at least 1."}]
+        if kind is KeyReused:
+            example |= KeyReused().members
+        if kind is StaleVersion:
+            example |= StaleVersion(43).members
+        return example
+
+
+def _complete(operation: dict[str, Any], refusals: _Refusals, *, guarded: bool, patches: bool) -> None:
     """Describe what an operation answers and takes.
 
     Args:
-        shared: The answers that operations refer to; those that this one needs are added.
+        refusals: Those that this operation needs are added.
     """
     responses: dict[str, Any] = operation["responses"]
     parameters = operation.get("parameters", ())
@@ -117,14 +176,14 @@ def _complete(operation: dict[str, Any], shared: dict[str, Any], *, guarded: boo
             responses.setdefault(str(kind.status), {}).setdefault(PROBLEMS, []).append(kind.slug)
     for status, response in responses.items():
         if PROBLEMS in response:
-            responses[status] = _refer(response[PROBLEMS], shared)
+            responses[status] = refusals.refer(response[PROBLEMS])
         else:
             response["headers"] = {**response.get("headers", {}), **_references("X-Request-Id")}
     operation["responses"] = dict(sorted(responses.items()))
     operation.setdefault("security", [])
     for parameter in parameters:
         _without_null(parameter["schema"])
-        # What is needed in any case can be tried out with this.
+        # The documentation page fills in a required parameter with this.
         schema = parameter["schema"]
         only = [schema["const"]] if "const" in schema else schema.get("enum", [])
         shown = schema.get("examples", only if len(only) == 1 else [])
@@ -143,53 +202,8 @@ def _without_null(schema: dict[str, Any]) -> None:
         schema.update(choices[0])
 
 
-def _refer(slugs: list[str], shared: dict[str, Any]) -> dict[str, Any]:
-    named = {kind.slug: kind for kind in every_problem()}
-    kinds = [named[slug] for slug in slugs]
-    name = "Or".join(kind.__name__ for kind in kinds)
-    shared.setdefault(name, _answer(kinds))
-    return {"$ref": f"#/components/responses/{name}"}
-
-
-def _answer(kinds: list[type[Problem]]) -> dict[str, Any]:
-    """The answer of one of several problems of one status."""
-    headers = ["X-Request-Id"]
-    if kinds[0].status in {InvalidToken.status, InsufficientScope.status}:
-        headers.append("WWW-Authenticate")
-    if kinds[0].status == Unavailable.status:
-        headers.append("Retry-After")
-    return {
-        "description": "\n\n".join(f"{kind.title}. {kind.detail}" for kind in kinds),
-        "headers": _references(*headers),
-        "content": {
-            "application/problem+json": {
-                "schema": {"$ref": f"#/components/schemas/{problem_schema.Problem.__name__}"},
-                "examples": {kind.slug: {"summary": kind.title, "value": _example(kind)} for kind in kinds},
-            }
-        },
-    }
-
-
 def _references(*headers: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
-
-
-def _example(kind: type[Problem]) -> dict[str, Any]:
-    example: dict[str, Any] = {
-        "type": f"/problems/{kind.slug}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.detail,
-        "instance": f"{BASE_PATH}/tasks",
-        "request_id": "4b1f0c2d9e8a7f65",
-    }
-    if kind is Invalid:
-        example["errors"] = [{"in": "body", "pointer": "/title", "detail": "This is required."}]
-    if kind is KeyReused:
-        example |= KeyReused().members
-    if kind.slug == "precondition-failed":
-        example["version"] = 43
-    return example
 
 
 def _examples(routes: Iterable[object]) -> dict[str, list[dict[str, Any]]]:

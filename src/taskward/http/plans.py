@@ -213,7 +213,8 @@ class Plan:
             try:
                 raise failure
             finally:
-                # It knows this frame by its traceback, so only the collector would free what both know.
+                # The exception refers to this frame by its traceback. If the frame kept it, only the garbage collector
+                # would free the two.
                 failure = None
         return cast("Response", response)
 
@@ -282,14 +283,14 @@ def _count(request: Request, response: Response, values: Iterable[Any]) -> None:
     Raises:
         NeedsRoom: There is none, and what was read can be read again.
     """
-    # One that is sent page by page has asked for what it takes.
+    # An answer that is sent page by page has asked for its room already.
     content = getattr(response, "body", None)
     if content is not None and (len(content) > TIGHT or ROOM_KEY in request.scope):
         room_of(request, _user_id(values)).settle(len(content), may_wait=request.method == "GET")
 
 
 def _user_id(values: Iterable[Any]) -> str:
-    """Who the caller is, as far as the steps up to now know one."""
+    """The caller's id, or an empty one as long as no step has found the caller."""
     for value in values:
         if isinstance(value, Caller):
             return value.owner.user_id

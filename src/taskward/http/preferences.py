@@ -1,4 +1,4 @@
-"""What a client would rather be answered (`Prefer`, RFC 7240)."""
+"""The kind of answer that a client prefers (`Prefer`, RFC 7240)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Annotated
 from fastapi import Header
 from pydantic import BeforeValidator, WithJsonSchema
 
-# Possessive, and a quote that is not closed goes to the end: else a long header would be gone through over and over.
+# Possessive, and a quote that is not closed goes to the end: otherwise a long header would be scanned over and over.
 _ELEMENT = re.compile(r'(?:[^",]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
 _RETURN = re.compile(r'\s*+return\s*+=\s*+("?)([^";\s]*+)\1\s*+(?:;.*)?', re.IGNORECASE | re.DOTALL)
 
 APPLIED = {"Preference-Applied": "return=representation"}
-"""Of an answer that is as it was preferred (section 3)."""
+"""The header of an answer that follows the preference (section 3)."""
 
 
 def _wants_representation(value: object) -> object:

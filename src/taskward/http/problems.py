@@ -92,7 +92,7 @@ def _allowed(request: Request) -> str:
     for route in request.app.routes:
         is_fixed = getattr(route, "path", None) == path
         if has_its_own and not is_fixed:
-            # What has a path of its own is no value of a parameter that comes after it.
+            # A fixed path is not a value of a later route's parameter.
             continue
         has_its_own |= is_fixed
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
@@ -120,8 +120,8 @@ async def problem_page(slug: str, request: Request) -> HTMLResponse:
 
 class ErrorBoundary:
     """Answers every exception of a request: by the app's handler for it, or by a 500 that tells nothing, and an event
-    in the log that tells all but the data. It stands in for two layers of the framework, each of which would cost every
-    request its part; what is no HTTP has the framework's.
+    in the log that tells all but the data. It replaces two layers of the framework, each of which would cost every
+    request some time. Protocols other than HTTP keep the framework's layer.
 
     Args:
         handlers: As `FastAPI.exception_handlers`: by class, and for an `HTTPException` by its status as well.

@@ -19,15 +19,15 @@ from taskward.errors import (
     NotAcceptable,
     UnsupportedMediaType,
 )
-from taskward.http.bodies import SMALL, JsonBody
+from taskward.http.bodies import SMALL_BODY, JsonBody
 from taskward.http.framework import Dependant, keep_body, validator_of
 from taskward.http.headers import headers_of
 from taskward.http.query_string import pairs_of
 from taskward.http.receiving import receive, spool
 from taskward.http.services import services
 from taskward.http.spooling import SpooledBody
-from taskward.http.suggestions import suggestion
 from taskward.http.validation import field_errors
+from taskward.kit.suggestions import suggestion
 from taskward.runtime.timeouts import Expired, Timeouts
 from taskward.strict_json.bounds import TooMuchJson
 from taskward.strict_json.curtailing import MOST_ERRORS
@@ -40,7 +40,7 @@ ReceivedBody = bytes | SpooledBody
 BODY_DIGEST = "taskward.body_digest"
 """Where a scope has the digest of a body that is spooled."""
 _MOST_PARAMETERS = 100
-_DIGITS = len(str(SMALL))
+_DIGITS = len(str(SMALL_BODY))
 _FORMS = frozenset({b"multipart/form-data", b"application/x-www-form-urlencoded"})
 _MERGE_PATCH = b"application/merge-patch+json"
 _JSON_TYPES = frozenset({b"application/json", _MERGE_PATCH})
@@ -48,7 +48,7 @@ _UTF8 = frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
 
 class RequestBody(Body):  # type: ignore[misc] # as every Body of the framework
-    """Declares a body that is not as most are.
+    """Declares a body that differs from the default: JSON of at most `LARGEST_BODY` bytes, read as a whole.
 
     Args:
         largest: Bytes that it may have, where it is not spooled.
@@ -106,7 +106,7 @@ class RequestReader:
         produced: The media type of the answer, which `Accept` must not rule out.
 
     Attributes:
-        defaults: A value for each place, as if all that may be left out were. Requests share them.
+        defaults: A value for each place, for a request that leaves out whatever it may. Requests share them.
     """
 
     def __init__(self, steps: Sequence[tuple[Dependant, Mapping[str, int]]], size: int, produced: str) -> None:
@@ -169,7 +169,7 @@ class RequestReader:
         if self._body is None:
             return True
         length = headers_of(request.scope).get(b"content-length", b"")
-        return self._json is not None and length.isdigit() and len(length) <= _DIGITS and int(length) <= SMALL
+        return self._json is not None and length.isdigit() and len(length) <= _DIGITS and int(length) <= SMALL_BODY
 
     def is_long(self, request: Request, body: ReceivedBody) -> bool:
         """Whether to read a body, or to do what is asked, may take long enough for others to notice."""
@@ -199,7 +199,7 @@ class RequestReader:
         if errors:
             raise Invalid(errors[:MOST_ERRORS])
         for parameter in self._path:
-            # An id's type raises the problem of what is not one: it is the id of nothing.
+            # The type of an id raises its own problem: a value that is not an id is the id of nothing.
             try:
                 values[parameter.place] = parameter.validate(request.path_params[parameter.alias])
             except ValidationError as error:

@@ -95,8 +95,8 @@ class EntityTags:
     def versions(self) -> list[int] | None:
         """The versions that `If-Match` allows, or None where it allows any.
 
-        RFC 9110, section 13.1.1, compares strongly, by which a weak tag never matches. Here both are a version: a
-        proxy that compresses an answer makes its tag weak, and whoever sends it back means the same one.
+        By RFC 9110, section 13.1.1, a weak tag never matches. Here it does: a proxy that compresses an answer makes its
+        tag weak, and a client that sends it back means the same version.
         """
         if self.any:
             return None
@@ -118,7 +118,7 @@ def _parse_entity_tags(value: object) -> object:
     )
 
 
-# What a client should write; what else a list may be made of is read as well.
+# The form that clients should write. Other forms of a list are read as well.
 _TAG_PATTERN = r'(W/)?"[!#-~]*"'
 _TAGS_SCHEMA = WithJsonSchema(
     {"type": "string", "pattern": rf"^(\*|{_TAG_PATTERN}(, ?{_TAG_PATTERN})*)$", "examples": ['"42"']}
@@ -139,7 +139,7 @@ IfNoneMatch = Annotated[
 
 
 def allowed_versions(if_match: EntityTags | None) -> list[int] | None:
-    """The versions that something may have to be written, or None for any."""
+    """The versions of a resource that may be overwritten, or None for any."""
     return None if if_match is None else if_match.versions()
 
 
@@ -165,7 +165,7 @@ def entity_response(
 
 
 def collection_tag(user_id: str, account: tuple[object, int] | None, fingerprint: str) -> str:
-    """The tag of a collection: of whose it is, of which life of the account, of its clock and of the query.
+    """The tag of a collection, made from its owner, the epoch and the clock of the account, and the query.
 
     Args:
         account: Its epoch and clock; None before the first write.
@@ -182,7 +182,7 @@ def collection_response(
     headers: Mapping[str, str] | None = None,
     if_none_match: EntityTags | None = None,
 ) -> Response:
-    """Answer with an array of what is JSON already, with its ETag, and 304 where the client has it already.
+    """Answer with an array of documents of JSON and its ETag, or with 304 where the client has it already.
 
     Args:
         documents: Taken out of the list: a large page would be there three times at once.

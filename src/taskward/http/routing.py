@@ -28,8 +28,8 @@ class PrecompiledRoute(APIRoute):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # FastAPI's holds exit stacks and a net for exceptions around the handler. A plan leaves what it entered, and
-        # there is a net around all routes.
+        # FastAPI's application wraps the handler in exit stacks and a net for exceptions. A plan leaves what it
+        # entered, and `ErrorBoundary` catches the exceptions of all routes.
         self.app = _application(self.get_route_handler())
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -64,7 +64,7 @@ class RouteIndex:
         self._app = app
         self._fixed: dict[tuple[str, str], PrecompiledRoute] = {}
         self._patterns: dict[str, list[PrecompiledRoute]] = {}
-        # By fixed path, its methods, and the patterns after it that it is not a value for.
+        # By fixed path: its methods, and the later patterns that match it and must not take its requests.
         self._methods: dict[str, set[str]] = {}
         self._hidden: dict[str, set[int]] = {}
         for route in routes:
@@ -92,7 +92,7 @@ class RouteIndex:
             for candidate in self._patterns.get(method, ()):
                 if match := candidate.path_regex.match(path):
                     if id(candidate) in self._hidden.get(path, ()):
-                        # What has a path of its own is no value of a parameter.
+                        # A fixed path is not a value of another route's parameter.
                         raise MethodNotAllowed(", ".join(sorted(self._methods[path])))
                     route, parameters = candidate, match.groupdict()
                     break

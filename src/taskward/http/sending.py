@@ -1,4 +1,4 @@
-"""How answers that are large are sent: in pieces, each when the client has taken those before, and not for ever."""
+"""Sends large answers in pieces, each when the client has taken those before, and not for ever."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from taskward.runtime.unsent import Room
 ROOM_KEY = "taskward.room"
 """The key in a request's scope of the `Room` of its answer."""
 LARGE = 64 * 1024
-"""Bytes of a body that is sent in pieces if it has more."""
+"""Bytes. A larger body is sent in pieces."""
 PIECE = 16 * 1024
-"""Bytes that are sent at once of such a body."""
+"""Bytes of a piece."""
 # Granian's `send` returns at once while fewer than four messages wait for the connection. When so many empty ones have
 # got past, what came before them has reached the connection's own buffer.
 _BEHIND = 5

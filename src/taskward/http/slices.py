@@ -1,12 +1,13 @@
-"""What a slice of the API brings along. `app.py` lists the slices, and what the app needs of all of them follows."""
+"""What a slice of the API brings along. `app.py` lists the slices and takes from them what the app needs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
 from taskward.kit.limits import Limit
+from taskward.kit.suggestions import Vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +21,11 @@ class Slice:
         description: Of these, there.
         router: Its routes.
         limits: How many of what it keeps one user may have.
+        other_names: What clients that know other APIs may call what it has.
     """
 
     name: str
     description: str
     router: APIRouter
     limits: tuple[Limit, ...] = ()
+    other_names: Vocabulary = field(default_factory=Vocabulary)

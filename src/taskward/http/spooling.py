@@ -20,12 +20,12 @@ _FULL = "There is no room for a body as large as this at the moment"
 
 
 class Spools:
-    """Where such things go.
+    """The temporary files of a process.
 
     Args:
         largest: Bytes that a body may have.
-        of_one: How many times as many one user may have there.
-        of_all: How many times as many there may be.
+        of_one: How many times `largest` the files of one user may have together.
+        of_all: How many times `largest` all files may have together.
 
     Attributes:
         used: Bytes that each user has there.

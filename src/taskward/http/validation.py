@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from taskward.errors import FieldError
-from taskward.http.suggestions import suggestion, word_suggestion
+from taskward.kit.suggestions import suggestion, word_suggestion
 from taskward.kit.types import UNION_TAG
 from taskward.strict_json.curtailing import MOST_ERRORS, KnownMembers
 

@@ -54,11 +54,11 @@ class Claims:
     scopes: frozenset[str] = frozenset()
 
 
-Conditions = Mapping[str, frozenset[str]]
+ClaimConditions = Mapping[str, frozenset[str]]
 """Values by the name of a claim."""
 
 
-def parse_conditions(pairs: Iterable[str]) -> Conditions:
+def parse_conditions(pairs: Iterable[str]) -> ClaimConditions:
     """Conditions from `name=value` pairs; values of one name are alternatives, and `*` is any value at all."""
     conditions: dict[str, frozenset[str]] = {}
     for pair in pairs:
@@ -87,8 +87,8 @@ class ClaimRules:
 
     issuer: str | None = None
     audience: tuple[str, ...] = ()
-    required: Conditions = field(default_factory=dict)
-    rejected: Conditions = field(default_factory=dict)
+    required: ClaimConditions = field(default_factory=dict)
+    rejected: ClaimConditions = field(default_factory=dict)
     user_claim: str = "sub"
     user_claim_type: Literal["string", "integer"] = "string"
     leeway: float = 30

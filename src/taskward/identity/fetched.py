@@ -99,9 +99,8 @@ class FetchedKeys:
         return wanted.algorithm in self._source.algorithms and len(wanted.kid or "") <= LONGEST_KID
 
     async def _look(self, wanted: KeyName) -> bool:
-        """Wait until there is another key for it, or a fetch that began after it was asked for has not brought one.
-
-        What an earlier one brings may have been written before the issuer had the key.
+        """Wait until there is another key for it, or until a fetch that began after this call has not brought one. An
+        earlier fetch may bring a document from before the issuer had the key.
         """
         earlier, tried = self._begun, self._find(wanted)
         while await self._fetch_once():

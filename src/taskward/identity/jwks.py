@@ -44,7 +44,7 @@ class PublishedKeys:
     Attributes:
         keys: Those that verify tokens.
         skipped: Of each that cannot be used, a sentence that says which one it is and why. A key that is meant for
-            something else, such as encryption, is nothing to speak of.
+            something else, such as encryption, is not named.
     """
 
     keys: KeySet
@@ -116,7 +116,7 @@ class _Reading:
 
 
 def _without_ambiguity(keys: list[VerificationKey], skipped: list[str]) -> list[VerificationKey]:
-    """Drop keys of one name and algorithm: which of them a token means could not be told."""
+    """Drop keys that share a name and an algorithm: nobody could tell which of them a token means."""
     sure = []
     for key in keys:
         if any(

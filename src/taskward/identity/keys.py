@@ -104,7 +104,9 @@ class KeySet:
     published: bool = False
 
     def find(self, kid: str | None, algorithm: str) -> Sequence[VerificationKey]:
-        """The keys that a token with this header may be verified with; empty where that is none, or not sure."""
+        """The keys that a token with this header may be verified with; empty where there is none, or where it is not
+        certain.
+        """
         fitting = [key for key in self.keys if algorithm in key.algorithms]
         if not self.published or algorithm in SYMMETRIC:
             return fitting

@@ -46,7 +46,7 @@ class Caller:
 
 @dataclass
 class Verification:
-    """What callers are verified with: of an app's state, what this module reads.
+    """The part of an app's state that this module reads: what callers are verified with.
 
     Attributes:
         scopes_enforced: Whether a token must have the scope of the method.

@@ -76,7 +76,7 @@ def _has_close_factors(n: int) -> bool:
 
 
 def _power_of_two(exponent: int, n: int) -> int:
-    """What `pow(2, exponent, n)` is, which keeps other threads from running until it has ended."""
+    """`pow(2, exponent, n)` in steps. The call would keep other threads from running until it has ended."""
     power = 1
     for step, bit in enumerate(f"{exponent:b}"):
         power = power * power % n

@@ -42,9 +42,9 @@ class Member:
         example: Its value in the documentation.
         read: One sentence for whoever reads it, where that is another one.
         usual: Whether most rows have its default, so that JSON is written faster where they do.
-        alone: Whether to change it concerns neither other members nor other rows.
-        copied: Whether the copies of a row have it: always, those that are the next of a series only, or never.
-        default: The value of a row for which nobody names one, as `declared` finds it.
+        alone: Whether a change of it affects no other member and no other row.
+        copied: Which copies of a row have it: every copy, only one that follows the row, or none.
+        default: The value of a new row where none is given; `declared` fills it in.
     """
 
     description: str
@@ -81,7 +81,7 @@ def declared(model: type[_Model]) -> type[_Model]:
         if not field.is_required():
             default = field.get_default(call_default_factory=True)
             field.metadata[field.metadata.index(member)] = replace(member, default=default)
-        column_type, nullable = _column_type(plain(field.annotation))
+        column_type, nullable = _column_type(bare_type(field.annotation))
         if column_type is not None:
             server_default = _server_default(_member_of(field).default)
             column = Column(name, column_type, nullable=nullable, server_default=server_default)
@@ -91,7 +91,7 @@ def declared(model: type[_Model]) -> type[_Model]:
 
 
 def partial(model: type[_Model]) -> type[_Model]:
-    """Let every member be left out; none is given a value by that."""
+    """Make every member optional. One that is left out is not set."""
     for field in model.model_fields.values():
         if field.is_required():
             field.default = None
@@ -103,15 +103,15 @@ def reading(*orders: Sequence[str]) -> Callable[[type[_Model]], type[_Model]]:
     """Turn a model into what clients read: each member is there, its type has no rules, and there is an example.
 
     Args:
-        orders: Names of which each comes right after the one before it, the first one of the first order at the
-            beginning; all others are as they are declared.
+        orders: Sequences of names. Each name comes right after the one before it, and the first sequence begins with
+            the first member. All other members stay in the order of their declaration.
     """
 
     def derive(model: type[_Model]) -> type[_Model]:
         fields = _in_order(model.model_fields, orders)
         for field in fields.values():
             member = _member(field)
-            field.annotation = plain(field.annotation)
+            field.annotation = bare_type(field.annotation)
             field.default, field.default_factory = PydanticUndefined, None
             field.metadata = [] if member is None else [member]
             if member is not None:
@@ -125,7 +125,7 @@ def reading(*orders: Sequence[str]) -> Callable[[type[_Model]], type[_Model]]:
 
 
 def ignoring(read: type[BaseModel]) -> Callable[[type[_Model]], type[_Model]]:
-    """Let a model take, and ignore, what only the server writes of what clients read."""
+    """Let a model accept, and ignore, the members that clients read and only the server writes."""
 
     def derive(model: type[_Model]) -> type[_Model]:
         others = [name for name in read.model_fields if name not in model.model_fields]
@@ -140,9 +140,9 @@ def ignoring(read: type[BaseModel]) -> Callable[[type[_Model]], type[_Model]]:
 
 
 def row_of(model: type[BaseModel]) -> type[Any]:
-    """A dataclass with slots that has the members of a declaration, as a row in memory has them.
+    """Make a dataclass with slots for rows in memory, with the members of a declaration.
 
-    What inherits from it does so from the declaration for the type checker, by which each member has its type.
+    The type checker is told that its subclasses inherit from the declaration, so each member has its type.
     """
     columns: list[tuple[str, Any, Any]] = []
     for name, field in model.model_fields.items():
@@ -151,19 +151,19 @@ def row_of(model: type[BaseModel]) -> type[Any]:
             default = dataclass_field(default_factory=cast("Callable[[], Any]", factory))
         else:
             default = dataclass_field() if field.is_required() else dataclass_field(default=field.default)
-        columns.append((name, plain(field.annotation), default))
+        columns.append((name, bare_type(field.annotation), default))
     return make_dataclass(f"{model.__name__}Row", columns, slots=True)
 
 
-def plain(annotation: Any) -> Any:
+def bare_type(annotation: Any) -> Any:
     """A type without the rules that it is annotated with."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return plain(arguments[0])
+        return bare_type(arguments[0])
     if origin in {Union, types.UnionType}:
-        return Union[tuple(plain(one) for one in arguments)]  # noqa: UP007 - made of what was found
+        return Union[tuple(bare_type(one) for one in arguments)]  # noqa: UP007 - made of what was found
     if origin in {list, dict}:
-        return origin[tuple(plain(one) for one in arguments)]
+        return origin[tuple(bare_type(one) for one in arguments)]
     return annotation
 
 

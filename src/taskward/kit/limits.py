@@ -14,7 +14,7 @@ class Limit:
     """How many of a kind one user may have.
 
     Attributes:
-        name: Of the kind, as in `/me`; `TASKWARD_MAX_TASKS` is the setting of `tasks`.
+        name: Of the kind, as in `/me`. Its setting is `TASKWARD_MAX_` and this name in capitals.
         default: What holds where no setting says otherwise.
         way: One sentence for whoever has reached it: how to make room.
         note: What counts, where it does not go without saying.

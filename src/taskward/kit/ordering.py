@@ -1,8 +1,8 @@
 """Positions: strings that order siblings bytewise, with room between any two (fractional indexing).
 
-A position is a fraction in base 37 whose digits are `-`, `0`–`9` and `a`–`z`, which is their bytewise order. What was
-never moved stands where it was made: its position is its id, a UUIDv7. So what is new comes last without a look at the
-others, and the last place of now is the id that would be made now.
+A position is a fraction in base 37 whose digits are `-`, `0`–`9` and `a`–`z`, which is their bytewise order. The
+position of a row that nobody has moved is its id, a UUIDv7. So a new row comes last, and nobody has to look at the
+others. The end of the order is the id that would be made now.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BASE = len(_DIGITS)
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 # A level is this many digits. Where a level is full, the next one is begun.
 _LEVEL = 3
-# So many places are left to each side of what is put in, for what will come beside it.
+# Places that stay free on each side of a row that is put between others, for later ones.
 _STEP = 16
 LONGEST_POSITION = 48
 """Characters. Where a position would be longer, the siblings are spaced anew."""
@@ -95,8 +95,8 @@ def _common(low: str, high: str) -> int:
 
 
 def _choose(lowest: int, highest: int, digits: int) -> int:
-    # Whoever puts one after another always to the same place makes the room smaller from one side only. On every other
-    # level that is the side where most of the room is left.
+    # A client that puts rows always at the same place narrows the room from one side only. The sides take turns by
+    # level, so on every other level most of the room is left on that side.
     if highest - lowest < 2 * _STEP:
         return (lowest + highest) // 2
     return highest - _STEP if digits // _LEVEL % 2 else lowest + _STEP
@@ -114,5 +114,5 @@ def _text(number: int, digits: int) -> str:
     for _ in range(digits):
         number, digit = divmod(number, _BASE)
         text = _DIGITS[digit] + text
-    # The lowest digit says nothing at the end, where it would leave no room before it.
+    # At the end, the lowest digit adds nothing to the number and would leave no room before the position.
     return text.rstrip("-")

@@ -6,7 +6,7 @@ from taskward.errors import FieldError, Invalid, Problem
 
 
 def point_into(problem: Problem, part: str) -> None:
-    """Let the pointers of a problem, which was found in a part by itself, lead there from the whole.
+    """Make the pointers of a problem, which was found in a part of the request, begin at the whole request.
 
     Args:
         part: The pointer to that part.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskward.http.slices import Slice
 from taskward.lists.limits import LISTS
+from taskward.lists.other_names import OTHER_NAMES
 from taskward.lists.routes import router
 
 SLICE = Slice(
@@ -11,4 +12,5 @@ SLICE = Slice(
     description="Lists to sort tasks into.",
     router=router,
     limits=(LISTS,),
+    other_names=OTHER_NAMES,
 )

@@ -27,15 +27,16 @@ from sqlmodel import select
 from taskward.errors import FieldError, Invalid, StaleVersion
 from taskward.kit.limits import LimitReached, Limits
 from taskward.kit.ordering import reorder
-from taskward.lists import statements
+from taskward.lists import removal
 from taskward.lists.errors import ListForbidden, ListIdTaken, ListNotFound
 from taskward.lists.limits import LISTS
 from taskward.lists.list_json import JSON_COLUMNS, export_of, json_of
 from taskward.lists.schemas import ListCreate, WithTasks
 from taskward.lists.table import TaskList
 from taskward.storage.account_lock import AccountLock
+from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import within_bytes
-from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
+from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
 from taskward.storage.tables import Account, columns, position_of, table_of
@@ -181,9 +182,9 @@ class ListStore:
             Invalid: It has live tasks, and `tasks` does not say. Else as `update`.
         """
         lock, _ = await self._begin(list_id, versions)
-        if tasks is None and await self._session.fetch_one(statements.any_task(), id=list_id):
+        if tasks is None and await self._session.fetch_one(removal.any_task(), id=list_id):
             raise Invalid([FieldError("query", "/tasks", "This list has tasks: say trash or keep.")])
-        statement = statements.trash_tasks() if tasks == "trash" else statements.release_tasks()
+        statement = removal.trash_tasks() if tasks == "trash" else removal.release_tasks()
         row = await self._session.fetch_one(statement, last_version=lock.version, last_time=lock.time, id=list_id)
         lock.next_version(row["count"] if row else 0)
         if tasks == "trash":

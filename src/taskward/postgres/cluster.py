@@ -19,7 +19,7 @@ from taskward.postgres.errors import EmbeddedServerError
 from taskward.runtime.log import get_logger
 
 if TYPE_CHECKING:
-    from taskward.postgres.accounts import Account
+    from taskward.postgres.accounts import ServiceAccount
     from taskward.postgres.binaries import Binaries
 
 _log = get_logger(__name__)
@@ -79,7 +79,7 @@ def check_major(data_dir: Path, binaries: Binaries) -> None:
         raise EmbeddedServerError(msg)
 
 
-def ensure(data_dir: Path, binaries: Binaries, account: Account | None) -> tuple[Path, Credentials]:
+def ensure(data_dir: Path, binaries: Binaries, account: ServiceAccount | None) -> tuple[Path, Credentials]:
     """Return the cluster's directory and passwords, making both where they are missing.
 
     Killed at any moment, the next call carries on: passwords are on disk before a cluster that knows them, and
@@ -128,7 +128,9 @@ def _write_credentials(data_dir: Path, credentials: Credentials) -> None:
     _sync_directory(data_dir)
 
 
-def _make(data_dir: Path, pgdata: Path, binaries: Binaries, account: Account | None, credentials: Credentials) -> None:
+def _make(
+    data_dir: Path, pgdata: Path, binaries: Binaries, account: ServiceAccount | None, credentials: Credentials
+) -> None:
     if shutil.disk_usage(data_dir).free < _ROOM_NEEDED:
         msg = f"The disk of {data_dir} is full: a new database needs {_ROOM_NEEDED >> 20} MiB."
         raise EmbeddedServerError(msg)
@@ -160,20 +162,20 @@ def _make(data_dir: Path, pgdata: Path, binaries: Binaries, account: Account | N
         shutil.rmtree(making, ignore_errors=True)
 
 
-def _initdb(new: Path, binaries: Binaries, account: Account | None, locale: list[str]) -> None:
+def _initdb(new: Path, binaries: Binaries, account: ServiceAccount | None, locale: list[str]) -> None:
     password = new.with_name("password")
     options = ["-A", "scram-sha-256", "-E", "UTF8", *locale, "-U", SUPERUSER, f"--pwfile={password}", "-D", str(new)]
-    done = processes.run([binaries.program("initdb"), *options], account)
+    done = processes.run_program([binaries.program("initdb"), *options], account)
     if done.returncode != 0:
         raise _refusal("create a database", new, done.stdout + done.stderr)
 
 
-def _single_user(pgdata: Path, binaries: Binaries, account: Account | None, statements: list[str]) -> None:
+def _single_user(pgdata: Path, binaries: Binaries, account: ServiceAccount | None, statements: list[str]) -> None:
     """Run statements without a server: no socket, no password, and nothing left running."""
     # exit_on_error, or single-user mode reports success whatever happens; panic, or an error repeats the password.
     options = ["-c", "exit_on_error=on", "-c", "log_min_error_statement=panic", "-c", "log_checkpoints=off"]
     command: list[str | Path] = [binaries.program("postgres"), "--single", "-D", pgdata, *options, SUPERUSER]
-    done = processes.run(command, account, stdin="".join(f"{statement}\n" for statement in statements))
+    done = processes.run_program(command, account, stdin="".join(f"{statement}\n" for statement in statements))
     if done.returncode != 0:
         raise _refusal("set up its roles", pgdata, done.stderr)
 

@@ -26,7 +26,7 @@ from taskward.postgres.accounts import is_root
 from taskward.postgres.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
-    from taskward.postgres.accounts import Account
+    from taskward.postgres.accounts import ServiceAccount
 
 LOG_LIMIT = 10 * 1024 * 1024
 PORT = 5432
@@ -89,7 +89,7 @@ def _check_trust(path: Path) -> None:
         raise EmbeddedServerError(msg)
 
 
-def check_entry(path: Path, account: Account) -> None:
+def check_entry(path: Path, account: ServiceAccount) -> None:
     """Make sure that the service account can traverse to the data directory.
 
     Only the permission bits are read, so that the way out can name the directory; an access control list
@@ -114,7 +114,7 @@ def check_entry(path: Path, account: Account) -> None:
             raise EmbeddedServerError(msg)
 
 
-def make_private(path: Path, account: Account | None) -> None:
+def make_private(path: Path, account: ServiceAccount | None) -> None:
     """Create a 0700 directory for the server's account; one that exists is left as it is."""
     try:
         path.mkdir(mode=0o700)
@@ -123,7 +123,7 @@ def make_private(path: Path, account: Account | None) -> None:
     give(path, account)
 
 
-def give(path: Path, account: Account | None) -> None:
+def give(path: Path, account: ServiceAccount | None) -> None:
     """Hand something that Taskward just made to the server's account."""
     if sys.platform != "win32" and account is not None:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
@@ -143,7 +143,7 @@ def clusters(data_dir: Path) -> dict[int, Path]:
     return found
 
 
-def make_socket_dir(data_dir: Path, account: Account | None) -> Path:
+def make_socket_dir(data_dir: Path, account: ServiceAccount | None) -> Path:
     """Return a 0700 directory for the socket: `run`, or a link of that name to a short one under /tmp.
 
     Raises:

@@ -20,7 +20,7 @@ from taskward.runtime.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from taskward.postgres.accounts import Account
+    from taskward.postgres.accounts import ServiceAccount
     from taskward.postgres.binaries import Binaries
 
 _log = get_logger(__name__)
@@ -123,7 +123,7 @@ def start(
     data_dir: Path,
     pgdata: Path,
     binaries: Binaries,
-    account: Account | None,
+    account: ServiceAccount | None,
     *,
     settings: Mapping[str, str],
     stale_pid: int | None,
@@ -209,7 +209,9 @@ def stop(process: subprocess.Popen[bytes], pgdata: Path, binaries: Binaries) -> 
 
 
 def _pg_ctl_stop(pgdata: Path, binaries: Binaries) -> None:
-    processes.run([binaries.program("pg_ctl"), "stop", "-m", "fast", "-t", f"{STOP_SECONDS:.0f}", "-D", str(pgdata)])
+    processes.run_program(
+        [binaries.program("pg_ctl"), "stop", "-m", "fast", "-t", f"{STOP_SECONDS:.0f}", "-D", str(pgdata)]
+    )
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:

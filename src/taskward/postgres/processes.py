@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from taskward.postgres.accounts import Account
+    from taskward.postgres.accounts import ServiceAccount
 
 # Taskward's own environment may hold secrets and PG* variables; neither is the server's business.
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP")
@@ -26,9 +26,9 @@ else:
     _CREATION_FLAGS = 0
 
 
-def run(
+def run_program(
     command: Sequence[str | os.PathLike[str]],
-    account: Account | None = None,
+    account: ServiceAccount | None = None,
     *,
     stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
@@ -60,7 +60,7 @@ def run(
 
 def spawn(
     command: Sequence[str | os.PathLike[str]],
-    account: Account | None,
+    account: ServiceAccount | None,
     *,
     log: IO[bytes],
     environment: Mapping[str, str],

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from taskward.postgres.accounts import Account
+    from taskward.postgres.accounts import ServiceAccount
     from taskward.postgres.binaries import Binaries
     from taskward.postgres.cluster import Credentials
     from taskward.postgres.postmaster import PidFile
@@ -150,7 +150,7 @@ def _stop(process: subprocess.Popen[bytes], pgdata: Path, binaries: Binaries) ->
     _log.info("database stopped", database_pid=process.pid, **outcome(process.returncode))
 
 
-def _listen(data_dir: Path, account: Account | None) -> dict[str, str]:
+def _listen(data_dir: Path, account: ServiceAccount | None) -> dict[str, str]:
     if sys.platform == "win32":
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

@@ -17,16 +17,19 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 _SLICE = 0.001
-"""Seconds that a slice lasts, and the item longer with which it ends. A request that is served in between takes
-several steps, and each of them may have to wait for a slice."""
+"""Seconds after which a slice ends, once the item that is under way is done. A request that is served in between takes
+several steps, and each step may wait for a slice.
+"""
 _PATIENCE = 5.0
-"""Long work waits for short requests to end, at most so many times as long as its last slice took. So it takes a sixth
-of a worker's time from them at most, also where the worker itself is kept waiting."""
+"""How many times as long as its last slice long work waits, at most, for short requests to end. So it takes a sixth of
+a worker's time from them at most, even where the worker itself is kept waiting.
+"""
 
 _SECONDS_TO_SWITCH = 0.0005
-"""The interpreter's switch interval while there is long work. One thread keeps the others waiting for so long: a
-working thread the event loop, and the loop the server's threads, which bring requests. If it were always this short,
-every write would take a tenth longer."""
+"""The interpreter's switch interval while there is long work. For so long one thread keeps the others waiting: a thread
+that works keeps the event loop waiting, and the loop keeps the server's threads waiting, which bring requests. If the
+interval were always this short, every write would take a tenth longer.
+"""
 
 _work: ContextVar[LongWork | None] = ContextVar("long_work", default=None)
 _lock = threading.Lock()

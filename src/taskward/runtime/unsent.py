@@ -53,7 +53,7 @@ class Unsent:
         many as may be, it is so for each user who has more waiting than a small answer.
         """
         mine = self.of(user_id)
-        return mine + SMALL > self._of_one or (mine > SMALL and self.total >= self._of_all)
+        return mine + SMALL_ANSWER > self._of_one or (mine > SMALL_ANSWER and self.total >= self._of_all)
 
     def has_room(self, user_id: str, size: int) -> bool:
         """Whether a user may have so many bytes more, as far as it depends on what is there already."""
@@ -111,7 +111,7 @@ class Unsent:
             if one.room.done() or (mine and mine + one.size > self._of_one):
                 continue
             if self.total and self.total + one.size > self._of_all:
-                # Nobody who asks for less passes by for ever.
+                # Those who ask for less may not pass by for ever.
                 break
             self.add(one.user_id, one.size)
             one.room.set_result(None)
@@ -148,7 +148,7 @@ class Room:
         """Bytes that may be read without asking, as it is now: many requests may have come before the first answer."""
         if self._asked is not None:
             return self._asked
-        return TIGHT if self._unsent.is_over(self._user_id) else SMALL
+        return TIGHT if self._unsent.is_over(self._user_id) else SMALL_ANSWER
 
     def most_each(self, count: int) -> int:
         """Bytes up to which each of `count` rows is read before the size of all is known. As few rows are large, it is
@@ -171,7 +171,7 @@ class Room:
             NeedsRoom: He is.
         """
         if self._asked is None and self._unsent.is_over(self._user_id):
-            raise NeedsRoom(SMALL)
+            raise NeedsRoom(SMALL_ANSWER)
 
     def settle(self, size: int, *, may_wait: bool = False) -> None:
         """The answer is there and has so many bytes.
@@ -196,7 +196,7 @@ class Room:
             self._unsent.give(self._user_id, held)
 
 
-SMALL = 128 * 1024
+SMALL_ANSWER = 128 * 1024
 """Bytes of an answer that is read without asking, unless its user is over."""
 TIGHT = 64 * 1024
 """Bytes of an answer that is always read, and not counted."""

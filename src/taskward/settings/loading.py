@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from taskward.env_file import EnvFileError, read_names
-from taskward.runtime.suggestions import nearest
+from taskward.runtime.spelling import nearest
 from taskward.settings.model import ENV_FILE, ENV_FILE_ENCODING, FROM_KUBERNETES, PREFIX, SERVICE_ADDRESS, Settings
 
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables

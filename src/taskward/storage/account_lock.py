@@ -16,7 +16,8 @@ from sqlalchemy import ARRAY, BigInteger, DateTime, Text, Uuid, bindparam, colum
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import select
 
-from taskward.storage.scoping import OWNER, Statement, compile_statement
+from taskward.storage.compiling import Statement, compile_statement
+from taskward.storage.scoping import OWNER
 from taskward.storage.session import Session
 from taskward.storage.tables import Account, Tombstone, columns, in_utc, next_change_at
 

@@ -78,14 +78,12 @@ class Lease:
         return await self.connection.fetch(sql, *arguments)
 
     def whole(self, sql: str) -> Change | None:  # noqa: ARG002 - nothing is prepared
-        """What runs a statement as a whole transaction, where this can be done by one message; None where it cannot."""
+        """Make a function that runs a statement as a whole transaction in one message; None where none can."""
         return None
 
 
 class LiteralLease(Lease):
-    """A lease whose settings are literals, which is all that a Citus coordinator hands on to its nodes, and that only
-    within BEGIN.
-    """
+    """A lease whose settings are literals within BEGIN. A Citus coordinator hands no others on to its nodes."""
 
     __slots__ = ()
     _OWNER: ClassVar = "SET LOCAL taskward.user_id TO {}"
@@ -110,7 +108,7 @@ class OneMessageLease(Lease):
         # None of them is null, so there is no row, and each is asked.
         for opening, sql in (
             (_BEGINNING, _BEGIN),
-            # That it may write is not said: where the server takes no writes, that alone would be refused.
+            # `transaction_read_only` is never set to off: a server that takes no writes would refuse that alone.
             (_WRITING, f"SELECT WHERE {' OR '.join(settings)}"),
             (_CHANGING, f"SELECT WHERE {' OR '.join(changing)}"),
             (_READING, f"SELECT WHERE {' OR '.join(reading)}"),
@@ -121,7 +119,7 @@ class OneMessageLease(Lease):
         # One that the server sets stays, where it is the shorter one.
         self._longest = await self.connection.fetchval(_TIMEOUT) or 2**31 - 1
         somebody = secrets.token_hex(8)
-        seen = await wire.run(self.connection, _READING.bound(somebody), self._seen, ())
+        seen = await wire.run_prepared(self.connection, _READING.bound(somebody), self._seen, ())
         after = await self.connection.fetchrow(_SEEN)
         assert before is not None and after is not None, "each is a row"  # noqa: S101, PT018
         if [tuple(row) for row in seen] != [(somebody, self._role or before["role"], "on", "read committed")]:
@@ -132,18 +130,18 @@ class OneMessageLease(Lease):
 
     async def begin(self, user_id: str, *, read_only: bool) -> None:
         opening = _BEGUN + (_READING if read_only else _WRITING).bound(user_id)
-        await wire.run(self.connection, opening, self._seen, ())
+        await wire.run_prepared(self.connection, opening, self._seen, ())
 
     async def first(self, user_id: str, sql: str, arguments: Sequence[Any], *, read_only: bool) -> list[asyncpg.Record]:
-        prepared = wire.prepared(self.connection, sql)
+        prepared = wire.prepared_statement(self.connection, sql)
         if prepared is None:
             # It is prepared as the owner, too: the connection's own role may not be allowed to.
             return await super().first(user_id, sql, arguments, read_only=read_only)
         opening = _READING.bound(user_id) if read_only else _BEGUN + _WRITING.bound(user_id)
-        return await wire.run(self.connection, opening, prepared, arguments)
+        return await wire.run_prepared(self.connection, opening, prepared, arguments)
 
     def whole(self, sql: str) -> Change | None:
-        prepared = None if self.has_begun() else wire.prepared(self.connection, sql)
+        prepared = None if self.has_begun() else wire.prepared_statement(self.connection, sql)
         return None if prepared is None else partial(self._change, prepared)
 
     async def _change(
@@ -159,7 +157,7 @@ class OneMessageLease(Lease):
         """
         milliseconds = min(max(1, int(seconds * 1000)), self._longest)
         opening = _CHANGING.bound(user_id, str(milliseconds))
-        return await wire.run(self.connection, opening, prepared, arguments, commits=True)
+        return await wire.run_prepared(self.connection, opening, prepared, arguments, commits=True)
 
 
 def _set(name: str, value: str) -> str:

@@ -31,7 +31,7 @@ ACQUIRE_TIMEOUT = 5.0
 ENDING_TIMEOUT = 10.0
 """Seconds that COMMIT or ROLLBACK may take."""
 
-# What says that a connection is gone, or knows of tables as they were; another one may well work.
+# Errors of a connection that is gone or knows a former schema. Another connection may work.
 GONE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the server has said that it ends the connection, which is not closed yet
@@ -90,7 +90,9 @@ async def _connect_one(dsn: str, address: Address, timeout: float) -> Connection
         connection: Connection = await asyncpg.connect(dsn, timeout=timeout, statement_cache_size=0)
     else:
         settings = {"application_name": "taskward", "jit": "off"}
-        connection = await wire.connect(dsn, timeout=timeout, max_cached_statement_lifetime=0, server_settings=settings)
+        connection = await wire.connect_wired(
+            dsn, timeout=timeout, max_cached_statement_lifetime=0, server_settings=settings
+        )
     try:
         await _settle(connection, address, timeout)
     except BaseException:

@@ -1,5 +1,4 @@
-"""A database that was renamed, or made from another one: what was made for a role of the other name is found here, and
-made anew.
+"""Finds what was made for the roles of a database's former name, after it was renamed or copied, and makes it anew.
 
 Roles are named for the database and belong to the whole cluster, so those of the other name may be in use there.
 Nothing here touches them outside of this database.
@@ -11,8 +10,8 @@ from taskward.storage.pool import Connection
 from taskward.storage.quoting import SCHEMA, quote_identifier
 from taskward.storage.roles import ROLE_PREFIXES, RoleNames, probe_functions
 
-# Whose function it is decides who may hand it over, and that may be a role of another database, which this one was
-# renamed or made from. The schema's owner may drop it, whoever it belongs to.
+# Only its owner may hand a function over, and that may be a role of the database that this one was renamed or copied
+# from. The schema's owner may drop every function in it.
 _FOREIGN = """
 SELECT p.oid::pg_catalog.regprocedure::text, pg_catalog.pg_get_functiondef(p.oid)
 FROM pg_catalog.pg_proc p
@@ -23,7 +22,7 @@ WHERE p.oid = ANY (SELECT pg_catalog.to_regprocedure(name) FROM pg_catalog.unnes
 
 
 async def reclaim(connection: Connection, names: RoleNames) -> None:
-    """Make those probe functions anew, as they are, that belong neither to the owner role nor to the probe role."""
+    """Make the probe functions anew that belong neither to the owner role nor to the probe role."""
     for function, definition in await connection.fetch(_FOREIGN, probe_functions(), names.probe):
         await connection.execute(f"DROP FUNCTION {function}")
         await connection.execute(definition)

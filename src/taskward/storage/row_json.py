@@ -41,9 +41,9 @@ from sqlalchemy.sql.operators import concat_op
 from taskward.kit.declaration import members_of
 from taskward.storage.scoping import Constant
 
-# What else there is may be written as the database is set; a time without a zone says nothing about an instant.
+# PostgreSQL writes other types by the database's settings, and a time without a zone names no instant.
 _KINDS = (Boolean, Date, DateTime, Integer, JSON, Text, Uuid)
-# In double quotes stands what is written as it is.
+# `to_char` copies what is in double quotes.
 _INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _UTC = Constant(timedelta())
 _QUOTED_INSTANT = rf'"\""{_INSTANT}"\""'
@@ -138,8 +138,8 @@ def json_columns(members: Mapping[str, JsonMember]) -> tuple[ColumnElement[Any],
 
 
 def json_writer(members: Mapping[str, JsonMember]) -> Callable[[Row], str]:
-    """What makes of a row the text that `json_object` has: a function of its own, since it is on the way of almost
-    every request.
+    """Make the function that writes a row as the same text as `json_object`. It is compiled from a source, since almost
+    every request runs it.
 
     Args:
         members: Of a table, whose columns say what is never NULL. A row has them first, as `json_columns` has them;
@@ -157,7 +157,7 @@ def json_writer(members: Mapping[str, JsonMember]) -> Callable[[Row], str]:
         "def write(row):",
         f"    {', '.join(names.values())}, *_ = row.values()",
         *(f"    {one} = str({one})" for one in ids),
-        # No expression has a quote or a backslash, so that they can stand in a literal as it is.
+        # No expression has a quote or a backslash, so all of them fit into a literal.
         f"    return f{text!r}",
     ]
     known = {"dumps": orjson.dumps, "utc": orjson.OPT_UTC_Z, "escaped": encode_basestring}
@@ -168,13 +168,14 @@ def json_writer(members: Mapping[str, JsonMember]) -> Callable[[Row], str]:
 
 
 def within_bytes(lines: Select[Any], order: str) -> Select[Any]:
-    """The first of some lines, as many as have at most `most` bytes together, and one in any case.
+    """The first lines that have at most `most` bytes together, and the first one in any case.
 
     Args:
         lines: Among whatever else, the `line` of each.
         order: The column by which they are ordered.
     """
-    # With an offset it is no part of the query around it, which would write each line once to measure it and once more.
+    # OFFSET keeps PostgreSQL from merging this into the query around it, which would write each line twice: once to
+    # measure it.
     written = lines.offset(Constant(0)).subquery("written")
     size = func.pg_catalog.octet_length(written.c.line) + Constant(1)
     up_to = func.pg_catalog.sum(size).over(order_by=written.c[order])

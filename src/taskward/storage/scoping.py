@@ -1,8 +1,7 @@
-"""Statements that cannot forget whose rows they are about.
+"""The check that a statement says whose rows it is about.
 
-A statement is written with SQLModel's `select`, `insert`, `update` and `delete`, and compiled once, here, for
-asyncpg. Compilation refuses any statement that reads or writes a table with a `user_id` without binding that
-column to `OWNER`. The session that runs a compiled statement fills `OWNER` in; a caller cannot.
+It refuses any statement that reads or writes a table with a `user_id` without binding that column to `OWNER`, and any
+that has a part that it does not know. Every statement passes it when it is compiled, see `compiling`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -24,7 +22,6 @@ from sqlalchemy import (
     Date,
     DateTime,
     Delete,
-    Dialect,
     Exists,
     Insert,
     Integer,
@@ -38,7 +35,6 @@ from sqlalchemy import (
     Uuid,
     bindparam,
 )
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.dialects.postgresql.dml import OnConflictClause, OnConflictDoUpdate
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import elements, operators, visitors
@@ -68,21 +64,16 @@ from taskward.storage.quoting import SCHEMA, quote_literal
 OWNER: BindParameter[str] = bindparam("taskward_owner", type_=Text())
 """The session's owner. Every table with a `user_id` must be bound to it in every statement."""
 
-_DIALECT: Dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _OWNER_COLUMN = "user_id"
-_TABLE_REFERENCE = re.compile(rf"\b({SCHEMA}\.\w+)(?![\w.(])")
 
-
-# What tells whether an id is in use, by anybody, and nothing else.
+# Functions that tell whether anybody uses an id, and nothing else.
 _PROBE = re.compile(rf"{SCHEMA}\.[a-z_]+_exists")
 
 _CONSTANT_TYPES: dict[type, Any] = {str: Text(), int: Integer(), timedelta: Interval()}
 
 
 class Constant(ColumnElement[Any]):
-    """A string, a number or a duration of this code's own that is written into the SQL, in place of a parameter that is
-    sent each time.
-    """
+    """A string, a number or a duration of this code, written into the SQL. A parameter would be sent each time."""
 
     __visit_name__ = "taskward_constant"
     inherit_cache = False
@@ -121,7 +112,7 @@ _KNOWN_CLAUSES = frozenset(
         "_annotations", "_propagate_attrs", "dialect_options",
     }
 )  # fmt: skip
-# A type's name is written as it says itself.
+# A type writes its own name into the SQL.
 _KNOWN_TYPES = frozenset({BigInteger, Boolean, Date, DateTime, Integer, JSON, NullType, Text, Uuid})
 # A function can hide a statement in its arguments (query_to_xml), or change who the owner is (set_config).
 _KNOWN_FUNCTIONS = frozenset(
@@ -158,50 +149,16 @@ class UnscopedStatementError(Exception):
     """A statement does not bind a table's `user_id` to `OWNER`. It is a defect and is found when it is compiled."""
 
 
-class Statement:
-    """SQL for asyncpg, and the names of its parameters in order."""
+def check_statement(statement: Executable) -> Counter[str]:
+    """Check that a statement touches nothing but rows of the owner.
 
-    __slots__ = ("_constants", "_in_order", "names", "sql")
-
-    def __init__(self, sql: str, names: tuple[str, ...], constants: Mapping[str, Any]) -> None:
-        self.sql = sql
-        self.names = names
-        self._constants = constants
-        # Of fewer than two names it would not make a tuple.
-        self._in_order = itemgetter(*names) if names[1:] else lambda values: tuple([values[name] for name in names])
-
-    def arguments(self, owner: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The values of `$1`, `$2`, … in order.
-
-        Raises:
-            KeyError: A parameter of the statement has no value.
-        """
-        # Whatever a caller names, the owner is the session's.
-        return self._in_order({**parameters, **self._constants, OWNER.key: owner})
-
-
-def compile_statement(statement: Executable) -> Statement:
-    """Compile for asyncpg, once per statement or per shape of a filter.
+    Returns:
+        The full names of the tables that it refers to, each as often as it does.
 
     Raises:
-        UnscopedStatementError: It touches rows without saying whose, or holds textual SQL that cannot be checked.
+        UnscopedStatementError: It touches rows without saying whose, or holds what this check does not know.
     """
-    units = _Units(statement)
-    checked = Counter(name for unit in units for name in _check_unit(unit))
-    compiled: Any = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
-    sql = str(compiled)
-    # The walk above must have seen every reference that the SQL has, however it got there.
-    written = Counter(_TABLE_REFERENCE.findall(sql))
-    if written != checked:
-        raise UnscopedStatementError(f"it refers to {dict(written)}, of which {dict(checked)} were understood: {sql}")
-    if "[POSTCOMPILE_" in sql:
-        raise UnscopedStatementError(f"it is not complete until it runs; use = ANY instead of IN: {sql}")
-    names = tuple(compiled.positiontup or ())
-    if OWNER.key not in names:
-        raise UnscopedStatementError(f"the owner is not bound: {sql}")
-    values = compiled.params
-    constants = {name: values[name] for name in names if not compiled.binds[name].required}
-    return Statement(sql, names, constants)
+    return Counter(name for unit in _Units(statement) for name in _check_unit(unit))
 
 
 class _Units:
@@ -256,7 +213,7 @@ def _check_element(element: Any) -> None:
 
 
 def _check_yielded(yielded: Any) -> None:
-    """Check a column of what a function yields, whose name and type are written whether or not anybody reads it."""
+    """Check a column that a function yields. Its name and its type are in the SQL even where nothing reads it."""
     kind = yielded.type.item_type if type(yielded.type) is ARRAY else yielded.type
     if type(kind) not in _KNOWN_TYPES or getattr(kind, "collation", None) not in {None, "C"}:
         raise UnscopedStatementError(f"a column of {kind!r} is not known to be harmless")
@@ -297,7 +254,7 @@ def _sources(unit: Any) -> Iterator[FromClause]:
 
 
 def _outside_selects(unit: Any) -> Iterator[Any]:
-    """The elements of a write but for those of the selects in it, which are units of their own."""
+    """The elements of a write, without those of its selects, which are units of their own."""
     pending = [unit]
     while pending:
         element = pending.pop()

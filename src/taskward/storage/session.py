@@ -20,8 +20,8 @@ from taskward.storage.wire import Unanswered
 if TYPE_CHECKING:
     from taskward.identity import Owner
     from taskward.runtime.timeouts import Timeout
+    from taskward.storage.compiling import Statement
     from taskward.storage.leases import Lease
-    from taskward.storage.scoping import Statement
 
 _MARGIN = 0.5
 """Seconds by which PostgreSQL gives a change up before nobody waits for its answer any more."""

@@ -1,8 +1,8 @@
-"""What is not of asyncpg's interface: a message in which a statement follows what opens its transaction.
+"""Beyond asyncpg's interface: one message that opens a transaction and runs a statement in it.
 
 asyncpg sends a prepared statement as Bind, Execute and Sync, by one write. PostgreSQL takes all up to the Sync for one
-transaction, so that a Bind and an Execute before them can name its owner. asyncpg has no call for that. Its transport
-is wrapped when it connects, and refuses whatever would be sent otherwise than meant.
+transaction, so that a Bind and an Execute before them can name its owner. asyncpg has no call for that. The transport
+is wrapped when asyncpg connects, and refuses a message that is built in another way.
 
 Source: PostgreSQL's documentation, *Frontend/Backend Protocol*, on pipelining.
 """
@@ -108,7 +108,7 @@ def _join(transport: Any, protocol: Any) -> tuple[Wire, Any]:
     return wire, protocol
 
 
-async def connect(dsn: str, **options: Any) -> Any:
+async def connect_wired(dsn: str, **options: Any) -> Any:
     """`asyncpg.connect`, through a wrapped transport.
 
     Raises:
@@ -119,7 +119,7 @@ async def connect(dsn: str, **options: Any) -> Any:
     if not isinstance(connection._transport, Wire):
         connection.terminate()
         raise WireError("asyncpg does not write through the transport that it was given")
-    # By its loop it asks for the current task, of which only the real one knows.
+    # The connection asks its loop for the current task, and only the real loop knows it.
     connection._loop = asyncio.get_running_loop()
     return connection
 
@@ -134,19 +134,19 @@ async def prepare(connection: Any, sql: str, name: str) -> Any:
     return await connection._get_statement(sql, None, named=name, use_cache=False)
 
 
-def prepared(connection: Any, sql: str) -> Any:
+def prepared_statement(connection: Any, sql: str) -> Any:
     """What asyncpg has prepared of a statement on this connection, or None."""
     return connection._stmt_cache.get((sql, connection._protocol.get_record_class(), False))
 
 
 def transaction_state(connection: Any) -> Callable[[], bool]:
-    """What tells whether a transaction has begun on it, by what the server said last."""
+    """Make a function that tells whether a transaction has begun, by the server's last message."""
     state: Callable[[], bool] = connection._protocol.is_in_transaction
     return state
 
 
 def is_cancelling(connection: Any) -> bool:
-    """Whether somebody has stopped to wait for an answer, so that it is not known what the connection is doing."""
+    """Whether somebody has stopped waiting for an answer, so that the state of the connection is not known."""
     protocol = connection._protocol
     return protocol is None or protocol._is_cancelling()
 
@@ -180,7 +180,7 @@ class Opening:
         return b"B" + _int32(len(body) + 4) + body + _EXECUTE
 
 
-async def run(
+async def run_prepared(
     connection: Any, opening: bytes, statement: Any, arguments: Sequence[Any], *, commits: bool = False
 ) -> list[asyncpg.Record]:
     """Run a prepared statement behind an opening, in one message.
@@ -190,8 +190,8 @@ async def run(
 
     Raises:
         asyncpg.DataError: An argument is not of its type; nothing was sent.
-        Unanswered: The connection ended before the answer; or one that `commits` was answered by what is no refusal,
-            and cannot be read.
+        Unanswered: The connection ended before the answer; or the answer to a statement that `commits` is no error and
+            cannot be read.
     """
     wire = connection._transport
     wire.opening = opening

@@ -1,7 +1,7 @@
 """What a JSON text costs, seen before it is parsed.
 
 To parse a text and to validate it takes time by the number of its values, and nobody else is served meanwhile. A text
-of 256 KiB may have 130,000 of them; a task with all that it may have has not 4,300.
+of 256 KiB may have 130,000 of them. The largest resource that a client may mean has less than 4,300.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 MOST_VALUES = 10_000
 """Values that a text may have: members of objects and items of arrays on all levels, and the whole."""
 DEEPEST = 64
-"""Levels of objects and arrays. Metadata go 50 deep, and lie in the task of an operation of a batch."""
+"""Levels of objects and arrays. An object of the client's own goes 50 deep, and lies some levels deep itself."""
 
 MOST_QUOTES = 4 * MOST_VALUES
 """Quotation marks around so many values and their names."""
 TOO_MANY_VALUES = f"This must have at most {MOST_VALUES:,} values: members of objects and items of arrays."
-TOO_DEEP = f"This must not be nested more than {DEEPEST} levels deep."
+TOO_MANY_LEVELS = f"This must not be nested more than {DEEPEST} levels deep."
 
 _NO_STRUCTURE = bytes(set(range(256)) - set(b",[{"))
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -49,7 +49,9 @@ class Shape:
 
 
 def may_be_much(text: bytes) -> bool:
-    """Whether a text could be more than is read. Strings are not told from structure, so much text may be as well."""
+    """Whether a text could have more values or levels than are read. Strings count like structure, so long texts could
+    as well.
+    """
     # Each value but the first comes after a comma or an opening bracket, and no levels are without brackets.
     kept = text.translate(None, _NO_STRUCTURE)
     return len(kept) >= MOST_VALUES or len(kept) - kept.count(b",") > DEEPEST
@@ -74,7 +76,7 @@ class Tally:
         while start < len(text) and self.values <= MOST_VALUES:
             end = start + _PIECE
             if text[end - 1 : end] == b"\\":
-                # No piece ends between a backslash and what it speaks for.
+                # No piece ends between a backslash and the character that it escapes.
                 found = _BACKSLASHES.match(text, end)
                 end = (end if found is None else found.end()) + 1
             self._take(text[start:end])
@@ -83,7 +85,7 @@ class Tally:
 
     def _take(self, piece: bytes) -> None:
         if b"\\" in piece:
-            # First go those that speak for another one, from the left.
+            # Escapes of backslashes go first, from the left; then those of quotation marks.
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
         between = piece.split(b'"')
         is_inside = self._quotes % 2
@@ -134,4 +136,4 @@ def check_bounds(text: bytes) -> Iterator[None]:
     if tally.values > MOST_VALUES:
         raise TooMuchJson(TOO_MANY_VALUES)
     if tally.depth > DEEPEST:
-        raise TooMuchJson(TOO_DEEP)
+        raise TooMuchJson(TOO_MANY_LEVELS)

@@ -1,5 +1,5 @@
-"""Objects without most of the members that nobody knows, since to name thousands takes longer than to see that one is
-too many.
+"""Drops most of the unknown members of objects: to report thousands takes long, and a few suffice to refuse the
+request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class KnownMembers:
         self._parts = {name: KnownMembers(*several) for name, several in types.items()}
 
     def names_at(self, path: Iterable[str | int]) -> Collection[str]:
-        """The members that the object may have which a path of names, and of numbers of items, leads to."""
+        """The members of an object, which is found by a path of names and of items' numbers."""
         found = self
         for part in path:
             found = found._parts.get(str(part), found)
@@ -39,7 +39,7 @@ class KnownMembers:
         return len(value) > len(self._parts) + MOST_ERRORS
 
     def curtail(self, value: Any) -> Any:
-        """A value of which no object has more unknown members than are named."""
+        """The value without the unknown members that would not be reported."""
         if not self._parts or not isinstance(value, dict):
             return value
         if self.are_too_many(value):

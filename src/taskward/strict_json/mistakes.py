@@ -15,7 +15,7 @@ COMMA = "a comma is expected, or the end of the object or array"
 NOT_UTF8 = "a byte is not UTF-8"
 _OPEN_STRING = "a string begins that does not end"
 
-# By the beginnings of what the standard library says, in any version.
+# By how the messages of the standard library begin, in any version.
 _EXPECTED = {
     "Expecting value": VALUE,
     "Expecting property name": NAME,

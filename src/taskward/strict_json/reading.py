@@ -70,9 +70,9 @@ def steps(text: bytes) -> Iterator[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A member of an object; its value is `ITEMS` where the items have come one by one. Without a name, a text that is
-    no object.
+class ObjectMember:
+    """A member of an object. Its value is `ITEMS` where its items were yielded one by one. Without a name, it is the
+    value of a text that is not an object.
     """
 
     name: str | None
@@ -88,13 +88,13 @@ class Item:
 
 
 class Pause:
-    """Nothing; something may have taken its time."""
+    """No part of the text: a place for others to run, after a step that may have taken long."""
 
 
 ITEMS, PAUSE = object(), Pause()
 
 
-def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
+def parts(text: bytes, long: str) -> Iterator[ObjectMember | Item | Pause]:
     """An object, a piece at a time, each of which is small: whoever takes them may let others run in between.
 
     Args:
@@ -112,7 +112,7 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
     if not reader.takes("{"):
         value = yield from reader.value()
         reader.end()
-        yield Member(None, value)
+        yield ObjectMember(None, value)
         return
     names: set[str] = set()
     while not reader.takes("}"):
@@ -122,7 +122,7 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
         is_long = name == long and name not in names
         names.add(name)
         if not is_long or not reader.takes("["):
-            yield Member(name, (yield from reader.value()))
+            yield ObjectMember(name, (yield from reader.value()))
             continue
         index = 0
         while not reader.takes("]"):
@@ -130,7 +130,7 @@ def parts(text: bytes, long: str) -> Iterator[Member | Item | Pause]:
                 reader.expect(",", COMMA)
             yield Item(index, (yield from reader.value()))
             index += 1
-        yield Member(name, ITEMS)
+        yield ObjectMember(name, ITEMS)
     reader.end()
 
 
@@ -241,7 +241,7 @@ def _constant(text: str, start: int) -> NotJson:
 
 
 def _within_bounds(text: str) -> Generator[Pause, None, str]:
-    """The beginning of a text that has as many values as are read, and not many more."""
+    """The text, cut soon after the most values that are read."""
     encoded = text.encode()
     if not may_be_much(encoded):
         return text

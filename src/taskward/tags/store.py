@@ -10,8 +10,9 @@ from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, case, cast, 
 from sqlmodel import select
 
 from taskward.storage.account_lock import AccountLock
+from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import json_object
-from taskward.storage.scoping import OWNER, Statement, compile_statement
+from taskward.storage.scoping import OWNER
 from taskward.storage.session import Session
 from taskward.storage.tables import Account, columns, table_of
 from taskward.tags.errors import TagNotFound
@@ -34,8 +35,8 @@ class TagStore:
         self._session = session
 
     async def list(self) -> Rows:
-        """Every tag that a live task has, by name, as the JSON `tag`, each row with the account's epoch and clock; one
-        row without a `name` where there is none, and no row where the account does not exist.
+        """Every tag that a live task has, by name. Each row has the JSON `tag` and the account's epoch and clock. Where
+        there is no tag, one row has no `name`; where there is no account, there is no row.
         """
         return await self._session.fetch(_all())
 

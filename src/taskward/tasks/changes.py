@@ -1,4 +1,4 @@
-"""The changes of tasks that a unit of work makes: what callers say, once, to have it loaded for and made."""
+"""The changes of tasks that a unit of work makes. A caller makes one object, to load for it and to carry it out."""
 
 from __future__ import annotations
 

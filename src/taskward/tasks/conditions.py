@@ -41,7 +41,9 @@ class When(NamedTuple):
 
 
 Asked = tuple[Hashable, Mapping[str, Any]]
-"""What is asked of a filter: for what a statement is compiled, which no value is part of; and its parameters."""
+"""What a request asks of a filter: its shape, for which a statement is compiled and which has no values in it, and its
+parameters.
+"""
 
 
 def _value(name: str, value: Any, _: When) -> Asked:

@@ -46,7 +46,7 @@ class Entries(dict[UUID, Entry]):
 
     Attributes:
         lock: The owner's turn to write, which counts the tasks.
-        tree: Where they hang, and those above them that are not here.
+        tree: Which task is a part of which, with the tasks above these that are not here.
     """
 
     def __init__(self, lock: AccountLock, limits: Limits) -> None:
@@ -70,7 +70,7 @@ class Entries(dict[UUID, Entry]):
         return entry
 
     def edit(self, entry: Entry) -> TaskRow:
-        """The row of a task, to be changed, but for what it is a part of and its series."""
+        """The row of a task, to be changed. Its parent and its series have methods of their own."""
         entry.is_changed = True
         return entry.row
 
@@ -106,7 +106,7 @@ class Entries(dict[UUID, Entry]):
             self.lock.tasks -= 1
 
     def let_go(self, entries: Iterable[Entry]) -> None:
-        """Forget tasks that are written, but for where they hang. None of their series has others here."""
+        """Forget tasks that are written, but not what they are parts of. None of their series has others here."""
         for entry in entries:
             del self[entry.id]
             if entry.row.series_id is not None:

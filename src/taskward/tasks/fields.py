@@ -14,13 +14,13 @@ from taskward.kit.types import Line, Reference
 from taskward.tasks.types import (
     MOST_TAGS,
     Description,
+    DistinctTags,
     DueAt,
     DueDate,
     Metadata,
     Priority,
     Recurrence,
     RecursFrom,
-    Tags,
     TimeZone,
 )
 
@@ -75,7 +75,7 @@ class TaskFields(BaseModel):
     parent_id: Annotated[
         Reference | None, Member("The task that it is part of; null for none.", usual=True, copied="next")
     ] = None
-    tags: Annotated[Tags, Member("Labels, in your order.", ["home", "garden"], usual=True)] = Field(
+    tags: Annotated[DistinctTags, Member("Labels, in your order.", ["home", "garden"], usual=True)] = Field(
         default_factory=list, max_length=MOST_TAGS
     )
 

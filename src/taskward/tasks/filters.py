@@ -54,8 +54,8 @@ class TaskFilters(SQLModel):
     """Which tasks a listing shows, in which order.
 
     Attributes:
-        dear: What a query string has that makes the database look at every task of the caller's, or that asks for many.
-            Encoded names may be any.
+        dear: Finds in a query string what makes the database look at every task of the caller, or asks for many tasks.
+            An encoded name may be any of these.
     """
 
     # Requests that ask for nothing in particular share one.

@@ -11,6 +11,6 @@ TAGS = Limit("tags", 2_000, "Remove a tag first; those of tasks in the trash cou
 
 
 def most_with_next(limits: Limits) -> int:
-    """Up to where a series goes on: who may make no more tasks by hand can still complete those that recur."""
+    """The limit for next tasks of series: a user who may make no more tasks can still complete recurring ones."""
     most = limits[TASKS]
     return most + -(-most // 10)

@@ -34,7 +34,7 @@ class _Needs:
         completed: Those that they may complete or reopen.
         reopened: Those that they may reopen.
         restores: Whether they restore any.
-        parents, lists, series: Those that tasks shall be parts of, in, or of.
+        parents, lists, series: The parents, the lists and the series that tasks shall have.
         has_tags: Whether they write tags.
     """
 
@@ -79,7 +79,7 @@ class _Needs:
         self.has_tags = self.has_tags or bool(tags)
 
     def _add_completion(self, task_id: UUID, completed: Any) -> None:
-        """Note what is said of a completion: `...` where nothing is, and None for whichever a task has not."""
+        """Note what a change says about completion: `...` for nothing, and None for a toggle."""
         if completed is not ...:
             self.completed.add(task_id)
             if not completed:
@@ -102,7 +102,7 @@ class Loaded:
         self.entries = Entries(lock, limits)
         self.series = Series(self.entries)
         self._ids_in_use: frozenset[UUID] = frozenset()
-        # Of those that others hang below and that are not among the entries: who is in the trash, and their lists.
+        # Of the tasks above the entries that are none of them: which are in the trash, and their lists.
         self._trashed_parents: frozenset[UUID] = frozenset()
         self._lists_above: dict[UUID, UUID | None] = {}
         self._lists: frozenset[UUID] = frozenset()
@@ -238,7 +238,7 @@ class Loaded:
 
         Raises:
             LimitReached: With these, the owner would have more than one may have.
-            RuntimeError: Which there are was not loaded, because `load` was told of no change that writes any.
+            RuntimeError: The owner's tags were not loaded, because `load` was told of no change that writes tags.
         """
         if not tags:
             return

@@ -29,7 +29,7 @@ def dump_metadata(value: dict[str, Any]) -> str:
         raise ValueError(_TOO_DEEP) from None
     if size > LARGEST_METADATA:
         raise ValueError(f"This must have at most {LARGEST_METADATA} bytes as JSON.")
-    # To look at each part takes longer than all else, and few have what could be wrong with them.
+    # To look at each part takes longer than all else, and few objects have anything that could be wrong.
     if text.count("[") + text.count("{") >= _DEEPEST_METADATA or "\\u0000" in text:
         _check_parts(value)
     return text

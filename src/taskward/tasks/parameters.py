@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, TypeAdapter
 from pydantic.json_schema import WithJsonSchema
 
-from taskward.http.suggestions import sort_suggestion, word_suggestion
+from taskward.kit.suggestions import sort_suggestion, word_suggestion
 from taskward.kit.types import Reference
 from taskward.tasks.search import Query, parse_query
 from taskward.tasks.types import (
@@ -94,12 +94,12 @@ def _query(value: object) -> Query:
 
 
 def parameter(schema: dict[str, Any]) -> WithJsonSchema:
-    # One that is left out is None, which cannot be sent.
+    # A parameter that is left out is None, and a client cannot send None.
     return WithJsonSchema(schema)
 
 
 def sent_as(kind: Any) -> WithJsonSchema:
-    """The schema of what may be left out: None, which stands for that, cannot be sent."""
+    """The schema of a parameter that may be left out. None stands for that, and a client cannot send it."""
     return parameter(TypeAdapter(kind).json_schema())
 
 

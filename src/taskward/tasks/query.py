@@ -29,7 +29,8 @@ from sqlmodel import select
 
 from taskward.errors import FieldError, Invalid
 from taskward.runtime.fairness import in_thread
-from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
+from taskward.storage.compiling import Statement, compile_statement
+from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.tables import Account, columns, position_of, table_of
 from taskward.tasks.conditions import When
 from taskward.tasks.cursors import read_cursor, write_cursor
@@ -75,11 +76,11 @@ _SORTS: dict[str, _Sort] = {
     "position": _Sort(position_of, str, Text()),
 }
 
-# How many rows a statement fetches, one of these, written into it: of a number that is sent PostgreSQL knows nothing,
-# and would plan the statement anew each time, which takes as long as to run it.
+# A statement fetches one of these numbers of rows, which is written into its SQL. If the number were a parameter,
+# PostgreSQL would plan the statement anew each time, which takes as long as to run it.
 _ROWS = (2, 11, 21, 51, 101, 201)
 
-# Who asks decides on the shapes, so only so many are kept; asyncpg keeps fewer.
+# Clients decide on the shapes, so only so many are kept; asyncpg keeps fewer.
 _MOST_SHAPES = 512
 _written: dict[Any, None] = {}
 _unasked: list[Listing] = []
@@ -155,7 +156,7 @@ def listing(filters: TaskFilters, *, now: datetime | None = None) -> Listing:
     return _understood(filters, now).listing()
 
 
-async def prepared(filters: TaskFilters) -> Listing:
+async def prepared_listing(filters: TaskFilters) -> Listing:
     """As `listing`. To write the statement of a shape that nobody has asked for lately takes tens of milliseconds, so
     that is done where others go on.
     """
@@ -177,7 +178,7 @@ async def prepared(filters: TaskFilters) -> Listing:
 
 
 class _Understood(NamedTuple):
-    """What a listing's statements are written for, and all else of it."""
+    """A listing's filters, understood: the shape for which its statements are written, and all else."""
 
     shape: tuple[Conditions, Order, tuple[bool, ...] | None, int, bool]
     others: tuple[dict[str, Any], int, str, bool, str, int]
@@ -217,7 +218,7 @@ def _asked(filters: TaskFilters, parameters: dict[str, Any], now: datetime) -> C
     asked: list[tuple[str, Hashable]] = []
     for name, one in FILTERS.items():
         value = values[name] if name in sent else None
-        # Neither is anything asked by no tags, or by no words.
+        # A filter without a tag, or without a word, asks for nothing either.
         if value is None or value in ([], ()):
             continue
         shape, of_filter = one.asked(name, value, when)
@@ -233,7 +234,7 @@ def _ended(order: Order) -> Order:
 
 
 def _shape(filters: TaskFilters) -> str:
-    # Of what is asked only: a cursor is still good when a newer version knows more filters.
+    # Made only from the filters that are asked, so a cursor stays valid when a newer version has more filters.
     chosen = [(name, getattr(filters, name)) for name in _SHAPE]
     return "".join([f"{name}={value!r};" for name, value in chosen if value != _NOT_ASKED[name]])
 
@@ -280,8 +281,8 @@ def _ordered(key: ColumnElement[Any], down: bool, *, nullable: bool = False) -> 
 
 
 def _beyond(keys: list[tuple[_Sort, bool]], nulls: tuple[bool, ...], *, id_down: bool) -> ColumnElement[bool]:
-    """Whether a row comes after the one that the cursor is of. Where that one's key was NULL, nothing comes after it by
-    this key, since NULL is last.
+    """Whether a row comes after the row of the cursor. NULL is last: where the key of the cursor's row was NULL, no row
+    comes after it by this key.
     """
     last = bindparam("after", type_=Uuid())
     condition: ColumnElement[bool] = _task.id < last if id_down else _task.id > last

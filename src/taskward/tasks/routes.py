@@ -16,13 +16,13 @@ from taskward.http.idempotency import idempotent
 from taskward.http.middleware import BASE_PATH
 from taskward.http.openapi import (
     ETAG,
-    LINK,
     LOCATION,
-    NEXT_OCCURRENCE,
     NOT_MODIFIED,
     PREFERENCE_APPLIED,
     TOTAL,
+    Header,
     answers,
+    next_page,
     operation_id,
 )
 from taskward.http.preferences import APPLIED, Representation
@@ -46,7 +46,7 @@ from taskward.tasks.batch import LARGEST_BATCH, Batch, BatchResults, Outcome
 from taskward.tasks.errors import Cycle, TaskForbidden, TaskIdTaken, TaskNotFound
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.parameters import QueryBoolean, QueryReference
-from taskward.tasks.query import prepared
+from taskward.tasks.query import prepared_listing
 from taskward.tasks.schemas import (
     TaskCompletion,
     TaskCreate,
@@ -79,6 +79,13 @@ OwnTransactions = Annotated[trash.Begin, Depends(own_transactions)]
 OnlyTrash = Annotated[
     Literal["true"], Query(description="`true`, since the trash is meant and not every task: nothing else is emptied.")
 ]
+_NEXT_OCCURRENCE: Header = (
+    "Link",
+    {
+        "description": 'The task that follows in the series, as `<…>; rel="next-occurrence"`; absent if none was made.',
+        "schema": {"type": "string", "examples": [f'<{PATH}/…>; rel="next-occurrence"']},
+    },
+)
 _WRITE_PROBLEMS = [TaskForbidden, TaskNotFound, StaleVersion]
 _CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]
 
@@ -87,7 +94,7 @@ _CHANGE_PROBLEMS = [*_WRITE_PROBLEMS, Cycle]
     "",
     response_model=list[TaskRead],
     summary="List tasks",
-    responses={**answers(200, "A page of tasks.", ETAG, LINK, TOTAL), **NOT_MODIFIED},
+    responses={**answers(200, "A page of tasks.", ETAG, next_page(PATH), TOTAL), **NOT_MODIFIED},
 )
 async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature names
     request: Request,
@@ -100,7 +107,7 @@ async def list_tasks(  # noqa: PLR0917 - a route is called by what its signature
     """Your live tasks, newest first unless you say otherwise, a page at a time. While there are more, `Link` has the
     next page's URL.
     """
-    wanted = await prepared(filters)
+    wanted = await prepared_listing(filters)
     user_id = caller.owner.user_id
     if if_none_match is not None and not wanted.depends_on_time:
         # Read first, and apart: a write in between makes the tag older than the page, never newer.
@@ -210,7 +217,7 @@ async def get_task(task_id: TaskId, tasks: Tasks, if_none_match: IfNoneMatch = N
     "/{task_id}",
     response_model=TaskRead,
     summary="Change a task",
-    responses=answers(200, "The changed task.", ETAG, NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
+    responses=answers(200, "The changed task.", ETAG, _NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
 )
 async def update_task(
     request: Request, task_id: TaskId, patch: TaskUpdate, tasks: Tasks, if_match: IfMatch = None
@@ -223,7 +230,7 @@ async def update_task(
     "/{task_id}",
     response_model=TaskRead,
     summary="Put a task back",
-    responses=answers(200, "The changed task.", ETAG, NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
+    responses=answers(200, "The changed task.", ETAG, _NEXT_OCCURRENCE, problems=_CHANGE_PROBLEMS),
 )
 async def replace_task(
     request: Request, task_id: TaskId, task: TaskReplace, tasks: Tasks, if_match: IfMatch = None
@@ -239,7 +246,7 @@ async def replace_task(
     "/{task_id}/complete",
     response_model=TaskRead,
     summary="Complete or reopen a task",
-    responses=answers(200, "The changed task.", ETAG, NEXT_OCCURRENCE, problems=_WRITE_PROBLEMS),
+    responses=answers(200, "The changed task.", ETAG, _NEXT_OCCURRENCE, problems=_WRITE_PROBLEMS),
 )
 async def complete_task(
     request: Request,

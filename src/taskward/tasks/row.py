@@ -57,7 +57,7 @@ class TaskRow(_Declared):
 
     @property
     def place(self) -> str:
-        """The position: where nobody moved a task, it stands where it was made, which is what its id says."""
+        """The position. It is the id of a task that nobody has moved."""
         return self.position or str(self.id)
 
     @classmethod
@@ -107,7 +107,7 @@ def columns_of(members: dict[str, Any]) -> dict[str, Any]:
     if "metadata" in columns:
         columns["metadata"] = dump_metadata(columns["metadata"])
     if columns.get("due_at") is not None:
-        # Whoever does not come by JSON may have it in another zone, in which PostgreSQL does not keep it.
+        # A value that does not come from JSON may be in another zone. PostgreSQL keeps UTC.
         columns["due_at"] = columns["due_at"].astimezone(UTC)
     for name, folded in FOLDED.items():
         if name in columns:

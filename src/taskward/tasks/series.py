@@ -179,12 +179,12 @@ class Series:
             self.join(entry, keeps_rule=is_renewed)
 
     def join(self, entry: Entry, *, keeps_rule: bool = False) -> None:
-        """Let a task that has just been reopened, or come out of the trash or of an import, leave its series, where
-        that has another open one by now.
+        """Let a task leave its series where the series has another open task by now. The task was just reopened,
+        restored or imported.
 
         Args:
-            keeps_rule: Whether it begins a series of its own then. So it does where the other one has no rule, which
-                would be lost else.
+            keeps_rule: Whether it then begins a series of its own. It also does where the other task has no rule, since
+                the rule would be lost.
         """
         other_has_rule = self._has_other(entry) if entry.is_open else None
         if other_has_rule is not None:
@@ -202,7 +202,7 @@ class Series:
         return found.id if found is not None and found.is_open else None
 
     def _has_other(self, entry: Entry) -> bool | None:
-        """Whether the open task that its series has besides a task has a rule; None where it has no other open one."""
+        """Whether the other open task of a task's series has a rule; None where there is no other open one."""
         series_id = entry.row.series_id
         if series_id is None:
             return None
@@ -213,7 +213,7 @@ class Series:
         return any(found) if found else None
 
     def _rejoin(self, entry: Entry) -> None:
-        """Let a task that left its series when it was reopened be one of its past ones again."""
+        """Put a task that left its series when it was reopened back among the past tasks of the series."""
         found = self._next(entry.row)
         if entry.row.series_id is None and found is not None and found.row.series_id is not None:
             self._entries.let_join(entry, found.row.series_id)
@@ -238,8 +238,8 @@ class Series:
         return found if found.row.series_id == row.series_id else None
 
     def _take_back(self, entry: Entry, follower: Entry) -> bool:
-        """Remove what followed a task together with its copies, unless somebody has touched one of them, and give parts
-        that were moved over back.
+        """Remove the follower of a task with the copies of parts, and give back the parts that were moved to it, unless
+        somebody has touched one of these.
 
         Returns:
             Whether that was done; otherwise nothing was.
@@ -259,7 +259,7 @@ class Series:
         return True
 
     def _made_with(self, follower: Entry) -> tuple[list[Entry], list[Entry]]:
-        """A task and what is below it: what must have been made with it, and the parts that were moved over."""
+        """A follower with the parts that were made with it, and the parts that were moved to it."""
         made, moved_over = [follower], list[Entry]()
         for one in made:
             for part in self._entries.parts_of(one):
@@ -270,7 +270,7 @@ class Series:
         """Whether nobody has changed a task since it was made for a series.
 
         Args:
-            last_version: As which the last one was made of those that were made with it.
+            last_version: The version of the last task that was made together with it.
         """
         if not entry.is_open:
             return False
@@ -280,8 +280,8 @@ class Series:
         return not entry.is_changed and last_version is not None and entry.version <= last_version
 
     def _place_before(self, part: Entry, entry: Entry) -> UUID | None:
-        """The task of which a moved part was a part before, or the reopened one where that one is not there any more;
-        None where neither can have it.
+        """The former parent of a moved part, or the reopened task where that parent is gone; None where neither can
+        take the part.
         """
         tree = self._entries.tree
         height = tree.height(part.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskward.http.slices import Slice
 from taskward.tasks.limits import TASKS
+from taskward.tasks.other_names import OTHER_NAMES
 from taskward.tasks.routes import router
 
 SLICE = Slice(
@@ -11,4 +12,5 @@ SLICE = Slice(
     description="Your tasks: read, write, complete, move, trash and restore them.",
     router=router,
     limits=(TASKS,),
+    other_names=OTHER_NAMES,
 )

@@ -26,8 +26,9 @@ from sqlalchemy import (
 from sqlmodel import select
 
 from taskward.lists.table import TaskList
+from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import within_bytes
-from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
+from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.tables import MICROSECOND, columns, in_utc, position_of, table_of
 from taskward.tasks.table import VERSIONS_OF_BLOCK, Task
 from taskward.tasks.task_json import EXPORTED, JSON_COLUMNS, export_from, size_of
@@ -84,10 +85,11 @@ def load_siblings(of_list: bool | None, of_parent: bool) -> Statement:  # noqa: 
 
 @cache
 def load_near(of_list: bool | None, of_parent: bool, after: bool) -> Statement:  # noqa: FBT001
-    """Of the tasks of `load_siblings` the one `after` which another shall be, and the next; else the first.
+    """Two of the tasks of `load_siblings`: the one with the id `after`, and the next one. Without `after`, the first
+    one.
 
     Args:
-        after: Whether it shall be after one. If that is none of them, the first row is another one.
+        after: Whether there is an `after`. Where it is none of the siblings, the first row is another task.
     """
     siblings = _siblings(of_list, of_parent)
     if not after:
@@ -159,15 +161,15 @@ def delete_rows() -> Statement:
 
 @cache
 def forget_next() -> Statement:
-    """Tasks that are gone follow none in a series: another one may get their id. No client sees this, so nothing else
-    of the rows changes.
+    """Let no task have an erased one as its next: a new task may get the same id. No client sees `next_id`, so the
+    version and the time stay.
     """
     mine = (_task.user_id == OWNER, _task.next_id == any_(_IDS))
     return compile_statement(update(Task).where(*mine).values(next_id=null(), updated_at=_task.updated_at))
 
 
 def time_of(numbered: Any) -> ColumnElement[Any]:
-    """When each task changes of those that `change_many` changes: so many microseconds after `last_time`."""
+    """The time of each change of `change_many`: `number` microseconds after `last_time`."""
     last = in_utc(bindparam("last_time", type_=DateTime(timezone=True)))
     return in_utc(last + numbered.c.number * MICROSECOND)
 
@@ -204,8 +206,8 @@ def export_page(level: int) -> Statement:
         row = table_of(Task).alias(f"row_{number}").c
         known = select(row.id, row.parent_id, Constant(1).label("known"))
         above = known.where(row.user_id == OWNER).subquery(f"above_{number}")
-        # Inner joins, and what lets PostgreSQL see that these are, would be put in an order of its own: of users
-        # without statistics it made every pair of tasks, and every three.
+        # PostgreSQL would reorder inner joins, and outer ones that it can see to be inner. For users without
+        # statistics, it then built every pair of tasks, and every three.
         source = source.outerjoin(above, above.c.id == parent_id)
         where.append(func.coalesce(above.c.known, Constant(0)) == Constant(1))
         parent_id = above.c.parent_id
@@ -217,8 +219,9 @@ def export_page(level: int) -> Statement:
 def export_changed() -> Statement:
     """A page of tasks, of those that have changed since the version `after`, in the order of their last changes."""
     after = bindparam("after", type_=BigInteger())
-    # The index knows blocks only: PostgreSQL reads one, sorts it, and goes on to the next where that was not enough.
-    # It does so because the limit is sent. Of one in the SQL, it may think that there are no more, and sort them all.
+    # The index knows only blocks: PostgreSQL reads one, sorts it, and goes on to the next if it needs more. It does so
+    # because the limit is a parameter. With a limit in the SQL it may expect fewer rows than that, and sort all of
+    # them.
     later = _task.version_block >= after // Constant(VERSIONS_OF_BLOCK)
     changed = (_task.user_id == OWNER, later, _task.version > after)
     return compile_statement(_export(table_of(Task), changed, "version_block", "version"))
@@ -234,7 +237,8 @@ def _export(source: Any, where: Iterable[ColumnElement[bool]], *by: str) -> Any:
     rows = bindparam("rows", type_=BigInteger())
     ordered = select(*chosen).select_from(source).where(*where).order_by(*(_task[name] for name in by))
     page = ordered.limit(rows).subquery("page")
-    # JSON makes up to six bytes of one, which is seen only when it is written, and that for no more than may be needed.
+    # JSON makes up to six bytes of one. Only writing it shows how many, so no more lines are written than may be
+    # needed.
     size = size_of(page.c)
     before = func.pg_catalog.sum(size).over(order_by=page.c[order]) - size
     found = func.count(page.c.id).over()
@@ -282,7 +286,7 @@ def done_page(of_list: bool | None) -> Statement:  # noqa: FBT001
 
 @cache
 def oldest_trash() -> Statement:
-    """When the first task went to the trash of those that are in it; no row where there is none."""
+    """When the task went to the trash that has been there for longest; no row where the trash is empty."""
     oldest = select(_task.deleted_at).where(_task.user_id == OWNER, _task.deleted_at.is_not(None))
     return compile_statement(oldest.order_by(_task.deleted_at).limit(Constant(1)))
 

@@ -34,8 +34,9 @@ from taskward.errors import FieldError, Invalid, OutcomeUnknown
 from taskward.kit.declaration import members_of
 from taskward.kit.limits import LimitReached, Limits
 from taskward.storage.account_lock import ensure_account
+from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import Row
-from taskward.storage.scoping import OWNER, Statement, compile_statement
+from taskward.storage.scoping import OWNER
 from taskward.storage.session import Session
 from taskward.storage.tables import Account, columns, next_version
 from taskward.tasks import statements

@@ -31,10 +31,10 @@ class Task(TaskFields, OwnedTable, table=True):
     Attributes:
         series_id: What the occurrences of one series have in common; never NULL where there is a rule.
         next_id: The occurrence that was made when this one was completed.
-        next_version: As which it was made, and the copies of parts with it: while none of them has a later version,
-            nobody has touched them.
+        next_version: The version as which it and the copies of parts were made. As long as none of them has a later
+            one, nobody has touched them.
         next_parts: How many copies of parts were made with it.
-        moved_from: The task of which this one, which recurs, was a part until a next one took it over.
+        moved_from: The former parent of this task, which recurs, if the next task of that parent took it over.
         meant_at: The local time that `due_at` means, where that does not show it; see `meant`.
         position: NULL where the task was never moved; then it is the id.
         folded_title, folded_description: For searching and sorting, as `search` folds them.

@@ -9,15 +9,15 @@ from typing import Generic, TypeVar
 from taskward.errors import FieldError, Invalid
 from taskward.tasks.errors import Cycle
 
-DEEPEST = 8
+DEEPEST_TREE = 8
 """How many levels a tree of tasks may have."""
 
 K = TypeVar("K", bound=Hashable)
 
 
 class Tree(Generic[K]):
-    """Tasks, by their ids or other keys, by what they are parts of. Above every task in it are all that it is a part
-    of; below it, what was put.
+    """Which task is a part of which, by ids or other keys. It has all tasks above each of its tasks, and below it those
+    that were put there.
     """
 
     def __init__(self) -> None:
@@ -85,8 +85,8 @@ class Tree(Generic[K]):
             Cycle: It would become a part of itself.
             Invalid: It would be too deep.
         """
-        if self.depth(parent, without=of) + height > DEEPEST:
-            sentence = f"Tasks may be nested at most {DEEPEST} levels deep."
+        if self.depth(parent, without=of) + height > DEEPEST_TREE:
+            sentence = f"Tasks may be nested at most {DEEPEST_TREE} levels deep."
             raise Invalid([FieldError("body", "/parent_id", sentence)])
 
     def _discard(self, key: K) -> None:

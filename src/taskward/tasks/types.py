@@ -1,6 +1,6 @@
 """What the members of a task may be: a type for each, with its rule and with the JSON schema that tells clients of it.
 
-Rules about several members together are in `plan`.
+Rules about several members together are in `schedule.consistency`.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ Tag = Annotated[
     AfterValidator(_tag),
     WithJsonSchema(TAG_SCHEMA),
 ]
-Tags = Annotated[list[Tag], AfterValidator(_distinct)]
+DistinctTags = Annotated[list[Tag], AfterValidator(_distinct)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 TaskId = Annotated[UUID, BeforeValidator(_task_id), WithJsonSchema({**UUID_SCHEMA, "examples": [EXAMPLE_ID]})]
 """An id in a path. What is not a UUID is the id of no task: 404, not 422."""

@@ -1,9 +1,8 @@
 """A unit of work: any number of changes to tasks of one owner, decided in memory and written at once.
 
 Tasks are loaded with all that hangs on them while it is the owner's turn to write, changed here, and written by a
-number of statements that does not depend on how many there are. What a change does to a tree or to a limit is said
-here and nowhere else, and what it does to a series in `series`; `store` has shorter ways for changes that touch none
-of these.
+number of statements that does not depend on how many there are. Only this module says what a change does to a tree or
+to a limit, and only `series` what it does to a series. `store` has shorter ways for changes that touch none of these.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from taskward.tasks.series import Step
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a change will do to a task, which breaks no rule.
+    """What a change will do to a task, after all rules were checked.
 
     Attributes:
         row: Its columns, as they will be but for its completion; None where they stay as they are.
@@ -74,7 +73,7 @@ class UnitOfWork:
         return cls(session, await AccountLock.acquire(session), limits)
 
     async def load(self, changes: Iterable[Change]) -> None:
-        """Load what changes ask for, of which this knows by itself what that is; once, for all that will be made."""
+        """Load what changes need; once, for all that will be made."""
         await self._loaded.load(changes)
 
     async def make(self, change: OfOne) -> UUID | None:
@@ -155,8 +154,8 @@ class UnitOfWork:
         self._series.join(self._entries.insert(row), keeps_rule=True)
 
     def has(self, task_id: UUID) -> bool:
-        """Whether a task that was loaded or made has an id, in any state; one that is erased here has it until
-        everything is written.
+        """Whether a task that was loaded or made has an id, in any state. A task that is erased here keeps its id until
+        all is written.
         """
         return task_id in self._entries
 
@@ -169,9 +168,9 @@ class UnitOfWork:
         return self.is_live(task_id) and not any(one.is_open for one in self._entries.with_parts(task_id))
 
     async def relieve(self) -> None:
-        """Once new tasks are as many as one statement writes, write them and let go of them: others may be made below
-        them, and no other change can name them. For a unit of work that makes more than memory should hold, in the
-        order of their ids, and does nothing else.
+        """Write new tasks and forget them, once they fill a statement. Later tasks may be made below them, and no other
+        change can name them. This is for a unit of work that only makes tasks, in the order of their ids, more than
+        memory should hold.
         """
         if len(self._new) == writing.AT_ONCE or self._new_text > writing.MOST_TEXT:
             await writing.stamp(self.lock, self._new)

@@ -12,7 +12,7 @@ import orjson
 
 from taskward.runtime.fairness import cooperatively
 from taskward.storage.account_lock import AccountLock
-from taskward.storage.scoping import Statement
+from taskward.storage.compiling import Statement
 from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
 from taskward.tasks import statements
@@ -58,7 +58,7 @@ def _id(entry: Entry) -> int:
 
 
 def _changed_at(lock: AccountLock, moment: datetime | None) -> datetime | None:
-    """What happened in this turn, and in no earlier one, happened when the row changed."""
+    """The time of an event of a task: of one in this turn, the time at which its row changed."""
     return lock.time if moment == lock.now else moment
 
 

@@ -13,12 +13,12 @@ import asyncpg
 
 from taskward.lists.store import export_lists
 from taskward.runtime.unsent import TIGHT, NeedsRoom
-from taskward.storage.scoping import Statement
+from taskward.storage.compiling import Statement
 from taskward.storage.session import Session
 from taskward.tasks import statements
 from taskward.tasks.schedule.consistency import rule_for_others
 from taskward.tasks.store import TaskStore
-from taskward.tasks.tree import DEEPEST
+from taskward.tasks.tree import DEEPEST_TREE
 
 PAGE_BYTES = 256 * 1024
 """Bytes at which a page ends."""
@@ -58,7 +58,7 @@ async def export(begin: Callable[[], Session], most: int) -> AsyncGenerator[byte
             lines = page_of_lists
     # The first page has both kinds, so that a database that cannot give them is told of by a status.
     exported = _Exported(since)
-    for level in range(DEEPEST):
+    for level in range(DEEPEST_TREE):
         after, is_last = _BEFORE_ALL, False
         while not is_last:
             async with begin() as session:

@@ -14,7 +14,7 @@ import orjson
 from taskward.kit.limits import Limit, LimitReached, Limits
 from taskward.kit.types import LONGEST_LINE
 from taskward.tasks.metadata import LARGEST_METADATA
-from taskward.tasks.tree import DEEPEST, Tree
+from taskward.tasks.tree import DEEPEST_TREE, Tree
 from taskward.tasks.types import LONGEST_DESCRIPTION, LONGEST_TAG, MOST_TAGS
 from taskward.transfer.record_file import Records
 
@@ -164,7 +164,7 @@ class Reading:
 
 
 class Subject:
-    """The task or list that is being read, to whose name losses are put down.
+    """The task or list that is being read. Losses are reported under its title.
 
     Attributes:
         title: Its title within the API's bounds.
@@ -250,9 +250,10 @@ class Nesting:
         """The member `parent`, if there is one, of a task whose parent was placed before."""
         while self._way and self._way[-1] != parent:
             self._tree.remove(self._way.pop())
-        if parent is not None and self._tree.depth(parent) == DEEPEST:
+        if parent is not None and self._tree.depth(parent) == DEEPEST_TREE:
             parent = self._tree.parent(parent)
-            subject.lose("depth", f"It was deeper than {DEEPEST} levels and hangs on the last that may have subtasks.")
+            sentence = f"It was deeper than {DEEPEST_TREE} levels and hangs on the last that may have subtasks."
+            subject.lose("depth", sentence)
         self._tree.put(key, parent)
         self._way.append(key)
         return {} if parent is None else {"parent": parent}

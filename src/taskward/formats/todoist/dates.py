@@ -29,7 +29,7 @@ _ISO = re.compile(
 _ENGLISH = re.compile(rf"{DAY_OF_YEAR}(?:,? (?P<year>[0-9]{{4}}))?(?:,? (?:at )?{CLOCK})?")
 
 
-def read_date(text: str, *, today: date | None = None) -> date | datetime | None:
+def read_todoist_date(text: str, *, today: date | None = None) -> date | datetime | None:
     """The day or moment that the text, in lower case, says; None if that is not certain.
 
     Args:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from taskward.formats.todoist.dates import CLOCK, DAY_OF_YEAR, NUMBER, clock_of, day_of_year, names_no_year, read_date
+from taskward.formats.todoist.dates import (
+    CLOCK,
+    DAY_OF_YEAR,
+    NUMBER,
+    clock_of,
+    day_of_year,
+    names_no_year,
+    read_todoist_date,
+)
 from taskward.tasks.schedule.recurrence import next_occurrence
 from taskward.tasks.schedule.rrule import WEEKDAYS, Rule, parse_rule
 from taskward.tasks.types import FIRST_YEAR, LAST_YEAR
@@ -53,7 +61,7 @@ _EACH_DAY = parse_rule("FREQ=DAILY")
 
 
 class NotCertain(ValueError):
-    """What a date says is not certain, or is nothing that a task may have.
+    """The meaning of a date is not certain, or is one that a task cannot have.
 
     Attributes:
         what: The kind of the loss.
@@ -61,7 +69,7 @@ class NotCertain(ValueError):
         due: What of it is certain all the same, if anything.
     """
 
-    def __init__(self, what: Thing, why: str, due: Due | None = None) -> None:
+    def __init__(self, what: Thing, why: str, due: ReadDue | None = None) -> None:
         self.what = what
         self.why = why
         self.due = due
@@ -69,7 +77,7 @@ class NotCertain(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class ReadDue:
     """When a task is due, once it is known in which zone, and how it repeats.
 
     Attributes:
@@ -131,7 +139,7 @@ class Due:
         return found.due
 
 
-def read_due(text: str, today: date) -> Due:
+def read_due(text: str, today: date) -> ReadDue:
     """What the text, in English or as numbers and in lower case, says.
 
     Args:
@@ -147,7 +155,7 @@ def read_due(text: str, today: date) -> Due:
         start = _read_date(text, today)
         if start is None:
             raise unclear(text)
-        return Due(start, is_year_guessed=names_no_year(text))
+        return ReadDue(start, is_year_guessed=names_no_year(text))
     start = _read_date(recurring["start"]) if recurring["start"] else None
     if recurring["start"] and start is None:
         raise NotCertain("recurrence", _FROM_WHAT)
@@ -155,7 +163,7 @@ def read_due(text: str, today: date) -> Due:
         clock = clock_of(recurring)
         rule = parse_rule(_rule(recurring) + _until(recurring))
     except _ByTheHour:
-        due = Due(start) if isinstance(start, datetime) else None
+        due = ReadDue(start) if isinstance(start, datetime) else None
         raise NotCertain("recurrence", "repeats by the hour, which tasks cannot", due) from None
     except ValueError:
         raise unclear(text) from None
@@ -163,7 +171,7 @@ def read_due(text: str, today: date) -> Due:
     is_elsewhere = isinstance(start, datetime) and start.tzinfo is not None and _names_days(rule)
     if (clock and isinstance(start, datetime)) or is_elsewhere:
         raise NotCertain("recurrence", _FROM_WHAT)
-    return Due(start, clock, rule, bool(recurring["completion"] or recurring["after_unit"]))
+    return ReadDue(start, clock, rule, bool(recurring["completion"] or recurring["after_unit"]))
 
 
 _FROM_WHAT = "repeats from what is not certain to be one date"
@@ -186,7 +194,7 @@ def _unclear(*, repeats: bool) -> NotCertain:
 
 def _read_date(text: str, today: date | None = None) -> date | datetime | None:
     try:
-        return read_date(text, today=today)
+        return read_todoist_date(text, today=today)
     except ValueError:
         return None
 
@@ -194,7 +202,7 @@ def _read_date(text: str, today: date | None = None) -> date | datetime | None:
 def _until(said: re.Match[str]) -> str:
     if not said["end"]:
         return ""
-    end = read_date(said["end"])
+    end = read_todoist_date(said["end"])
     if end is None or isinstance(end, datetime):
         raise ValueError("the end is not certain")
     return f";UNTIL={end:%Y%m%d}"

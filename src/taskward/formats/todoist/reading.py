@@ -11,7 +11,7 @@ from typing import IO, Any
 from zoneinfo import ZoneInfo
 
 from taskward.formats.csv_rows import rows_of
-from taskward.formats.todoist.dues import Due, NotCertain, read_due, unclear
+from taskward.formats.todoist.dues import NotCertain, ReadDue, read_due, unclear
 from taskward.formats.todoist.languages import in_english
 from taskward.kit.types import LONGEST_LINE
 from taskward.lists.limits import LISTS
@@ -315,7 +315,7 @@ def _due_of(subject: Subject, extras: Extras, row: _Row, zone: str, now: datetim
     return members
 
 
-def _read(text: str, language: str, place: ZoneInfo, now: datetime) -> Due:
+def _read(text: str, language: str, place: ZoneInfo, now: datetime) -> ReadDue:
     english = in_english(text, language)
     if english is None:
         if not _NUMBERS.fullmatch(text):
@@ -324,7 +324,7 @@ def _read(text: str, language: str, place: ZoneInfo, now: datetime) -> Due:
     return read_due(english, now.astimezone(place).date())
 
 
-def _part_of(due: Due | None, place: ZoneInfo, now: datetime) -> dict[str, Any]:
+def _part_of(due: ReadDue | None, place: ZoneInfo, now: datetime) -> dict[str, Any]:
     try:
         return {} if due is None else due.members(place, now)
     except NotCertain:

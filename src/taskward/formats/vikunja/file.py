@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from taskward.formats.json_text import JsonText, Steps, name_in, parse_in_parts, parsed
-from taskward.formats.vikunja.tasks import is_whole, number_of
+from taskward.formats.vikunja.members import is_whole, number_of
 from taskward.kit.limits import LimitReached
 from taskward.lists.limits import LISTS
 from taskward.transfer.records import Reading, Thing, UnreadableExport, quoted
@@ -108,8 +108,8 @@ class ProjectReader:
         self.projects: list[Project] = []
         self._reading = reading
         self._on_task = on_task
-        # What is open, from without to within: arrays by the names that they have, and projects. Of each, whether
-        # nothing of it was read yet.
+        # What is open, the outermost first: arrays by their names, and projects; each with whether nothing of it was
+        # read yet.
         self._open: list[str | Project] = []
         self._is_first: list[bool] = []
 

@@ -12,17 +12,8 @@ from datetime import datetime
 from typing import IO, Any
 
 from taskward.formats.vikunja.file import Project, ProjectReader
-from taskward.formats.vikunja.tasks import (
-    LONGEST_TEXT,
-    NEVER,
-    SERVICE,
-    is_parental,
-    is_whole,
-    keep_relations,
-    number_of,
-    read_task,
-    typed,
-)
+from taskward.formats.vikunja.members import NEVER, is_whole, number_of, typed
+from taskward.formats.vikunja.tasks import LONGEST_TEXT, SERVICE, is_parental, keep_relations, read_task
 from taskward.formats.walks import parents_first
 from taskward.kit.types import LONGEST_LINE
 from taskward.lists.limits import LISTS
@@ -93,7 +84,7 @@ class _Places(Sequence[tuple[int, float]]):
 
 
 class _Export:
-    """What has been read so far. Of each task, what puts it in its place is in memory, and the rest is not."""
+    """What has been read so far. Memory holds only what decides on the place of each task."""
 
     def __init__(self, reading: Reading, zone: str, now: datetime) -> None:
         self.projects = ProjectReader(reading, self._read_task)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, TypeGuard, TypeVar
+from typing import Any
 
 from taskward.formats.html_text import plain_text
+from taskward.formats.vikunja.members import NEVER, is_whole, items_of, number_of, text_of, typed, user_name
 from taskward.tasks.schedule.rrule import LARGEST_INTERVAL
 from taskward.transfer.records import (
     Extras,
@@ -25,10 +26,7 @@ from taskward.transfer.records import (
     tags_of,
 )
 
-_T = TypeVar("_T")
 SERVICE = "vikunja"
-# Go's zero time: there is none.
-NEVER = "0001-01-01T00:00:00Z"
 _DAY = 86_400
 _WEEK = 7 * _DAY
 _PRIORITIES = ["", "low", "medium", "high", "urgent", "urgent"]
@@ -37,7 +35,7 @@ _ON_SCHEDULE, _MONTHLY, _FROM_COMPLETION = range(3)
 LONGEST_TEXT = 100_000
 """Characters that are read of a text: ten times what a description may have, as there may be HTML in it."""
 _MOST_KEPT = 100
-"""Of a kind of which a task may have any number."""
+"""How many things of a kind are kept. A task may have any number."""
 _MOST_LABELS = 200
 _MOST_RELATIONS = 2_000
 """A part of more than so many names its parent itself."""
@@ -46,7 +44,7 @@ _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9:]{5})"
 )
 _PARENTS = {"subtask", "parenttask"}
-# What is read below, or is said again of what is.
+# Members that are read below, and those that only repeat them.
 _READ = {
     *("id", "title", "description", "done", "done_at", "due_date", "repeat_after", "repeat_mode", "priority", "labels"),
     *("related_tasks", "project_id", "list_id", "comments", "comment_count", "position", "bucket_id", "deleted_at"),
@@ -128,50 +126,6 @@ def read_task(raw: dict[str, Any], subject: Subject, zone: str, now: datetime) -
     return task
 
 
-def is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-
-
-def number_of(value: object) -> float:
-    """A position; 0 where there is none."""
-    if isinstance(value, float) or is_whole(value):
-        return float(value) if math.isfinite(value) else 0.0
-    return 0.0
-
-
-def text_of(subject: Subject, raw: dict[str, Any], member: str, what: Thing = "description") -> str:
-    return typed(subject, raw, member, str, what) or ""
-
-
-def typed(subject: Subject, raw: dict[str, Any], member: str, kind: type[_T], what: Thing) -> _T | None:
-    """The member; None if it is missing, null or of another type, which is a loss."""
-    value = raw.get(member)
-    if value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
-        return value
-    subject.lose(what, f"Its {quoted(member)} is of an unknown type and was left out.")
-    return None
-
-
-def items_of(subject: Subject, raw: dict[str, Any], member: str, what: Thing) -> Iterator[dict[str, Any]]:
-    """The objects in an array; what else is in it is a loss."""
-    broken = 0
-    for item in typed(subject, raw, member, list, what) or []:
-        if isinstance(item, dict):
-            yield item
-        else:
-            broken += 1
-    if broken:
-        subject.lose(what, f"Of its {quoted(member)}, {broken} are of an unknown type and were left out.", broken)
-
-
-def name_of(raw: object) -> str:
-    """How a user is called."""
-    if not isinstance(raw, dict):
-        return ""
-    names = (raw.get("name"), raw.get("username"))
-    return next((kept_text(one_line(name)) for name in names if isinstance(name, str) and name.strip()), "")
-
-
 def _html(subject: Subject, raw: dict[str, Any], member: str) -> Generator[None, None, str]:
     html = text_of(subject, raw, member)
     if len(html) > LONGEST_TEXT:
@@ -190,7 +144,7 @@ def _with_comments(subject: Subject, raw: dict[str, Any], description: str) -> G
             continue
         created = comment.get("created")
         when = created if isinstance(created, str) and created != NEVER and _INSTANT.fullmatch(created) else ""
-        heading = ", ".join(part for part in (name_of(comment.get("author")), when) if part)
+        heading = ", ".join(part for part in (user_name(comment.get("author")), when) if part)
         description = append_comment(subject, description, heading and f"{heading}:", text)
         if reactions := comment.get("reactions"):
             count = len(reactions) if isinstance(reactions, dict) else 1
@@ -207,7 +161,7 @@ def _completion(subject: Subject, extras: Extras, raw: dict[str, Any], now: date
     if done and moment is not None and moment <= now:
         subject.keep("completed")
         return {"completed": True, "completed_at": moment}
-    # Of one that repeats, the last time that it was done.
+    # A task that repeats has here when it was last done.
     extras.keep("completed", "done_at", kept_text(value))
     return {"completed": done}
 
@@ -315,7 +269,7 @@ def _keep_people(subject: Subject, extras: Extras, raw: dict[str, Any]) -> None:
         if len(items) > len(kept):
             subject.lose(what, f"Some of its {quoted(member)} were left out.", len(items) - len(kept))
 
-    keep("assignee", "assignees", name_of)
+    keep("assignee", "assignees", user_name)
     keep("attachment", "attachments", _attachment)
     keep("reminder", "reminders", _reminder)
     attachments = raw.get("attachments")
@@ -327,7 +281,7 @@ def _keep_people(subject: Subject, extras: Extras, raw: dict[str, Any]) -> None:
         extras.keep("reminder", "reminder_dates", kept, len(kept))
     if len(dates) > len(kept):
         subject.lose("reminder", "Some of its “reminder_dates” were left out.", len(dates) - len(kept))
-    if author := name_of(raw.get("created_by")):
+    if author := user_name(raw.get("created_by")):
         extras.keep("author", "created_by", author)
     if raw.get("subscription"):
         extras.keep("subscription", "is_subscribed", value=True)

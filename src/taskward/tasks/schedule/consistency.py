@@ -59,7 +59,7 @@ class Due(NamedTuple):
 
 
 class Next(NamedTuple):
-    """In what the task that follows a recurring one differs from it."""
+    """The members in which the next task of a series differs from the completed one."""
 
     due: Due
     recurrence: str
@@ -109,8 +109,8 @@ def check_schedule(task: Scheduled, *, now: datetime) -> Search | None:
 
 
 def following(task: Meaning, *, now: datetime, known: Search | None = None) -> Next | None:
-    """In what the task that follows a recurring one, completed now, differs from it, or None where its rule has ended,
-    or does not come true as far as that is looked for.
+    """How the next task differs from a recurring one that is completed now. None where the rule has ended, or has no
+    other day within the bounds of the search.
 
     Args:
         known: What `check_schedule` has found for this task, if it was asked.
@@ -123,7 +123,7 @@ def following(task: Meaning, *, now: datetime, known: Search | None = None) -> N
             known = _search(task, now, meant)
         except NeverFires:
             return None
-    # What could not be written by a client is beyond the end, too.
+    # A series also ends before a due that no client could write.
     if known.found is None or known.found[0].due.year > LAST_YEAR:
         return None
     (due, rule), day = known.found

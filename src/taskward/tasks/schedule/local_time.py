@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _TEXT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?)( fold=1)?", re.ASCII)
-# No zone reaches from between these over the ends of the calendar.
+# Between these, the offset of no zone leads out of the calendar.
 _EARLY = datetime(1, 1, 3, tzinfo=UTC)
 _LATE = datetime(9999, 12, 29, tzinfo=UTC)
 

@@ -19,8 +19,8 @@ from taskward.tasks.schedule.rrule import LEAP_MONTH_LENGTHS, LEAP_YEAR, MONTH_L
 
 _COUNT = re.compile("(?<=COUNT=)[0-9]+")
 
-# How many years are searched: after 400, the calendar repeats itself. Of a yearly rule only those count that INTERVAL
-# names. As many of days or weeks would take too long.
+# How many years are searched. After 400, the calendar repeats itself; for a yearly rule, only the years count that
+# INTERVAL names. To search so many years by days or weeks would take too long.
 _YEARS = {"DAILY": 10, "WEEKLY": 10, "MONTHLY": 400, "YEARLY": 400}
 _FOUR_YEARS = 1461
 _MONTHS = len(MONTH_LENGTHS)
@@ -28,7 +28,7 @@ _LAST_DAY = date.max.toordinal()
 
 
 class NeverFires(RuleError):
-    """Nothing but the rule itself keeps it from coming true, as far as that is looked for."""
+    """The rule has no other day within the bounds of the search, though neither COUNT nor UNTIL has ended it."""
 
     def __init__(self, rule: Rule) -> None:
         years = _searched_years(rule)
@@ -168,8 +168,9 @@ def _period(rule: Rule, day: int) -> int:
 
 
 def _days_of_years(rule: Rule, started: int, years: Iterable[int]) -> Iterator[int]:
-    """The days of a rule in some years; of weeks, those whose number BYSETPOS may still leave out."""
-    # A year is like each other that begins on the same weekday and is as long, as the one before is, too.
+    """The days of a rule in some years. BYSETPOS is not yet applied to the days of weeks."""
+    # Years have the same days if they begin on the same weekday and are equally long, and the years before them are,
+    # too.
     kinds: dict[tuple[int, int, int], list[list[int]]] = {}
     for year in years:
         start = _new_year(year)

@@ -7,7 +7,8 @@ from functools import cache
 from sqlalchemy import BigInteger, Uuid, bindparam, case, func, null
 from sqlmodel import select
 
-from taskward.storage.scoping import OWNER, Statement, compile_statement
+from taskward.storage.compiling import Statement, compile_statement
+from taskward.storage.scoping import OWNER
 from taskward.storage.tables import columns, table_of
 from taskward.tasks.statements import change_many, time_of
 from taskward.tasks.table import Task

@@ -1,4 +1,4 @@
-"""Which known name somebody meant who wrote one that is not known: a setting, a parameter, a member or a value."""
+"""Finds the known name that an unknown one was meant for: of a setting, a parameter, a member or a value."""
 
 from __future__ import annotations
 

@@ -1,0 +1,7 @@
+"""What other APIs call the members of tags."""
+
+from __future__ import annotations
+
+from taskward.kit.suggestions import Vocabulary
+
+OTHER_NAMES = Vocabulary(names={"title": ("name",)})
