@@ -30,7 +30,7 @@ _PARAMETER = "taskward_once"
 # What is sent with an answer of its own, or made anew for each.
 _NOT_KEPT = frozenset({"content-length", "x-request-id", "vary"})
 
-# A task's or a list's own, or what metadata calls so.
+# A row's own, or what a text of it calls so.
 _ID = re.compile('"id":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 _KEY = "[!-~]{1,255}"
 # The draft of this header makes it a string of RFC 8941 (section 3.3.3), in quotes and with escapes. What begins with

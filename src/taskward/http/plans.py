@@ -292,7 +292,7 @@ def _user_id(values: Iterable[Any]) -> str:
     """Who the caller is, as far as the steps up to now know one."""
     for value in values:
         if isinstance(value, Caller):
-            return value.owner.user_id
+            return value.user_id
     return ""
 
 

@@ -91,7 +91,7 @@ class StoredResponses:
 
         Args:
             headers: A JSON object.
-            shown: The ids of the tasks and lists that the body tells of. Where it names none, it is taken to tell of
+            shown: The ids of the rows that the body tells of. Where it names none, it is taken to tell of
                 any.
         """
         await self._session.fetch(_expire(), kept=_KEPT)
@@ -99,7 +99,7 @@ class StoredResponses:
         await self._session.fetch(_store(), key=key, **values)
 
     async def forget(self, erased: Collection[UUID]) -> None:
-        """Remove the answers that tell of tasks or lists that are erased, in the owner's turn."""
+        """Remove the answers that tell of rows that are erased, in the owner's turn."""
         await self._session.fetch(_forget(), erased=list(erased))
 
 

@@ -107,8 +107,7 @@ CREATE TABLE taskward.tombstone (
     id uuid NOT NULL,
     version bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (user_id, kind, id),
-    CONSTRAINT tombstone_kind CHECK (kind IN ('task', 'list'))
+    PRIMARY KEY (user_id, kind, id)
 );
 CREATE UNIQUE INDEX tombstone_version ON taskward.tombstone (user_id, version);
 
