@@ -467,6 +467,7 @@ def _answers() -> Iterator[Mutant]:
         ("a rejected claim hides in an array", claims, "pending += [(element, rest) for element in value]", "pass", hidden),
         ("a refused token is somebody's", owner, "    except TokenRejected as rejected:\n        raise InvalidToken(reason=rejected.reason) from None\n    if verification", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if verification", walk),
         ("every request is somebody's", dependencies, "session_of(request, caller.owner)", f"session_of(request, {mallory})", walk),
+        ("a key is of all who write for one owner", "src/taskward/http/idempotency.py", "if key is not None and caller.user_id != session.user_id:", "if False:", ("tests/test_other_owners.py",)),
         ("a body is read before the token", plans, "if not is_generator and self._ready.issuperset(", "if False and self._ready.issuperset(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
