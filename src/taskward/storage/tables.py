@@ -232,8 +232,8 @@ def account_column(name: str, kind: TypeEngine[Any], *, default: _Kept, told: bo
 
 
 def account_columns() -> tuple[AccountColumn[Any], ...]:
-    """All that slices keep in the account."""
-    return tuple(_account_columns)
+    """All that slices keep in the account, by their names: whoever is imported first, statements are the same."""
+    return tuple(sorted(_account_columns, key=lambda one: one.label))
 
 
 def columns(model: type[SQLModel]) -> Any:
@@ -283,10 +283,10 @@ def next_version(*conditions: ColumnElement[bool], changes: Mapping[AccountColum
     advanced = {"clock": account.clock + Constant(1), "changed_at": next_change_at()}
     # An upsert would make the account as well, and every write after the first would pay for that (decision 0013).
     advance = update(table).where(account.user_id == OWNER, *conditions).values(**advanced, **counts)
-    told = [one.read() for one in _account_columns if one.told]
+    told = [one.read() for one in account_columns() if one.told]
     return advance.returning(account.clock, in_utc(account.changed_at).label("at"), *told).cte("clock")
 
 
 def told_by(clock: CTE) -> list[ColumnElement[Any]]:
     """What `next_version` tells of the account, which a statement yields for `Session.account`."""
-    return [clock.c[one.label] for one in _account_columns if one.told]
+    return [clock.c[one.label] for one in account_columns() if one.told]

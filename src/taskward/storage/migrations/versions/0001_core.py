@@ -103,6 +103,7 @@ CREATE INDEX task_id ON taskward.task USING hash ((id::text));
 -- What was erased for good: only that it was, and when by the owner's clock.
 CREATE TABLE taskward.tombstone (
     user_id text COLLATE "C" NOT NULL,
+    -- The table that it was in.
     kind text NOT NULL,
     id uuid NOT NULL,
     version bigint NOT NULL,
