@@ -1,4 +1,4 @@
-"""The one reusable dependency for identity: it turns a request's token into the `Owner` that all else is scoped to."""
+"""The one reusable dependency for identity: it finds the `Caller` by a token, and the `Owner` of the caller's rows."""
 
 from __future__ import annotations
 
