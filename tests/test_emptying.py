@@ -20,6 +20,7 @@ from taskward.identity import Owner
 from taskward.kit.limits import Limits
 from taskward.storage.database import Database
 from taskward.tasks import trash
+from taskward.tasks.table import TRASHED_AT
 from taskward.tasks.trash import empty_trash, purge
 from tests.conftest import NO_TLS, Cluster, Superuser, User, make_settings, make_token, rows_of, serving, write_task
 
@@ -313,7 +314,7 @@ async def test_who_keeps_the_owners_turn_keeps_nobody_elses_trash(
         await fill(user, 2)
         await age(superuser, user, days=9)
     purges = trash.Purges(database, Limits(), 5)
-    due = datetime.now(UTC) - timedelta(days=9)
+    due = {TRASHED_AT.label: datetime.now(UTC) - timedelta(days=9)}
     async with superuser.transaction():
         await superuser.execute("UPDATE taskward.account SET clock = clock WHERE user_id = $1", alice.id)
         purges.consider(due, Owner(alice.id))
@@ -334,7 +335,7 @@ async def test_who_keeps_the_owners_turn_keeps_no_worker_from_its_end(
     purges = trash.Purges(database, Limits(), 5)
     async with superuser.transaction():
         await superuser.execute("UPDATE taskward.account SET clock = clock WHERE user_id = $1", alice.id)
-        purges.consider(datetime.now(UTC) - timedelta(days=9), Owner(alice.id))
+        purges.consider({TRASHED_AT.label: datetime.now(UTC) - timedelta(days=9)}, Owner(alice.id))
         await asyncio.sleep(0.1)
         async with asyncio.timeout(60):
             await purges.close()

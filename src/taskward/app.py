@@ -111,7 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         spools_of_records=Spools(settings.max_import_bytes, of_one=2 * UNPACKED),
         database=database,
         limits=limits,
-        purges=Purges(database, limits, settings.trash_days),
+        after_writes=(Purges(database, limits, settings.trash_days),),
         unsent=Unsent(settings.unsent_per_user, settings.unsent_per_worker, _PATIENCE),
         verifier=make_verifier(settings),
         scopes_enforced=settings.scopes == "enforced",
@@ -173,7 +173,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
         finally:
             _log.info("finishing")
-            await shared.purges.close()
+            for one in shared.after_writes:
+                await one.close()
             await shared.database.close()
             shared.failures.flush()
             _log.info("finished")

@@ -283,6 +283,9 @@ def _rights() -> Iterator[Mutant]:
         ("versions of the schema may be written", '{"SELECT": ("version_num",)}', '{"SELECT": ("version_num",), "UPDATE": ()}'),
     ):  # fmt: skip
         yield Mutant(f"rights: {name}", (Edit("src/taskward/storage/tables.py", old, new),), rights)
+    of_slices = Edit("src/taskward/storage/tables.py", '    withheld["insert"] = (*withheld["insert"], name)\n', "")
+    declared = ("tests/test_account_columns.py::test_it_is_withheld_from_inserts_and_from_nothing_else",)
+    yield Mutant("rights: what a slice keeps in the account may be inserted", (of_slices,), declared)
     for name, old, new in (
         ("everything on a table", "listed = \", \".join(f\"{verb} ({', '.join(cols)})\" if cols else verb for verb, cols in privileges.items())", 'listed = "ALL"'),
         ("the probe role reads whole tasks", "GRANT SELECT (id) ON {SCHEMA}.{table} TO {probe}", "GRANT SELECT ON {SCHEMA}.{table} TO {probe}"),
@@ -464,7 +467,8 @@ def _answers() -> Iterator[Mutant]:
         ("a rejected claim hides behind a dot", claims, "pending.append((inner, rest[len(key) + 1 :]))", "pass", hidden),
         ("a rejected claim hides in an array", claims, "pending += [(element, rest) for element in value]", "pass", hidden),
         ("a refused token is somebody's", owner, "    except TokenRejected as rejected:\n        raise InvalidToken(reason=rejected.reason) from None\n    if verification", "    except TokenRejected:\n        return Caller(Owner('mallory'), 0, frozenset())\n    if verification", walk),
-        ("every request is somebody's", dependencies, "caller.owner,", f"{mallory},", walk),
+        ("every request is somebody's", dependencies, "session_of(request, caller.owner)", f"session_of(request, {mallory})", walk),
+        ("a key is of all who write for one owner", "src/taskward/http/idempotency.py", "if key is not None and caller.user_id != session.user_id:", "if False:", ("tests/test_other_owners.py",)),
         ("a body is read before the token", plans, "if not is_generator and self._ready.issuperset(", "if False and self._ready.issuperset(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),

@@ -26,7 +26,7 @@ def times() -> Iterator[Mutant]:
         ("a time goes by the session's zone", _TABLES, 'func.pg_catalog.timezone(Constant("UTC"), moment)', "moment"),
         ("a turn begins when its transaction does", _TURNS, "in_utc(next_change_at())", "func.now()"),
         ("a turn does not say when it ended", _TURNS, 'in_utc(bindparam("time", type_=DateTime(timezone=True)))', "account.changed_at"),
-        ("the rows of a turn have one time", _TURNS, "timedelta(microseconds=self._version - before - 1)", "timedelta()"),
+        ("the rows of a turn have one time", _TURNS, 'timedelta(microseconds=self._version - self._account["clock"] - 1)', "timedelta()"),
         ("a create takes the default", _STORE, ', "created_at": clock.c.at, "updated_at": clock.c.at}', "}"),
         ("a created task is done at the transaction's beginning", _STORE, 'case((sent["completed"], clock.c.at))', 'case((sent["completed"], func.now()))'),
         ("a change takes the transaction's beginning", _STORE, ", updated_at=clock.c.at)", ")"),

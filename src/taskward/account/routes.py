@@ -81,7 +81,7 @@ async def get_me(caller: CurrentCaller, account: MyAccount, limits: UserLimits) 
     """Who the token says you are, until when, and with which scopes; how much you have, and how much you may have."""
     return json_response(
         {
-            "user_id": caller.owner.user_id,
+            "user_id": caller.user_id,
             "expires_at": _instant(caller.expires_at),
             "scopes": sorted(caller.scopes),
             "counts": await account.counts(),
@@ -103,7 +103,7 @@ async def delete_me(
     ],
 ) -> Response:
     """Erase every task, list and tag of yours and all else that is kept of you, for good."""
-    if confirm != caller.owner.user_id:
+    if confirm != caller.user_id:
         raise Invalid([FieldError("query", "/confirm", "This must be your user id.")])
     await account.erase()
     return Response(status_code=204)
@@ -172,7 +172,7 @@ async def import_file(
         return
     spools = services(request).spools_of_records
     origin = Origin(format_, tz, name, datetime.now(UTC))
-    with closing(spools.open(caller.owner.user_id)) as spool:
+    with closing(spools.open(caller.user_id)) as spool:
         yield await read_foreign(spooled.file, spooled.digest, origin, limits, largest=spools.largest, spool=spool)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
 
@@ -24,36 +22,19 @@ CurrentCaller = Annotated[Caller, Depends(identity)]
 
 @yields
 def owner_session(request: Request, caller: CurrentCaller) -> AbstractAsyncContextManager[Session]:
-    """A session as the caller: what it has written is committed before the answer is sent. See `Session`.
+    """A session as the caller; see `session_of`."""
+    return session_of(request, caller.owner)
+
+
+def session_of(request: Request, owner: Owner) -> Session:
+    """A session for a request, as an owner whose rows its caller may see: what it has written is committed before the
+    answer is sent. See `Session`.
 
     A GET's cannot write.
     """
-    database = services(request).database
+    shared = services(request)
     limit = request.scope.get(LIMIT_KEY)
-    reads = request.method == "GET"
-    session = database.session(caller.owner, read_only=reads, limit=limit)
-    return session if reads else _Writing(session, request, caller.owner)
-
-
-class _Writing:
-    """A session that may write. Once it is committed, it is time to look whether the owner's trash has to be purged."""
-
-    __slots__ = ("_owner", "_request", "_session")
-
-    def __init__(self, session: Session, request: Request, owner: Owner) -> None:
-        self._session = session
-        self._request = request
-        self._owner = owner
-
-    def __aenter__(self) -> Coroutine[Any, Any, Session]:
-        return self._session.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._session.__aexit__(kind, error, traceback)
-        if error is None and self._session.trashed_at is not None:
-            services(self._request).purges.consider(self._session.trashed_at, self._owner)
+    return shared.database.session(owner, read_only=request.method == "GET", limit=limit, after=shared.after_writes)
 
 
 OwnerSession = Annotated[Session, Depends(owner_session)]
@@ -71,7 +52,7 @@ UserLimits = Annotated[Limits, Depends(user_limits)]
 
 def answer_room(request: Request, caller: CurrentCaller) -> Room:
     """The room of the answer."""
-    return room_of(request, caller.owner.user_id)
+    return room_of(request, caller.user_id)
 
 
 AnswerRoom = Annotated[Room, Depends(answer_room)]

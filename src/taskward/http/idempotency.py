@@ -19,9 +19,11 @@ import orjson
 from fastapi import Depends, Header, Request, Response
 from pydantic import AfterValidator, WithJsonSchema
 
-from taskward.http.dependencies import OwnerSession
+from taskward.http.dependencies import CurrentCaller, OwnerSession
 from taskward.http.framework import body_at_hand
 from taskward.http.reading import BODY_DIGEST
+from taskward.identity import Caller
+from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
 
 Endpoint = Callable[..., Awaitable[Response]]
@@ -59,12 +61,21 @@ IdempotencyKey = Annotated[
 
 
 class Once:
-    """Carries a request out, unless one with its key was."""
+    """Carries a request out, unless one with its key was.
 
-    def __init__(self, request: Request, answers: StoredResponses, key: str | None) -> None:
+    Args:
+        session: Where the request writes, and so its answer is kept.
+        key: Of the caller's requests, whosever rows they are about.
+    """
+
+    def __init__(self, request: Request, session: Session, caller: Caller, key: str | None) -> None:
         self._request = request
-        self._answers = answers
+        self._answers = StoredResponses(session)
         self._key = key
+        if key is not None and caller.user_id != session.user_id:
+            of_caller = blake2b(f"{caller.user_id} {key}".encode(), digest_size=32)
+            # No key has a space, so it is none of the owner's, either.
+            self._key = f"of {of_caller.hexdigest()}"
 
     async def run(self, endpoint: Callable[[], Awaitable[Response]]) -> Response:
         """The endpoint's answer, or the one that was stored.
@@ -89,12 +100,17 @@ class Once:
         return response
 
 
-def once(request: Request, session: OwnerSession, key: IdempotencyKey = None) -> Once:
-    return Once(request, StoredResponses(session), key)
+def own_once(request: Request, session: OwnerSession, caller: CurrentCaller, key: IdempotencyKey = None) -> Once:
+    """What carries out a request about the caller's own rows."""
+    return Once(request, session, caller, key)
 
 
-def idempotent(endpoint: Endpoint) -> Endpoint:
-    """Let clients send a request to an endpoint twice, with a key, and have it carried out once."""
+def idempotent(endpoint: Endpoint, once: Callable[..., Once] = own_once) -> Endpoint:
+    """Let clients send a request to an endpoint twice, with a key, and have it carried out once.
+
+    Args:
+        once: A dependency that makes one, with the endpoint's own session.
+    """
 
     @functools.wraps(endpoint)
     async def run(**arguments: Any) -> Response:

@@ -293,7 +293,7 @@ def _user_id(values: Iterable[Any]) -> str:
     """The caller's id, or an empty one as long as no step has found the caller."""
     for value in values:
         if isinstance(value, Caller):
-            return value.owner.user_id
+            return value.user_id
     return ""
 
 

@@ -146,7 +146,7 @@ class RequestReader:
 
         Args:
             timeouts: In which it must have arrived.
-            user_id: Whose it is.
+            user_id: Who sends it.
 
         Raises:
             Problem: It did not, or it is too large, or the answer would be of a type that the client does not take.

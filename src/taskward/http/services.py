@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import Request
 
 from taskward.http.failures import Failures
 from taskward.http.spooling import Spools
-from taskward.identity import Owner
 from taskward.identity.owner import Verification
 from taskward.kit.limits import Limits
 from taskward.runtime.fairness import LongWork
 from taskward.runtime.timeouts import Timeouts
 from taskward.runtime.unsent import Unsent
 from taskward.storage.database import Database
-
-
-class TrashPurges(Protocol):
-    """Erases what has been in the trash for long enough."""
-
-    def consider(self, trashed_at: datetime, owner: Owner) -> None:
-        """Look whether an owner's trash has to be purged."""
-
-    async def close(self) -> None:
-        """Stop, and leave the rest to the next start."""
+from taskward.storage.session import AfterWrite
 
 
 @dataclass
@@ -37,7 +26,7 @@ class Services(Verification):
         timeouts: How long a request may take.
         spools: Where bodies go that are too large to be kept in memory.
         spools_of_records: Where records go that were made of such bodies.
-        purges: Told of each owner who has something in the trash.
+        after_writes: Told of each owner's account after a write.
         unsent: How much memory answers may take while they wait to be sent.
         failures: Told of requests that end in an error.
     """
@@ -48,7 +37,7 @@ class Services(Verification):
     spools_of_records: Spools
     database: Database
     limits: Limits
-    purges: TrashPurges
+    after_writes: tuple[AfterWrite, ...]
     unsent: Unsent
     failures: Failures
 

@@ -1,4 +1,4 @@
-"""The one reusable dependency for identity: it turns a request's token into the `Owner` that all else is scoped to."""
+"""The one reusable dependency for identity: it finds the `Caller` by a token, and the `Owner` of the caller's rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ABOUT_TOKENS = (
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose rows a session may see. Made by `identity` from a verified token, and by nothing else in the service."""
+    """Whose rows a session may see. A caller's is made of the verified token, and no other is made in the service."""
 
     user_id: str
 
@@ -34,7 +34,7 @@ class Caller:
     """Who sent a request.
 
     Attributes:
-        owner: What everything is scoped to.
+        owner: Whose rows are the caller's own. What a session is scoped to is the session's own owner.
         expires_at: When the token expires, in seconds since the epoch.
         scopes: What the token allows, as far as scopes are enforced.
     """
@@ -42,6 +42,11 @@ class Caller:
     owner: Owner
     expires_at: float
     scopes: frozenset[str]
+
+    @property
+    def user_id(self) -> str:
+        """The token's user: whose requests these are, whosever rows they are about."""
+        return self.owner.user_id
 
 
 @dataclass

@@ -32,7 +32,7 @@ from taskward.lists.errors import ListForbidden, ListIdTaken, ListNotFound
 from taskward.lists.limits import LISTS
 from taskward.lists.list_json import JSON_COLUMNS, export_of, json_of
 from taskward.lists.schemas import ListCreate, WithTasks
-from taskward.lists.table import TaskList
+from taskward.lists.table import LIST_COUNT, TaskList
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import within_bytes
@@ -40,7 +40,7 @@ from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
 from taskward.storage.tables import Account, columns, position_of, table_of
-from taskward.tasks.table import Task
+from taskward.tasks.table import Task, note_trash
 
 _list = columns(TaskList)
 _task = columns(Task)
@@ -69,9 +69,9 @@ class ListStore:
             LimitReached: The owner has as many as one may have.
         """
         lock = await AccountLock.acquire(self._session)
-        if lock.lists >= self._limits[LISTS]:
+        if lock[LIST_COUNT] >= self._limits[LISTS]:
             raise LimitReached(LISTS, self._limits[LISTS])
-        lock.lists += 1
+        lock[LIST_COUNT] += 1
         try:
             row = await self._session.fetch_one(_add(), **vars(new), position=None, **_next_change(lock))
         except asyncpg.UniqueViolationError as error:
@@ -100,11 +100,11 @@ class ListStore:
         for one in lists:
             if one["id"] in known:
                 continue
-            if lock.lists >= self._limits[LISTS]:
+            if lock[LIST_COUNT] >= self._limits[LISTS]:
                 raise LimitReached(LISTS, self._limits[LISTS])
             await self._session.fetch(_add(), **one, **_next_change(lock))
             known.add(one["id"])
-            lock.lists += 1
+            lock[LIST_COUNT] += 1
             made += 1
         return made
 
@@ -188,10 +188,10 @@ class ListStore:
         row = await self._session.fetch_one(statement, last_version=lock.version, last_time=lock.time, id=list_id)
         lock.next_version(row["count"] if row else 0)
         if tasks == "trash":
-            lock.note_trash(lock.now)
+            note_trash(lock, lock.now)
         await self._session.fetch(_delete(), id=list_id)
-        lock.lists -= 1
-        await lock.add_tombstones("list", {list_id: lock.next_version()})
+        lock[LIST_COUNT] -= 1
+        await lock.add_tombstones(TaskList, {list_id: lock.next_version()})
         await StoredResponses(self._session).forget([list_id])
         await lock.save()
 

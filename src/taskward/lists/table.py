@@ -9,7 +9,18 @@ from sqlalchemy import BigInteger, Column, Uuid, func
 from sqlmodel import Field
 
 from taskward.lists.fields import ListFields
-from taskward.storage.tables import OwnedTable, owner_column, table_args, text_column, timestamp_column
+from taskward.storage.tables import (
+    AccountColumn,
+    OwnedTable,
+    account_column,
+    owner_column,
+    table_args,
+    text_column,
+    timestamp_column,
+)
+
+LIST_COUNT: AccountColumn[int] = account_column("lists", BigInteger(), default=0)
+"""How many lists an owner has."""
 
 
 class TaskList(ListFields, OwnedTable, table=True):

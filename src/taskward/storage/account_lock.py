@@ -9,42 +9,55 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 from sqlalchemy import ARRAY, BigInteger, DateTime, Text, Uuid, bindparam, column, delete, func, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlmodel import select
+from sqlmodel import SQLModel, select
 
 from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.scoping import OWNER
 from taskward.storage.session import Session
-from taskward.storage.tables import Account, Tombstone, columns, in_utc, next_change_at
+from taskward.storage.tables import (
+    Account,
+    AccountColumn,
+    Tombstone,
+    account_columns,
+    columns,
+    in_utc,
+    next_change_at,
+    table_of,
+)
+
+_Kept = TypeVar("_Kept")
 
 
 class AccountLock:
-    """The owner's turn, from `begin` until the transaction ends.
+    """The owner's turn, from `begin` until the transaction ends. What slices keep in the account is an item of it, by
+    its declaration: whoever makes or erases what is counted there says so here.
 
     Attributes:
         now: The time of the first change, by the database's clock; no earlier change of the owner's has it.
-        trashed_at: No task of those in the trash went there before; whoever puts some there says so here.
-        tasks, lists: How many there are, those in the trash included; whoever makes or erases some says so here.
     """
 
-    __slots__ = ("_before", "_is_first", "_session", "_version", "lists", "now", "tasks", "trashed_at")
+    __slots__ = ("_account", "_is_first", "_kept", "_session", "_version", "now")
 
     def __init__(self, session: Session, account: asyncpg.Record) -> None:
         self._session = session
+        self._account = account
+        self._kept: dict[str, Any] = dict(account)
         self._version: int = account["clock"]
         self.now: datetime = account["now"]
-        self.trashed_at: datetime | None = account["trashed_at"]
-        self.tasks: int = account["tasks"]
-        self.lists: int = account["lists"]
-        self._before = self._state()
         self._is_first = False
 
-    def _state(self) -> tuple[int, datetime | None, int, int]:
-        return self._version, self.trashed_at, self.tasks, self.lists
+    def __getitem__(self, column: AccountColumn[_Kept]) -> _Kept:
+        kept: _Kept = self._kept[column.label]
+        return kept
+
+    def __setitem__(self, column: AccountColumn[_Kept], kept: _Kept) -> None:
+        self._kept[column.label] = kept
 
     @classmethod
     async def acquire(cls, session: Session) -> AccountLock:
@@ -54,7 +67,7 @@ class AccountLock:
             # Nothing comes of it where another request begins the account at the same moment; that one may end it, too.
             is_first = await session.fetch_one(_open_account()) is not None
         lock = cls(session, row)
-        session.trashed_at = lock.trashed_at
+        session.account = row
         lock._is_first = is_first
         return lock
 
@@ -66,37 +79,31 @@ class AccountLock:
     @property
     def time(self) -> datetime:
         """When the row changed that has the last version."""
-        before, *_ = self._before
-        return self.now + timedelta(microseconds=self._version - before - 1)
-
-    def note_trash(self, since: datetime) -> None:
-        """Note that a task is in the trash since then."""
-        self.trashed_at = since if self.trashed_at is None else min(since, self.trashed_at)
+        return self.now + timedelta(microseconds=self._version - self._account["clock"] - 1)
 
     def next_version(self, count: int = 1) -> int:
         """The version of one more row that changes; of `count` more, the last one's."""
         self._version += count
         return self._version
 
-    async def add_tombstones(self, kind: str, versions: Mapping[UUID, int]) -> None:
+    async def add_tombstones(self, model: type[SQLModel], versions: Mapping[UUID, int]) -> None:
         """Leave a tombstone for each row that was erased.
 
         Args:
-            kind: The table that they were in.
+            model: The class of the table that they were in.
             versions: By id, the version of the erasure.
         """
         if versions:
             ids, numbers = list(versions), list(versions.values())
-            await self._session.fetch(_add_tombstones(), kind=kind, ids=ids, versions=numbers)
+            await self._session.fetch(_add_tombstones(), kind=table_of(model).name, ids=ids, versions=numbers)
 
     async def save(self) -> None:
-        """Write down the clock and the counts, where they changed. Whoever has written nothing has no account."""
-        if self._state() == self._before:
+        """Write down the clock and what slices keep, where it changed. Whoever has written nothing has no account."""
+        if self._version == self._account["clock"] and self._kept == dict(self._account):
             if self._is_first:
                 await self._session.fetch(_close_account())
             return
-        state = {"new_trashed_at": self.trashed_at, "new_tasks": self.tasks, "new_lists": self.lists}
-        await self._session.fetch(_advance(), clock=self._version, time=self.time, **state)
+        await self._session.fetch(_advance(), **(self._kept | {"clock": self._version}), time=self.time)
 
 
 async def wait_for_lock(session: Session) -> bool:
@@ -128,20 +135,20 @@ def _lock() -> Statement:
     account = columns(Account)
     lock = update(Account).where(account.user_id == OWNER).values(clock=account.clock)
     # Not written yet: whoever changes nothing leaves no trace.
-    now, trashed_at = in_utc(next_change_at()).label("now"), in_utc(account.trashed_at).label("trashed_at")
-    return compile_statement(lock.returning(account.clock, account.tasks, account.lists, now, trashed_at))
+    now = in_utc(next_change_at()).label("now")
+    return compile_statement(lock.returning(account.clock, now, *(one.read() for one in account_columns())))
 
 
 @cache
 def _advance() -> Statement:
-    account = columns(Account)
-    counts = {name: bindparam(f"new_{name}", type_=BigInteger()) for name in ("tasks", "lists")}
+    table = table_of(Account)
+    account = table.c
     advanced = {
         "clock": bindparam("clock", type_=BigInteger()),
         "changed_at": in_utc(bindparam("time", type_=DateTime(timezone=True))),
-        "trashed_at": in_utc(bindparam("new_trashed_at", type_=DateTime(timezone=True))),
     }
-    return compile_statement(update(Account).where(account.user_id == OWNER).values(**advanced, **counts))
+    kept = {one.column.name: one.written() for one in account_columns()}
+    return compile_statement(update(table).where(account.user_id == OWNER).values(**advanced, **kept))
 
 
 @cache

@@ -14,7 +14,7 @@ from taskward.storage.pool import LOST, Connection, Pool, connect
 from taskward.storage.pooler import refuse_hidden_pooler
 from taskward.storage.quoting import SCHEMA, quote_identifier
 from taskward.storage.roles import UnsafeRoleError, choose_requests_role, foreign_encoding
-from taskward.storage.session import Session
+from taskward.storage.session import AfterWrite, Session
 
 if TYPE_CHECKING:
     from taskward.identity import Owner
@@ -76,17 +76,25 @@ class Database:
             raise Unavailable(f"{why[0].upper()}{why[1:]}.", reason=why)
         return self._pool
 
-    def session(self, owner: Owner, *, read_only: bool = False, limit: Timeout | None = None) -> Session:
+    def session(
+        self,
+        owner: Owner,
+        *,
+        read_only: bool = False,
+        limit: Timeout | None = None,
+        after: tuple[AfterWrite, ...] = (),
+    ) -> Session:
         """A session as `owner`; see `Session`.
 
         Args:
             read_only: Whether PostgreSQL shall refuse to write.
             limit: What ends the wait for it. Without one, nothing is committed before the end.
+            after: Told of what was written, when it is committed.
 
         Raises:
             Unavailable: As `pool`.
         """
-        return Session(self.pool, owner, read_only=read_only, limit=limit)
+        return Session(self.pool, owner, read_only=read_only, limit=limit, after=after)
 
     async def problem(self) -> str | None:
         """What keeps the database from serving requests now, in a few words for an operator, or None.

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import asyncpg
 
@@ -22,11 +21,26 @@ if TYPE_CHECKING:
     from taskward.runtime.timeouts import Timeout
     from taskward.storage.compiling import Statement
     from taskward.storage.leases import Lease
+    from taskward.storage.row_json import Row
 
 _MARGIN = 0.5
 """Seconds by which PostgreSQL gives a change up before nobody waits for its answer any more."""
 
 _READ_ONLY = asyncpg.ReadOnlySQLTransactionError
+
+
+class AfterWrite(Protocol):
+    """What a slice does beside the requests after an owner's write, where the account says that it is time."""
+
+    def consider(self, account: Row, owner: Owner) -> None:
+        """Look whether there is something to do.
+
+        Args:
+            account: What the write was told of the owner's account; see `Session.account`.
+        """
+
+    async def close(self) -> None:
+        """Stop, and leave the rest to the next start."""
 
 
 class Session:
@@ -39,9 +53,12 @@ class Session:
         read_only: Whether PostgreSQL shall refuse to write. Each statement may be a transaction of its own then, which
             differs in nothing that it sees: each of one transaction, too, sees what was committed before it.
         limit: What ends the wait for it. Without one, nothing is committed before the end.
+        after: Told of what was written, when it is committed.
 
     Attributes:
-        trashed_at: `Account.trashed_at`, where a write has met it.
+        owner: Whose rows the statements see.
+        account: What a write has met of the owner's account, by the labels of the `AccountColumn`s that are told of;
+            None where there was no write.
 
     Raises:
         Unavailable: The database cannot be reached.
@@ -49,15 +66,25 @@ class Session:
             not answered, and it could not be found out what became of it.
     """
 
-    __slots__ = ("_lease", "_limit", "_pool", "_read_only", "_user_id", "trashed_at")
+    __slots__ = ("_after", "_lease", "_limit", "_pool", "_read_only", "_user_id", "account", "owner")
 
-    def __init__(self, pool: Pool, owner: Owner, *, read_only: bool = False, limit: Timeout | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        owner: Owner,
+        *,
+        read_only: bool = False,
+        limit: Timeout | None = None,
+        after: tuple[AfterWrite, ...] = (),
+    ) -> None:
         self._pool = pool
+        self.owner = owner
         self._user_id = owner.user_id
         self._read_only = read_only
         self._limit = limit
         self._lease: Lease | None = None
-        self.trashed_at: datetime | None = None
+        self._after = after
+        self.account: Row | None = None
 
     async def __aenter__(self) -> Self:
         shares = self._pool.shares
@@ -175,6 +202,9 @@ class Session:
         # A standby refuses to write; so does a reading transaction, and then the fault is ours.
         if isinstance(error, LOST) and not (self._read_only and isinstance(error, _READ_ONLY)):
             raise Unavailable(reason=f"the database failed: {kind_of(error)}") from error
+        if error is None and self.account is not None:
+            for one in self._after:
+                one.consider(self.account, self.owner)
 
     async def _end(self, lease: Lease, error: BaseException | None) -> None:
         if (error is not None and not isinstance(error, Exception)) or wire.is_cancelling(lease.connection):

@@ -4,9 +4,10 @@ advances, and what is kept of rows that are gone and of requests that were answe
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -23,12 +24,14 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    bindparam,
     cast,
     func,
     text,
     update,
 )
 from sqlalchemy.orm import registry
+from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 
 from taskward.storage.quoting import SCHEMA
@@ -36,6 +39,8 @@ from taskward.storage.scoping import OWNER, Constant
 
 MICROSECOND = Constant(timedelta(microseconds=1))
 """By how much the time of a change is at least after the owner's one before."""
+
+_Kept = TypeVar("_Kept")
 
 _registry = registry(metadata=MetaData(schema=SCHEMA))
 
@@ -95,21 +100,16 @@ def timestamp_column(*, nullable: bool = False, default: Any = None, onupdate: A
 
 
 class Account(OwnedTable, table=True):
-    """One row per user, made at the first write.
+    """One row per user, made at the first write. Slices keep in it what `account_column` declares.
 
     Attributes:
         clock: Counts the owner's changes; the next value becomes the changed row's version.
         changed_at: The time of the last of these changes, in UTC.
-        trashed_at: When the first task may have gone to the trash of those that are in it, in UTC.
         epoch: Random, so that nothing from before an erasure is taken for current.
-        tasks: How many tasks there are, those in the trash included.
-        lists: How many lists there are.
     """
 
     __tablename__ = "account"
-    __table_args__ = table_args(
-        insert=("changed_at", "trashed_at", "epoch", "tasks", "lists", "created_at"), update=("epoch",)
-    )
+    __table_args__ = table_args(insert=("changed_at", "epoch", "created_at"), update=("epoch",))
 
     user_id: str = owner_column()
     clock: int = Field(sa_column=Column(BigInteger, nullable=False))
@@ -118,10 +118,7 @@ class Account(OwnedTable, table=True):
     changed_at: datetime = Field(
         sa_column=Column(DateTime, nullable=False, server_default=text("timezone('UTC'::text, clock_timestamp())"))
     )
-    trashed_at: datetime | None = Field(default=None, sa_column=Column(DateTime))
     epoch: UUID = Field(sa_column=Column(Uuid, nullable=False, server_default=text("gen_random_uuid()")))
-    tasks: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    lists: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     created_at: datetime = timestamp_column(default=func.now())
 
 
@@ -149,7 +146,7 @@ class StoredResponse(OwnedTable, table=True):
         request: A digest of the method, the path and the body.
         status: NULL, as what follows, while the request is running.
         headers: A JSON object.
-        shown: The ids of the tasks and lists in it; NULL where it may tell of any.
+        shown: The ids of the rows in it; NULL where it may tell of any.
     """
 
     __tablename__ = "stored_answer"
@@ -170,7 +167,7 @@ class ImportedFile(OwnedTable, table=True):
 
     Attributes:
         digest: Of its content and of how it was read.
-        ids: Of the lists and tasks that it brought.
+        ids: Of the rows that it brought.
     """
 
     __tablename__ = "imported_file"
@@ -180,6 +177,63 @@ class ImportedFile(OwnedTable, table=True):
     digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     ids: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False))
     created_at: datetime = timestamp_column(default=func.now())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AccountColumn(Generic[_Kept]):
+    """Something that a slice keeps in its owner's account: whoever has the owner's turn reads and writes it.
+
+    Attributes:
+        column: In the account's table.
+        label: Its name in the results and among the parameters of statements, where other tables' columns are as well.
+        told: Whether every write tells of it; see `Session.account`.
+    """
+
+    column: Column[Any]
+    label: str
+    told: bool
+
+    @property
+    def _is_utc(self) -> bool:
+        return isinstance(self.column.type, DateTime) and not self.column.type.timezone
+
+    def read(self) -> ColumnElement[Any]:
+        """What a statement reads of it, with its label."""
+        return (in_utc(self.column) if self._is_utc else self.column).label(self.label)
+
+    def written(self) -> ColumnElement[Any]:
+        """What a statement writes into it: the parameter of its label."""
+        if self._is_utc:
+            return in_utc(bindparam(self.label, type_=DateTime(timezone=True)))
+        return bindparam(self.label, type_=self.column.type)
+
+
+_account_columns: list[AccountColumn[Any]] = []
+
+
+def account_column(name: str, kind: TypeEngine[Any], *, default: _Kept, told: bool = False) -> AccountColumn[_Kept]:
+    """Declare something that a slice keeps in its owner's account, where the slice's tables are. Its column is made by
+    a migration.
+
+    Args:
+        kind: Its type in the database. A time without a zone is one of UTC, and an instant for whoever reads it.
+        default: What it is in a new account: a number, or None where it may be NULL.
+        told: Whether every write shall tell of it.
+    """
+    server_default = None if default is None else text(str(default))
+    column: Column[Any] = Column(name, kind, nullable=default is None, server_default=server_default)
+    account = table_of(Account)
+    account.append_column(column)
+    withheld = account.info["withheld"]
+    withheld["insert"] = (*withheld["insert"], name)
+    declared: AccountColumn[_Kept] = AccountColumn(column, f"account_{name}", told)
+    _account_columns.append(declared)
+    return declared
+
+
+def account_columns() -> tuple[AccountColumn[Any], ...]:
+    """All that slices keep in the account, by their names: whoever is imported first, statements are the same."""
+    return tuple(sorted(_account_columns, key=lambda one: one.label))
 
 
 def columns(model: type[SQLModel]) -> Any:
@@ -212,21 +266,27 @@ def next_change_at() -> ColumnElement[Any]:
     return func.greatest(in_utc(func.now()), columns(Account).changed_at + MICROSECOND)
 
 
-def next_version(*conditions: ColumnElement[bool], **changes: int) -> CTE:
+def next_version(*conditions: ColumnElement[bool], changes: Mapping[AccountColumn[int], int] | None = None) -> CTE:
     """Advance the owner's clock. Its column `clock` is the version of the row that the same statement changes, and `at`
-    the time of the change, for whatever of the row says when; `trashed_at` is the account's, by which one knows when
-    the trash is to be purged. Empty where there is no account.
+    the time of the change, for whatever of the row says when; the others are `told_by` it. Empty where there is no
+    account.
 
     The account's row stays locked until the transaction ends, so versions and times rise in commit order per user.
 
     Args:
         conditions: The clock stands still, and the CTE is empty, where no row of the owner's fulfils them.
-        changes: By how much the account's counts change.
+        changes: By how much what slices count in the account changes.
     """
-    account = columns(Account)
-    counts = {name: account[name] + Constant(change) for name, change in changes.items()}
+    table = table_of(Account)
+    account = table.c
+    counts = {one.column.name: one.column + Constant(change) for one, change in (changes or {}).items()}
     advanced = {"clock": account.clock + Constant(1), "changed_at": next_change_at()}
     # An upsert would make the account as well, and every write after the first would pay for that (decision 0013).
-    advance = update(Account).where(account.user_id == OWNER, *conditions).values(**advanced, **counts)
-    at, trashed_at = in_utc(account.changed_at).label("at"), in_utc(account.trashed_at).label("trashed_at")
-    return advance.returning(account.clock, at, trashed_at).cte("tick")
+    advance = update(table).where(account.user_id == OWNER, *conditions).values(**advanced, **counts)
+    told = [one.read() for one in account_columns() if one.told]
+    return advance.returning(account.clock, in_utc(account.changed_at).label("at"), *told).cte("clock")
+
+
+def told_by(clock: CTE) -> list[ColumnElement[Any]]:
+    """What `next_version` tells of the account, which a statement yields for `Session.account`."""
+    return [clock.c[one.label] for one in account_columns() if one.told]

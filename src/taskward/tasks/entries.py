@@ -11,6 +11,7 @@ from taskward.kit.limits import LimitReached, Limits
 from taskward.storage.account_lock import AccountLock
 from taskward.tasks.limits import TASKS, most_with_next
 from taskward.tasks.row import TaskRow
+from taskward.tasks.table import TASK_COUNT
 from taskward.tasks.tree import Tree
 
 
@@ -66,7 +67,7 @@ class Entries(dict[UUID, Entry]):
         """Make a task."""
         entry = Entry(row, None, is_changed=True)
         self.put(entry)
-        self.lock.tasks += 1
+        self.lock[TASK_COUNT] += 1
         return entry
 
     def edit(self, entry: Entry) -> TaskRow:
@@ -103,7 +104,7 @@ class Entries(dict[UUID, Entry]):
         if not entry.is_erased:
             entry.is_erased = True
             self.tree.remove(entry.id)
-            self.lock.tasks -= 1
+            self.lock[TASK_COUNT] -= 1
 
     def let_go(self, entries: Iterable[Entry]) -> None:
         """Forget tasks that are written, but not what they are parts of. None of their series has others here."""
@@ -134,7 +135,7 @@ class Entries(dict[UUID, Entry]):
             LimitReached: The owner has as many as one may have.
         """
         most = most_with_next(self._limits) if of_series else self._limits[TASKS]
-        if self.lock.tasks + count > most:
+        if self.lock[TASK_COUNT] + count > most:
             raise LimitReached(TASKS, most)
 
     def _note_series(self, entry: Entry) -> None:

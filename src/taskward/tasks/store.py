@@ -38,7 +38,7 @@ from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import Row
 from taskward.storage.scoping import OWNER
 from taskward.storage.session import Session
-from taskward.storage.tables import Account, columns, next_version
+from taskward.storage.tables import Account, columns, next_version, told_by
 from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, apply
 from taskward.tasks.changes import Complete, Create, Erase, Move, OfOne, Restore, Subtasks, Trash, Update, Versions
@@ -49,7 +49,7 @@ from taskward.tasks.pages import ANY_SIZE, Page, read_page
 from taskward.tasks.query import Listing
 from taskward.tasks.row import FOLDED, columns_of, new_columns
 from taskward.tasks.schemas import TaskCreate
-from taskward.tasks.table import Task
+from taskward.tasks.table import TASK_COUNT, Task
 from taskward.tasks.task_json import JSON_COLUMNS
 from taskward.tasks.unit_of_work import UnitOfWork
 
@@ -143,7 +143,7 @@ class TaskStore:
         """
         if stamp is None:
             return None
-        self._session.trashed_at = stamp["trashed_at"]
+        self._session.account = stamp
         at = stamp["at"]
         decided = {"version": stamp["clock"], "created_at": at, "updated_at": at}
         row = {**_NEW, **values, "user_id": self._session.user_id, **decided}
@@ -233,7 +233,7 @@ class TaskStore:
             statement = _update(tuple(sorted(changes)), versions is not None)
             row = await self._session.change(statement, id=task_id, versions=versions, **values)
             if row is not None:
-                self._session.trashed_at = row["trashed_at"]
+                self._session.account = row
                 return Written(row)
         return await self._carry_out(Update(task_id, changes, versions, replaces, subtasks))
 
@@ -241,7 +241,7 @@ class TaskStore:
         """Complete an open task, or reopen a completed one; raises as `update`."""
         row = await self._session.change(_toggle(versions is not None), id=task_id, versions=versions)
         if row is not None:
-            self._session.trashed_at = row["trashed_at"]
+            self._session.account = row
             return Written(row)
         return await self._carry_out(Complete(task_id, versions))
 
@@ -288,7 +288,7 @@ class TaskStore:
 
 @cache
 def _add(extra: tuple[str, ...]) -> Statement:
-    clock = next_version(columns(Account).tasks < bindparam("most", type_=BigInteger()), tasks=1)
+    clock = next_version(TASK_COUNT.column < bindparam("most", type_=BigInteger()), changes={TASK_COUNT: 1})
     sent = {name: bindparam(name, type_=_task[name].type) for name in (*_ALWAYS, *FOLDED.values(), *extra)}
     times = {"completed_at": case((sent["completed"], clock.c.at)), "created_at": clock.c.at, "updated_at": clock.c.at}
     values: dict[str, Any] = {"user_id": OWNER, **sent, **times, "version": clock.c.clock}
@@ -297,7 +297,7 @@ def _add(extra: tuple[str, ...]) -> Statement:
     # PostgreSQL carries out a write that nothing reads. Where the clock has a row, so has this, or all is refused: by a
     # constraint, or by row-level security, which refuses what is not the owner's. Only a trigger or a rule could drop a
     # row without a word, and there is none.
-    return compile_statement(select(clock.c.clock, clock.c.at, clock.c.trashed_at).add_cte(made))
+    return compile_statement(select(clock.c.clock, clock.c.at, *told_by(clock)).add_cte(made))
 
 
 @cache
@@ -309,7 +309,9 @@ def _get() -> Statement:
 def _account() -> Statement:
     account = columns(Account)
     return compile_statement(
-        select(cast(account.epoch, Text).label("epoch"), account.clock, account.tasks).where(account.user_id == OWNER)
+        select(cast(account.epoch, Text).label("epoch"), account.clock, TASK_COUNT.column).where(
+            account.user_id == OWNER
+        )
     )
 
 
@@ -322,7 +324,7 @@ def _change(meant: tuple[ColumnElement[bool], ...], values: Callable[[CTE], dict
     # Where there is no such task the clock stands still, so that nothing comes of a change of nothing.
     clock = next_version(exists(select(_task.id).where(*meant)))
     changed = update(Task).where(*meant).values(**values(clock), version=clock.c.clock, updated_at=clock.c.at)
-    return compile_statement(changed.returning(*JSON_COLUMNS, clock.c.trashed_at))
+    return compile_statement(changed.returning(*JSON_COLUMNS, *told_by(clock)))
 
 
 @cache

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Computed,
+    DateTime,
     ForeignKeyConstraint,
     Uuid,
     func,
@@ -17,11 +18,25 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-from taskward.storage.tables import OwnedTable, owner_column, table_args, text_column, timestamp_column
+from taskward.storage.account_lock import AccountLock
+from taskward.storage.tables import (
+    AccountColumn,
+    OwnedTable,
+    account_column,
+    owner_column,
+    table_args,
+    text_column,
+    timestamp_column,
+)
 from taskward.tasks.fields import TaskFields
 
 VERSIONS_OF_BLOCK = 1024
 """How many versions share a block (decision 0022)."""
+
+TASK_COUNT: AccountColumn[int] = account_column("tasks", BigInteger(), default=0)
+"""How many tasks an owner has, those in the trash included."""
+TRASHED_AT: AccountColumn[datetime | None] = account_column("trashed_at", DateTime(), default=None, told=True)
+"""No task of those that are in an owner's trash went there before."""
 
 
 class Task(TaskFields, OwnedTable, table=True):
@@ -72,3 +87,9 @@ class Task(TaskFields, OwnedTable, table=True):
     updated_at: datetime = timestamp_column(default=func.now(), onupdate=func.now())
     deleted_at: datetime | None = timestamp_column(nullable=True)
     deleted_with: UUID | None = Field(default=None, sa_column=Column(Uuid))
+
+
+def note_trash(lock: AccountLock, since: datetime) -> None:
+    """Note that a task is in the trash since then."""
+    first = lock[TRASHED_AT]
+    lock[TRASHED_AT] = since if first is None else min(since, first)

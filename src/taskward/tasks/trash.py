@@ -21,9 +21,11 @@ from taskward.identity import Owner
 from taskward.kit.limits import Limits
 from taskward.runtime.log import get_logger
 from taskward.storage.database import Database
+from taskward.storage.row_json import Row
 from taskward.storage.session import Session
 from taskward.tasks import statements
 from taskward.tasks.changes import Erase, Trash
+from taskward.tasks.table import TRASHED_AT
 from taskward.tasks.unit_of_work import UnitOfWork
 
 _AT_ONCE = 100
@@ -114,7 +116,7 @@ async def purge(begin: Begin, limits: Limits, keep: timedelta) -> bool:
             oldest = await session.fetch_one(statements.oldest_trash())
             since = None if oldest is None else oldest["deleted_at"]
             # One that is older still has a part that is not; it is looked at again.
-            work.lock.trashed_at = None if since is None else max(since, until + _PAUSE)
+            work.lock[TRASHED_AT] = None if since is None else max(since, until + _PAUSE)
         await _erase(work, [row["id"] for row in rows])
     return bool(rows)
 
@@ -143,12 +145,15 @@ class Purges:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
-    def consider(self, trashed_at: datetime, owner: Owner) -> None:
+    def consider(self, account: Row, owner: Owner) -> None:
         """Purge an owner's trash soon, if anything in it is due.
 
         Args:
-            trashed_at: When the first task went there.
+            account: With `TRASHED_AT`, as a write was told of it.
         """
+        trashed_at: datetime | None = account[TRASHED_AT.label]
+        if trashed_at is None:
+            return
         # This clock only says whether to look; what is due goes by the database's.
         if not self._keep or trashed_at + self._keep > datetime.now(UTC) or len(self._waiting) >= _MOST_WAITING:
             return

@@ -18,6 +18,7 @@ from taskward.storage.stored_responses import StoredResponses
 from taskward.tasks import statements
 from taskward.tasks.entries import Entry
 from taskward.tasks.row import TaskRow
+from taskward.tasks.table import Task, note_trash
 
 # Rows that one statement writes, and characters of text in them.
 AT_ONCE = 250
@@ -33,7 +34,7 @@ async def stamp(lock: AccountLock, entries: Iterable[Entry]) -> None:
         row.completed_at = _changed_at(lock, row.completed_at)
         row.deleted_at = _changed_at(lock, row.deleted_at)
         if row.deleted_at is not None:
-            lock.note_trash(row.deleted_at)
+            note_trash(lock, row.deleted_at)
 
 
 async def write(session: Session, entries: Collection[Entry], wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
@@ -49,7 +50,7 @@ async def erase(session: Session, lock: AccountLock, ids: Collection[UUID]) -> N
     if ids:
         await session.fetch(statements.delete_rows(), ids=ids)
         await session.fetch(statements.forget_next(), ids=ids)
-        await lock.add_tombstones("task", {task_id: lock.next_version() for task_id in ids})
+        await lock.add_tombstones(Task, {task_id: lock.next_version() for task_id in ids})
         await StoredResponses(session).forget(list(ids))
 
 

@@ -103,12 +103,12 @@ CREATE INDEX task_id ON taskward.task USING hash ((id::text));
 -- What was erased for good: only that it was, and when by the owner's clock.
 CREATE TABLE taskward.tombstone (
     user_id text COLLATE "C" NOT NULL,
+    -- The table that it was in.
     kind text NOT NULL,
     id uuid NOT NULL,
     version bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (user_id, kind, id),
-    CONSTRAINT tombstone_kind CHECK (kind IN ('task', 'list'))
+    PRIMARY KEY (user_id, kind, id)
 );
 CREATE UNIQUE INDEX tombstone_version ON taskward.tombstone (user_id, version);
 
