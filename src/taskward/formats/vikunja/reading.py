@@ -23,8 +23,8 @@ from taskward.formats.vikunja.tasks import (
     read_task,
     typed,
 )
-from taskward.formats.walks import parents_first
 from taskward.kit.types import LONGEST_LINE
+from taskward.kit.walks import parents_first
 from taskward.lists.limits import LISTS
 from taskward.tasks.limits import TASKS
 from taskward.transfer.records import Extras, Nesting, Reading, Subject, Thing, kept_text, one_line, quoted
