@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward import __version__
-from taskward.account.slice import SLICE as ACCOUNT
+from taskward.account.slice import account
 from taskward.http import docs, openapi_document, problems
 from taskward.http.cors import Cors
 from taskward.http.failures import AccessLog, Failures
@@ -39,8 +39,11 @@ from taskward.tags.slice import SLICE as TAGS
 from taskward.tasks.slice import SLICE as TASKS
 from taskward.tasks.trash import Purges
 from taskward.transfer.foreign import UNPACKED
+from taskward.transfer.slice import transfer
 
-SLICES = (TASKS, LISTS, TAGS, ACCOUNT)
+KEPT = (TASKS, LISTS, TAGS)
+"""What users have here."""
+SLICES = (*KEPT, account(KEPT), transfer(KEPT))
 """All that the API is about, in the order of its documentation."""
 
 _log = get_logger("taskward")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from taskward.kit.limits import Limit
+from taskward.storage.counts import Counts
+from taskward.storage.export_lines import ExportLines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +19,16 @@ class Slice:
 
     Attributes:
         name: Of its operations in the OpenAPI document.
-        description: Of these, there.
+        description: Of these, there; None where they are among those of another slice.
         router: Its routes.
         limits: How many of what it keeps one user may have.
+        counts: How many of it there are.
+        lines: How its rows are exported and put back.
     """
 
     name: str
-    description: str
+    description: str | None = None
     router: APIRouter
     limits: tuple[Limit, ...] = ()
+    counts: Counts | None = None
+    lines: ExportLines | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from taskward.http.slices import Slice
+from taskward.lists.counts import COUNTS
 from taskward.lists.limits import LISTS
+from taskward.lists.lines import LINES
 from taskward.lists.routes import router
 
 SLICE = Slice(
@@ -11,4 +13,6 @@ SLICE = Slice(
     description="Lists to sort tasks into.",
     router=router,
     limits=(LISTS,),
+    counts=COUNTS,
+    lines=LINES,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskward.http.slices import Slice
+from taskward.tags.counts import COUNTS
 from taskward.tags.routes import router
 from taskward.tasks.limits import TAGS
 
@@ -11,4 +12,5 @@ SLICE = Slice(
     description="Labels of tasks, each changed on all of them at once.",
     router=router,
     limits=(TAGS,),
+    counts=COUNTS,
 )

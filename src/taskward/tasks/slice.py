@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from taskward.http.slices import Slice
+from taskward.tasks.counts import COUNTS
 from taskward.tasks.limits import TASKS
+from taskward.tasks.lines import LINES
 from taskward.tasks.routes import router
 
 SLICE = Slice(
@@ -11,4 +13,6 @@ SLICE = Slice(
     description="Your tasks: read, write, complete, move, trash and restore them.",
     router=router,
     limits=(TASKS,),
+    counts=COUNTS,
+    lines=LINES,
 )
