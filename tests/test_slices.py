@@ -6,7 +6,9 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import nullcontext
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, Literal
 from uuid import UUID
 
@@ -28,12 +30,13 @@ from taskward.kit.types import Ignored, NewId
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.counts import Counts
 from taskward.storage.dsn import parse_address
-from taskward.storage.export_lines import ROWS, ExportLines, flat_reader, flat_writer, page_by_id
+from taskward.storage.export_lines import ROWS, ExportLines, Page, flat_reader, flat_writer, page_by_id
 from taskward.storage.migrate import migrate
 from taskward.storage.row_json import Plain, json_object
 from taskward.storage.scoping import OWNER, Constant, Statement, compile_statement
 from taskward.storage.session import Session
 from taskward.storage.tables import OwnedTable, columns, owner_column, table_args, table_of, text_column
+from taskward.transfer.exporting import PAGE_BYTES, export
 from taskward.transfer.slice import transfer
 from tests.conftest import NO_TLS, Cluster, NewUser, User, _execute, drop_database, make_settings, make_token, serving
 
@@ -255,3 +258,53 @@ async def test_an_erasure_takes_what_a_slice_keeps_along(nell: User):
     await put_back(nell, note())
     assert (await nell.http.delete(ME, params={"confirm": nell.id})).status_code == 204
     assert (await nell.http.get(ME)).json()["counts"]["notes"] == 0
+
+
+class _Stub:
+    """Reads rows of so many bytes."""
+
+    def __init__(self, kind: bytes, sizes: Sequence[int]) -> None:
+        self._rows = [kind * (size - 1) + b"\n" for size in sizes]
+        self._read = 0
+
+    def __len__(self) -> int:
+        return self._read
+
+    async def begin(self, session: Session) -> int:
+        del session
+        return 0
+
+    async def read(self, session: Session, most: int) -> Page:
+        del session
+        lines = b""
+        while self._read < len(self._rows) and (not lines or len(lines) + len(self._rows[self._read]) <= most):
+            lines += self._rows[self._read]
+            self._read += 1
+        assert most > 0
+        return Page(lines, self._read == len(self._rows))
+
+    read_again = read
+
+
+_FEW, _MANY, _LARGE = (100,) * 5, (10_000,) * 60, (PAGE_BYTES + 1, 100)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most"),
+    [
+        ([(), (), ()], 1), ([_FEW, _FEW, _FEW], 2), ([_FEW, (), _FEW], 2), ([_MANY, _FEW, _FEW], 6),
+        ([_FEW, _MANY, _MANY], 9), ([_MANY, _MANY, ()], 11), ([_LARGE, _LARGE, _LARGE], 7),
+    ],
+)  # fmt: skip
+async def test_kinds_go_together_in_pages_that_have_room_for_them(sizes: list[tuple[int, ...]], most: int):
+    stubs = [_Stub(kind, rows) for kind, rows in zip((b"a", b"b", b"c"), sizes, strict=True)]
+    expected = b"".join([b"".join(stub._rows) for stub in stubs])
+    kinds: Any = [SimpleNamespace(reader=lambda stub=stub: stub, plural=f"s{n}") for n, stub in enumerate(stubs)]
+    begin: Any = nullcontext
+    pages = [page async for page in export(begin, PAGE_BYTES, kinds)]
+    counted = ",".join([f'"s{n}":{len(rows)}' for n, rows in enumerate(sizes)])
+    assert b"".join(pages) == expected + f'{{"type":"end",{counted}}}\n'.encode()
+    assert len(pages) <= most
+    assert all(pages)
+    if _LARGE not in sizes:
+        assert max(map(len, pages)) <= PAGE_BYTES
