@@ -1,19 +1,16 @@
-"""Imports: an export of one's own is put back, exports of other services are carried over as far as they go."""
+"""Imports of one's own export: each slice puts its lines back."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
-from taskward.errors import Invalid
 from taskward.kit.limits import Limits
 from taskward.kit.unions import told_apart
-from taskward.lists.store import ListStore
 from taskward.runtime.fairness import cooperatively
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.export_lines import ExportLines
@@ -22,13 +19,6 @@ from taskward.strict_json.bounds import TooMuchJson
 from taskward.strict_json.curtailing import MOST_ERRORS, KnownMembers
 from taskward.strict_json.mistakes import NotJson
 from taskward.strict_json.reading import parse
-from taskward.tasks.changes import CreateMany
-from taskward.tasks.unit_of_work import UnitOfWork
-from taskward.transfer.foreign import Foreign, ForeignFormat
-from taskward.transfer.records import Fate, Loss, Thing
-from taskward.transfer.store import ImportedFiles
-
-Format = Literal["taskward", ForeignFormat]
 
 _INK = re.compile(rb"[^ \t\r\n\v\f]")
 _AT_ONCE = 64 * 1024
@@ -48,17 +38,17 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did: how many rows it made by their kinds' plurals, how many there were already, whether the file
-    has the end of an export, what became of what another service has, what was lost of it, and how many losses are not
-    named.
+    """What an import did.
+
+    Attributes:
+        made: How many rows it made, by the plurals of their kinds.
+        unchanged: How many were there already.
+        is_whole: Whether the file has the end of an export.
     """
 
     made: Mapping[str, int]
-    unchanged: int
+    unchanged: int = 0
     is_whole: bool = True
-    counts: Counter[tuple[Thing, Fate]] = field(default_factory=Counter)
-    losses: Sequence[Loss] = ()
-    losses_left_out: int = 0
 
 
 class OwnFormat:
@@ -110,77 +100,30 @@ class OwnFormat:
             raise Unreadable(errors)
 
 
-class Importer:
-    """Imports into the account of the session's owner."""
+async def import_own(session: Session, limits: Limits, own: OwnFormat, export: bytes) -> Imported:
+    """Make what an export of Taskward has, as it was, but for what is there already.
 
-    def __init__(self, session: Session, limits: Limits, own: OwnFormat) -> None:
-        self._session = session
-        self._limits = limits
-        self._own = own
-
-    async def import_own(self, export: bytes) -> Imported:
-        """Make what an export of Taskward has, as it was, but for what is there already.
-
-        Raises:
-            Unreadable: Lines are not as an export has them.
-            Problem: A line's members do not go together, or name what is not there, or there would be more than one
-                may have.
-        """
-        writers = {one.line: one.writer() for one in self._own.kinds}
-        is_whole = False
-        async for number, line in cooperatively(self._own.read(export)):
-            if line is None:
-                continue
-            writer = writers.get(type(line))
-            if writer is None:
-                is_whole = True
-            else:
-                writer.add(number, line)
-        lock = await AccountLock.acquire(self._session)
-        made: dict[str, int] = {}
-        for one in self._own.kinds:
-            made[one.plural] = await writers[one.line].write(self._session, lock, self._limits)
-        await lock.save()
-        return Imported(made, sum(map(len, writers.values())) - sum(made.values()), is_whole)
-
-    async def import_foreign(self, found: Foreign) -> Imported:
-        """Make what another service has exported.
-
-        Raises:
-            AlreadyImported: It was imported before in the same way, and some of it is there.
-            LimitReached: See `errors`.
-        """
-        work = await UnitOfWork.begin(self._session, self._limits)
-        files = ImportedFiles(self._session)
-        await files.check(found.digest)
-        lists = found.lists.values()
-        rows = [{"id": one.id, "name": one.name, "color": one.color, "position": None} for one in lists]
-        await ListStore(self._session, self._limits).insert_exported(work.lock, rows)
-        made = [one.id for one in lists]
-        await work.load([CreateMany(tuple(made), found.has_tags)])
-        async for task, completed_at in cooperatively(found.tasks()):
-            # By the database's clock nothing may have been completed later than now.
-            completed = None if completed_at is None else min(completed_at, work.lock.now)
-            try:
-                work.create(task, completed_at=completed)
-            except Invalid as problem:
-                if [error.pointer for error in problem.errors] != ["/recurrence"]:
-                    raise
-                plain = task.model_copy(update={"recurrence": None, "recurs_from": "due"})
-                work.create(plain, completed_at=completed)
-                found.lose(task, "recurrence", problem.errors[0].detail)
-            made.append(task.id)
-            await work.relieve()
-        await files.remember(found.digest, made)
-        await work.flush(())
-        reading = found.reading
-        return Imported(
-            {"lists": len(lists), "tasks": len(made) - len(lists)},
-            0,
-            counts=found.counts,
-            losses=reading.losses,
-            losses_left_out=reading.losses_left_out,
-        )
+    Raises:
+        Unreadable: Lines are not as an export has them.
+        Problem: A line's members do not go together, or name what is not there, or there would be more than one may
+            have.
+    """
+    writers = {one.line: one.writer() for one in own.kinds}
+    is_whole = False
+    async for number, line in cooperatively(own.read(export)):
+        if line is None:
+            continue
+        writer = writers.get(type(line))
+        if writer is None:
+            is_whole = True
+        else:
+            writer.add(number, line)
+    lock = await AccountLock.acquire(session)
+    made: dict[str, int] = {}
+    for one in own.kinds:
+        made[one.plural] = await writers[one.line].write(session, lock, limits)
+    await lock.save()
+    return Imported(made, sum(map(len, writers.values())) - sum(made.values()), is_whole)
 
 
 def _not_read(error: NotJson | TooMuchJson) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import aclosing, closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import WithJsonSchema
@@ -29,12 +29,15 @@ from taskward.kit.sentences import capitalized, listed, with_article
 from taskward.kit.types import Line
 from taskward.storage.export_lines import ExportLines
 from taskward.tasks.types import TimeZone
+from taskward.transfer.carrying_over import import_foreign
 from taskward.transfer.errors import AlreadyImported
 from taskward.transfer.exporting import PAGE_BYTES, export
-from taskward.transfer.foreign import Foreign, Origin, read_foreign
-from taskward.transfer.importing import Format, Imported, Importer, OwnFormat, Unreadable
-from taskward.transfer.records import Fate, Thing
+from taskward.transfer.foreign import Foreign, ForeignFormat, Origin, read_foreign
+from taskward.transfer.importing import Imported, OwnFormat, Unreadable, import_own
+from taskward.transfer.records import Fate, Reading, Thing
 from taskward.transfer.schemas import import_report
+
+Format = Literal["taskward", ForeignFormat]
 
 LARGEST_IMPORT = 1024 * 1024
 """Bytes that an export of one's own may have when it is put back."""
@@ -102,12 +105,13 @@ def router_of(kinds: Sequence[ExportLines]) -> APIRouter:
         what Todoist (CSV) or Vikunja (JSON) has exported; the answer says what became of it, and what could not come
         along.
         """
-        imports = Importer(session, limits, own)
+        if isinstance(file, Foreign):
+            return json_response(_report(await import_foreign(session, limits, file), file.reading, plurals))
         try:
-            done = await (imports.import_foreign(file) if isinstance(file, Foreign) else imports.import_own(file))
+            done = await import_own(session, limits, own, file)
         except Unreadable as error:
             raise Invalid([one for n, found in error.errors for one in field_errors("body", found, f"/{n}")]) from None
-        return json_response(_report(done, plurals))
+        return json_response(_report(done, Reading(), plurals))
 
     return router
 
@@ -161,9 +165,9 @@ async def import_file(
         yield await read_foreign(spooled.file, spooled.digest, origin, limits, largest=spools.largest, spool=spool)
 
 
-def _report(done: Imported, plurals: Sequence[str]) -> dict[str, object]:
+def _report(done: Imported, reading: Reading, plurals: Sequence[str]) -> dict[str, object]:
     counts: dict[Thing, dict[Fate, int]] = {}
-    for (what, fate), count in sorted(done.counts.items()):
+    for (what, fate), count in sorted(reading.counts.items()):
         if count:
             counts.setdefault(what, {"kept": 0, "metadata": 0, "lost": 0})[fate] = count
     return {
@@ -171,8 +175,8 @@ def _report(done: Imported, plurals: Sequence[str]) -> dict[str, object]:
         "unchanged": done.unchanged,
         "whole": done.is_whole,
         "counts": counts,
-        "losses": [asdict(loss) for loss in done.losses],
-        "losses_left_out": done.losses_left_out,
+        "losses": [asdict(loss) for loss in reading.losses],
+        "losses_left_out": reading.losses_left_out,
     }
 
 
