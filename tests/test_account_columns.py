@@ -26,7 +26,6 @@ from taskward.storage.scoping import OWNER
 from taskward.storage.tables import (
     Account,
     AccountColumn,
-    ImportedFile,
     Tombstone,
     account_column,
     account_columns,
@@ -36,6 +35,7 @@ from taskward.storage.tables import (
     table_of,
 )
 from taskward.tasks.table import TASK_COUNT, TRASHED_AT, Task
+from taskward.transfer.table import ImportedFile
 from tests.conftest import connected, execute, name_of, opened
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 

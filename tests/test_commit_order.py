@@ -18,16 +18,19 @@ import pytest
 from taskward.account.store import AccountStore
 from taskward.identity import Owner
 from taskward.kit.limits import Limits
+from taskward.lists.lines import LINES as LISTS
 from taskward.lists.schemas import ListCreate
 from taskward.lists.store import ListStore
 from taskward.storage.database import Database
 from taskward.storage.session import Session
 from taskward.tags.store import TagStore
 from taskward.tasks.batch import Batch
+from taskward.tasks.lines import LINES as TASK_LINES
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
+from taskward.transfer.carrying_over import import_foreign
 from taskward.transfer.foreign import Origin, read_foreign
-from taskward.transfer.importing import Importer
+from taskward.transfer.importing import OwnFormat, import_own
 from tests.conftest import Cluster, Superuser, User, opened
 from tests.sizes import sized
 
@@ -77,7 +80,9 @@ async def _import(session: Session, rows: Rows) -> None:
         {"type": "task", "id": "01940000-0041-7000-8000-000000000002", "title": "Back", "completed": True},
         {"type": "task", "id": "01940000-0041-7000-8000-000000000003", "title": "Back as well"},
     ]
-    await Importer(session, Limits()).import_own("\n".join(json.dumps(line) for line in lines).encode())
+    await import_own(
+        session, Limits(), OwnFormat((LISTS, TASK_LINES)), "\n".join(json.dumps(line) for line in lines).encode()
+    )
 
 
 async def _import_foreign(session: Session, rows: Rows) -> None:
@@ -85,7 +90,7 @@ async def _import_foreign(session: Session, rows: Rows) -> None:
     file = io.BytesIO(b"TYPE,CONTENT,PRIORITY,INDENT\ntask,Milk,4,1\ntask,Eggs,4,2\n")
     origin = Origin("todoist", "UTC", None, datetime.now(UTC))
     found = await read_foreign(file, b"", origin, Limits(), largest=1000)
-    await Importer(session, Limits()).import_foreign(found)
+    await import_foreign(session, Limits(), found)
 
 
 async def _many(session: Session, rows: Rows) -> None:

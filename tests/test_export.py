@@ -13,8 +13,10 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.identity import Owner
+from taskward.lists.lines import LINES as LISTS
 from taskward.runtime.unsent import TIGHT, NeedsRoom
 from taskward.storage.database import Database
+from taskward.tasks.lines import LINES as TASK_LINES
 from taskward.tasks.statements import export_changed
 from taskward.tasks.tree import DEEPEST_TREE
 from taskward.transfer.exporting import PAGE_BYTES, export
@@ -22,6 +24,7 @@ from tests.conftest import NewUser, Superuser, User
 from tests.sizes import sized
 from tests.test_task_members import CHANGED, WHOLE
 
+KINDS = (LISTS, TASK_LINES)
 TASKS = "/api/v1/tasks"
 ME = "/api/v1/me"
 VARYING = {"version", "created_at", "updated_at", "user_id"}
@@ -306,7 +309,7 @@ async def test_a_task_that_is_put_elsewhere_meanwhile_is_in_the_export(
         await alice.create("x", id=task_id, parent_id=parent_id)
     for _ in range(3):
         await alice.http.post(f"{TASKS}/batch", json=many)
-    pages = export(partial(database.session, Owner(alice.id), read_only=True), 2**62)
+    pages = export(partial(database.session, Owner(alice.id), read_only=True), 2**62, KINDS)
     whole = await anext(pages)
     # The page of the topmost ones that would have it has been read.
     await alice.http.patch(f"{TASKS}/{moved}", json={"parent_id": None})
@@ -335,7 +338,7 @@ async def test_an_export_takes_no_more_memory_for_more_tasks_than_their_ids(
     async def peak() -> tuple[int, int]:
         tracemalloc.start()
         size = 0
-        async for page in export(partial(database.session, Owner(alice.id), read_only=True), 2**62):
+        async for page in export(partial(database.session, Owner(alice.id), read_only=True), 2**62, KINDS):
             size += len(page)
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -374,7 +377,7 @@ async def test_a_page_has_no_more_bytes_than_a_page_has_room_for(database: Datab
     ]
     await superuser.copy_records_to_table("task", schema_name="taskward", records=tasks, columns=names)
     begin = partial(database.session, Owner(alice.id), read_only=True)
-    pages = [page async for page in export(begin, 2**62)]
+    pages = [page async for page in export(begin, 2**62, KINDS)]
     assert max(map(len, pages)) <= PAGE_BYTES
     # Nor much less, so that there are not many.
     assert sum(map(len, pages)) > 0.6 * PAGE_BYTES * len(pages)
@@ -396,6 +399,6 @@ async def test_an_export_asks_for_room_for_a_page_and_the_ids_of_all_tasks(
     await superuser.execute("UPDATE taskward.account SET tasks = 50000 WHERE user_id = $1", alice.id)
     needed = PAGE_BYTES + 50_000 * 16 - TIGHT
     with pytest.raises(NeedsRoom) as refused:
-        await anext(export(begin, needed - 1))
+        await anext(export(begin, needed - 1, KINDS))
     assert refused.value.size == needed
-    assert await anext(export(begin, needed))
+    assert await anext(export(begin, needed, KINDS))

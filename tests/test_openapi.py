@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from taskward.account.schemas import AccountCounts, AccountLimits, ImportCounts, ImportLoss, ImportReport, Me
+from taskward.app import SLICES
 from taskward.errors import every_problem
 from taskward.http.health import Health
 from taskward.http.problem_schema import Problem, ProblemError
@@ -20,6 +20,7 @@ from taskward.tasks.batch import Batch, BatchResult, BatchResults
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.parameters import SORTS
 from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
+from taskward.transfer.schemas import ImportCounts, ImportLoss
 from tests.conftest import User
 from tests.openapi import document_fixture, integers_in, operations, resolved  # noqa: F401
 from tests.task_values import FILTERS
@@ -97,6 +98,10 @@ PARAMETERS: dict[str, Any] = {
     "list_tags": {"If-None-Match"},
     **dict.fromkeys(("rename_tag", "remove_tag"), frozenset({"tag"})),
 }  # fmt: skip
+ANSWERS: dict[str, Any] = {
+    route.name: route.response_model for one in SLICES for route in one.router.routes if isinstance(route, APIRoute)
+}
+ME = ANSWERS["get_me"]
 MODELS: dict[str, Any] = {
     "TaskCreate": TaskCreate,
     "TaskRead": TaskRead,
@@ -119,10 +124,10 @@ MODELS: dict[str, Any] = {
     "BatchComplete": batch.BatchComplete,
     "BatchDelete": batch.BatchDelete,
     "BatchRestore": batch.BatchRestore,
-    "Me": Me,
-    "AccountCounts": AccountCounts,
-    "AccountLimits": AccountLimits,
-    "ImportReport": ImportReport,
+    "Me": ME,
+    "AccountCounts": ME.model_fields["counts"].annotation,
+    "AccountLimits": ME.model_fields["limits"].annotation,
+    "ImportReport": ANSWERS["import_me"],
     "ImportCounts": ImportCounts,
     "ImportLoss": ImportLoss,
     "Health": Health,

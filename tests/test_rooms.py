@@ -23,8 +23,6 @@ MODULES = sorted(
     for path in [*(SOURCE / room).rglob("*.py"), *SOURCE.glob(f"{room}.py")]
     if "migrations" not in path.parts
 )
-PENDING = {"http/validation.py", "storage/account_lock.py", "storage/tables.py"}
-"""They name slices until the counts and the lines of an export belong to slices."""
 
 
 def package_of(one: Slice) -> str:
@@ -74,8 +72,6 @@ def test_slices_and_the_kernel_are_found():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_module_of_the_kernel_knows_no_slice(path: Path):
-    if str(path.relative_to(SOURCE)) in PENDING:
-        pytest.skip("named in PENDING")
     assert found_in(path.read_text()) == set()
 
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskward import __version__
-from taskward.account.slice import SLICE as ACCOUNT
+from taskward.account.slice import account
 from taskward.http import docs, openapi_document, problems
 from taskward.http.cors import Cors
 from taskward.http.failures import AccessLog, Failures
@@ -40,8 +40,11 @@ from taskward.tags.slice import SLICE as TAGS
 from taskward.tasks.slice import SLICE as TASKS
 from taskward.tasks.trash import Purges
 from taskward.transfer.foreign import UNPACKED
+from taskward.transfer.slice import transfer
 
-SLICES = (TASKS, LISTS, TAGS, ACCOUNT)
+KEPT = (TASKS, LISTS, TAGS)
+"""What users have here."""
+SLICES = (*KEPT, account(KEPT), transfer(KEPT))
 """All that the API is about, in the order of its documentation."""
 
 _log = get_logger("taskward")
@@ -102,7 +105,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
     )
     database = Database(address, pool_size=settings.pool_size)
-    limits = Limits({"tasks": settings.max_tasks, "lists": settings.max_lists, "tags": settings.max_tags})
+    named = [limit for one in SLICES for limit in one.limits]
+    # A limit without a setting of its own is its default.
+    limits = Limits({limit.name: getattr(settings, f"max_{limit.name}", limit.default) for limit in named})
     shared = Services(
         timeouts=Timeouts(settings.request_timeout),
         long_work=LongWork(),

@@ -13,8 +13,9 @@ from tests.mutants.times import times
 # Where `OWNER` stands in a statement.
 OWNED = (
     "tasks/store.py", "tasks/query.py", "tasks/conditions.py", "tasks/statements.py", "lists/store.py", "tags/store.py",
-    "lists/removal.py",
+    "tasks/counts.py", "lists/counts.py", "tags/counts.py", "lists/removal.py", "transfer/store.py",
     "account/store.py", "storage/tables.py", "storage/account_lock.py", "storage/stored_responses.py",
+    "storage/export_lines.py",
 )  # fmt: skip
 
 _TABLES = "a table that has no owner to bind is refused as not bound, one of another schema as not understood"
@@ -41,7 +42,7 @@ EQUIVALENT: dict[str, str] = {
     "tasks/statements.py load_ancestors: OWNER in return compile_statement(select(*(up.c[name] for name in names)).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
     'tasks/statements.py change_many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     'tags/store.py _get: OWNER in select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
-    'account/store.py _count_tags: OWNER in return compile_statement(select(func.count(used.c.tag).label("tags")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
+    'tags/counts.py _count: OWNER in return compile_statement(select(func.count(used.c.tag).label("tags")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     "tasks/statements.py oldest_trash: _task.user_id == OWNER, dropped, no guard, no row security": (
         "it says only when the trash is looked at again, of which nobody is told"
     ),

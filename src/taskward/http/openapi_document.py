@@ -61,7 +61,7 @@ def install(app: FastAPI, slices: Iterable[Slice]) -> None:
     Args:
         slices: In the order of the document.
     """
-    tags = [{"name": one.name, "description": one.description} for one in slices]
+    tags = [{"name": one.name, "description": one.description} for one in slices if one.description]
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -8,6 +8,8 @@ from fastapi import APIRouter
 
 from taskward.kit.limits import Limit
 from taskward.kit.suggestions import Vocabulary
+from taskward.storage.counts import Counts
+from taskward.storage.export_lines import ExportLines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +20,18 @@ class Slice:
 
     Attributes:
         name: Of its operations in the OpenAPI document.
-        description: Of these, there.
+        description: Of these, there; None where they are among those of another slice.
         router: Its routes.
         limits: How many of what it keeps one user may have.
         other_names: What clients that know other APIs may call what it has.
+        counts: How many of it there are.
+        lines: How its rows are exported and put back.
     """
 
     name: str
-    description: str
+    description: str | None = None
     router: APIRouter
     limits: tuple[Limit, ...] = ()
     other_names: Vocabulary = field(default_factory=Vocabulary)
+    counts: Counts | None = None
+    lines: ExportLines | None = None

@@ -9,18 +9,13 @@ from typing import Any, Literal
 
 from taskward.errors import FieldError
 from taskward.kit.suggestions import suggestion, word_suggestion
-from taskward.kit.types import UNION_TAG
+from taskward.kit.unions import SENTENCE, UNION_TAG, UNKNOWN_KIND, choices_of
 from taskward.strict_json.curtailing import MOST_ERRORS, KnownMembers
 
 Location = Literal["body", "query", "path", "header"]
 
 _LONGEST_NAME = 64
 _WORD = re.compile("'([^']*)'")
-# What tells models apart: by a member, of which these are the values.
-_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "operation": ("op", ("create", "update", "complete", "delete", "restore")),
-    "export_line": ("type", ("list", "task", "end")),
-}
 
 _SENTENCES = {
     "missing": "This is required.",
@@ -49,9 +44,8 @@ _SENTENCES = {
     "list_type": "This must be a JSON array.",
     "too_short": "This must not be empty.",
     "too_long": "This must have at most {max_length} items.",
-    "export_line": "This must have a type: list, task or end.",
     "json_invalid": "This is not a JSON object on a line of its own: {mistake}.",
-    "operation": "This must have an op: create, update, complete, delete or restore.",
+    UNKNOWN_KIND: SENTENCE,
 }
 
 
@@ -95,9 +89,9 @@ def _meant(error: Mapping[str, Any], context: Mapping[str, Any]) -> str:
     """Which of a few words was meant, where Pydantic says which there are and what it has met."""
     word: Any = error.get("input")
     words: tuple[str, ...] = ()
-    if error["type"] in _KINDS:
-        member, words = _KINDS[error["type"]]
-        word = word.get(member) if isinstance(word, dict) else None
+    if error["type"] == UNKNOWN_KIND:
+        word = word.get(context["member"]) if isinstance(word, dict) else None
+        words = choices_of(context)
     elif error["type"] == "literal_error":
         words = tuple(_WORD.findall(str(context["expected"])))
     return word_suggestion(word, words) if isinstance(word, str) else ""

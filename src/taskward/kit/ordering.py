@@ -8,8 +8,10 @@ others. The end of the order is the id that would be made now.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import StringConstraints
 from uuid_utils.compat import uuid7
 
 _DIGITS = "-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -21,6 +23,13 @@ _LEVEL = 3
 _STEP = 16
 LONGEST_POSITION = 48
 """Characters. Where a position would be longer, the siblings are spaced anew."""
+Position = Annotated[str, StringConstraints(pattern=f"^[-0-9a-z]{{1,{LONGEST_POSITION}}}$")]
+"""A position in an export."""
+
+
+def moved(position: str | None, row_id: UUID) -> str | None:
+    """What is kept of a position: nothing, where a row stands where it was made."""
+    return None if position == str(row_id) else position
 
 
 def between(before: str | None, after: str | None) -> str | None:

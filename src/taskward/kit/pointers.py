@@ -13,3 +13,16 @@ def point_into(problem: Problem, part: str) -> None:
     """
     if isinstance(problem, Invalid):
         problem.errors = [FieldError(e.location, f"{part}{e.pointer}", e.detail) for e in problem.errors]
+
+
+def of_line(problem: Problem, number: int) -> Problem:
+    """The same problem, which says of which line of a file it is.
+
+    Args:
+        number: From 1.
+    """
+    if isinstance(problem, Invalid):
+        point_into(problem, f"/{number}")
+    else:
+        problem.index = number
+    return problem

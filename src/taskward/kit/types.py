@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Strict, StringConstraints
-from pydantic.json_schema import WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
 
 _DAY = 86_400
 _CANONICAL_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -20,9 +20,6 @@ LONGEST_LINE = 255
 
 CONTENT_CODING = "(?:--?(?:gzip|br|zstd|deflate))?"
 """What a proxy that compresses an answer adds to its entity tag, as a pattern: Apache `-gzip`, Jetty `--gzip`."""
-
-UNION_TAG = "\0"
-"""Begins the tag of a member of a union. Tags are in the path of an error, where clients know nothing of them."""
 
 
 def without_controls(text: str) -> str:
@@ -107,6 +104,8 @@ NewId = Annotated[
 """The id of a new row, chosen by the client."""
 Reference = Annotated[UUID, Strict(strict=False), BeforeValidator(_canonical), WithJsonSchema(UUID_SCHEMA)]
 """The id of another row of the caller's."""
+Ignored = SkipJsonSchema[Any]
+"""A member of an export's line that only the server writes, and an import ignores."""
 
 
 def merge_patch(*examples: dict[str, Any]) -> Callable[[dict[str, Any]], None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from taskward.http.slices import Slice
+from taskward.lists.counts import COUNTS
 from taskward.lists.limits import LISTS
+from taskward.lists.lines import LINES
 from taskward.lists.other_names import OTHER_NAMES
 from taskward.lists.routes import router
 
@@ -13,4 +15,6 @@ SLICE = Slice(
     router=router,
     limits=(LISTS,),
     other_names=OTHER_NAMES,
+    counts=COUNTS,
+    lines=LINES,
 )

@@ -35,7 +35,7 @@ from taskward.lists.schemas import ListCreate, WithTasks
 from taskward.lists.table import LIST_COUNT, TaskList
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.compiling import Statement, compile_statement
-from taskward.storage.row_json import within_bytes
+from taskward.storage.export_lines import page_by_id
 from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
@@ -217,15 +217,8 @@ def _next_change(lock: AccountLock) -> dict[str, Any]:
 
 @cache
 def export_lists() -> Statement:
-    """A page of lists after the id `after`, each as a `line` of an export, with its `id`: the first `rows` of them, or
-    as many as have `most` bytes together; `found` says how many there were.
-    """
-    rows = bindparam("rows", type_=BigInteger())
-    mine = select(*_list).where(_list.user_id == OWNER, _list.id > bindparam("after", type_=Uuid()))
-    page = mine.order_by(_list.id).limit(rows).subquery("page")
-    found = func.count(page.c.id).over().label("found")
-    lines: Any = select(page.c.id, export_of(page.c).label("line"), found)
-    return compile_statement(within_bytes(lines, "id"))
+    """A page of lists for `flat_reader`."""
+    return page_by_id(TaskList, export_of)
 
 
 @cache

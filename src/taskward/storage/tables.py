@@ -162,23 +162,6 @@ class StoredResponse(OwnedTable, table=True):
     created_at: datetime = timestamp_column(default=func.now())
 
 
-class ImportedFile(OwnedTable, table=True):
-    """A file of another service that was imported, so that it is not imported twice while what it brought is there.
-
-    Attributes:
-        digest: Of its content and of how it was read.
-        ids: Of the rows that it brought.
-    """
-
-    __tablename__ = "imported_file"
-    __table_args__ = table_args(insert=("created_at",))
-
-    user_id: str = owner_column()
-    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
-    ids: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False))
-    created_at: datetime = timestamp_column(default=func.now())
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class AccountColumn(Generic[_Kept]):
     """Something that a slice keeps in its owner's account: whoever has the owner's turn reads and writes it.

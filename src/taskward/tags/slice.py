@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskward.http.slices import Slice
+from taskward.tags.counts import COUNTS
 from taskward.tags.other_names import OTHER_NAMES
 from taskward.tags.routes import router
 from taskward.tasks.limits import TAGS
@@ -13,4 +14,5 @@ SLICE = Slice(
     router=router,
     limits=(TAGS,),
     other_names=OTHER_NAMES,
+    counts=COUNTS,
 )

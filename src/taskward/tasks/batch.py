@@ -6,17 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import asyncpg
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Tag, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from taskward.errors import Problem
 from taskward.http import problem_schema
 from taskward.kit.pointers import point_into
-from taskward.kit.types import CONTENT_CODING, UNION_TAG, NewId, Reference
+from taskward.kit.types import CONTENT_CODING, NewId, Reference
+from taskward.kit.unions import UNION_TAG, by_member
 from taskward.runtime.fairness import cooperatively
 from taskward.tasks.changes import Complete, Create, Erase, OfOne, Restore, Trash, Update
 from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskRead, TaskUpdate, no_completion
@@ -131,23 +132,13 @@ class BatchRestore(_OfTask):
         return Restore(self.id, self.versions)
 
 
-def _kind(value: Any) -> str | None:
-    # One that is validated already, as those of long batches are, is a model.
-    op = value.get("op") if isinstance(value, dict) else getattr(value, "op", None)
-    return f"{UNION_TAG}{op}" if isinstance(op, str) else None
-
-
 Operation = Annotated[
     Annotated[BatchCreate, Tag(f"{UNION_TAG}create")]
     | Annotated[BatchUpdate, Tag(f"{UNION_TAG}update")]
     | Annotated[BatchComplete, Tag(f"{UNION_TAG}complete")]
     | Annotated[BatchDelete, Tag(f"{UNION_TAG}delete")]
     | Annotated[BatchRestore, Tag(f"{UNION_TAG}restore")],
-    Discriminator(
-        _kind,
-        custom_error_type="operation",
-        custom_error_message="This must have an op: create, update, complete, delete or restore.",
-    ),
+    by_member("op", ("create", "update", "complete", "delete", "restore")),
 ]
 
 

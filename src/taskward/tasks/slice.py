@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from taskward.http.slices import Slice
+from taskward.tasks.counts import COUNTS
 from taskward.tasks.limits import TASKS
+from taskward.tasks.lines import LINES
 from taskward.tasks.other_names import OTHER_NAMES
 from taskward.tasks.routes import router
 
@@ -13,4 +15,6 @@ SLICE = Slice(
     router=router,
     limits=(TASKS,),
     other_names=OTHER_NAMES,
+    counts=COUNTS,
+    lines=LINES,
 )

@@ -179,8 +179,8 @@ class UnitOfWork:
             self._new.clear()
             self._new_text = 0
 
-    async def flush(self, wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
-        """Write all changes, whose versions and times are in the order of ids.
+    async def write(self, wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
+        """Write all changes, whose versions and times are in the order of ids. The owner's turn goes on.
 
         Returns:
             Those of the `wanted` tasks that are there, each with `task_json.JSON_COLUMNS`.
@@ -199,6 +199,11 @@ class UnitOfWork:
         await writing.erase(self._session, self.lock, erased)
         if unchanged := [task_id for task_id in wanted if task_id not in found]:
             found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
+        return found
+
+    async def flush(self, wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
+        """End the owner's turn: write all changes; as `write`."""
+        found = await self.write(wanted)
         await self.lock.save()
         return found
 

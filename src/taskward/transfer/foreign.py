@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +23,7 @@ from taskward.tasks.schedule.consistency import SCHEDULE
 from taskward.tasks.schemas import TaskCreate
 from taskward.transfer.archives import Member, is_archive, members_of
 from taskward.transfer.record_file import Records, Spool
-from taskward.transfer.records import Fate, Reading, Subject, Thing, UnreadableExport
+from taskward.transfer.records import Reading, Subject, Thing, UnreadableExport
 
 ForeignFormat = Literal["todoist", "vikunja"]
 
@@ -74,10 +73,6 @@ class Foreign:
     reading: Reading
     lists: dict[Any, ListCreate]
     digest: bytes
-
-    @property
-    def counts(self) -> Counter[tuple[Thing, Fate]]:
-        return self.reading.counts
 
     @property
     def has_tags(self) -> bool:

@@ -14,8 +14,8 @@ from typing import IO, Any
 from taskward.formats.vikunja.file import Project, ProjectReader
 from taskward.formats.vikunja.members import NEVER, is_whole, number_of, typed
 from taskward.formats.vikunja.tasks import LONGEST_TEXT, SERVICE, is_parental, keep_relations, read_task
-from taskward.formats.walks import parents_first
 from taskward.kit.types import LONGEST_LINE
+from taskward.kit.walks import parents_first
 from taskward.lists.limits import LISTS
 from taskward.tasks.limits import TASKS
 from taskward.transfer.records import Extras, Nesting, Reading, Subject, Thing, kept_text, one_line, quoted
