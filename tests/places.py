@@ -10,7 +10,7 @@ import pytest
 
 from taskward.storage.quoting import quote_identifier
 from taskward.storage.roles import RoleNames
-from tests.conftest import Cluster, execute
+from tests.databases import Cluster, execute
 
 
 class Place:

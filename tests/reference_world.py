@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx2
 
-from tests.conftest import make_token
 from tests.reference_request import Ask, Route
+from tests.serving import make_token
 
 _COMMON = {401: "invalid-token", 405: "method-not-allowed", 412: "precondition-failed", 422: "invalid"}
 _PROBLEMS = {

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tests import requests_lists, requests_tasks
-from tests.conftest import make_token
 from tests.reference_account import NOTHING, as_batch
 from tests.reference_model import BATCH, CHECKS, LIST, LISTS, ME, TAG, TAGS, TASK, TASKS, Ask, Route
 from tests.requests_bad import BAD, BAD_FILTERS
 from tests.requests_tasks import next_page
 from tests.requests_values import FILTERED, VALUES, Chooser
+from tests.serving import make_token
 
 __all__ = ["BAD", "FILTERED", "MAKERS", "ROUTES", "VALUES", "Chooser"]
 

@@ -20,7 +20,8 @@ from taskward.app import create_app
 from taskward.errors import Problem, every_problem
 from taskward.http.middleware import BASE_PATH
 from taskward.http.openapi import PROBLEMS as DECLARED_PROBLEMS
-from tests.conftest import User, make_settings
+from tests.serving import make_settings
+from tests.users import User
 
 Route = tuple[str, str]
 

@@ -19,7 +19,7 @@ from typing import Any
 import httpx2
 import psutil
 
-from tests.conftest import NO_TLS, make_token
+from tests.serving import NO_TLS, make_token
 
 BASE_ENVIRONMENT = {n: v for n, v in os.environ.items() if n in {"PATH", "HOME"} or n.startswith("COVERAGE_")}
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Superuser, User
+from tests.databases import Superuser
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 ME = "/api/v1/me"

@@ -36,7 +36,7 @@ from taskward.storage.tables import (
 )
 from taskward.tasks.table import TASK_COUNT, TRASHED_AT, Task
 from taskward.transfer.table import ImportedFile
-from tests.conftest import connected, execute, name_of, opened
+from tests.databases import connected, execute, name_of, opened
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 
 _RIGHTS = """

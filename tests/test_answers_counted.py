@@ -15,9 +15,11 @@ from taskward.app import create_app
 from taskward.http import plans
 from taskward.runtime import unsent
 from taskward.runtime.unsent import TIGHT, Unsent
-from tests.conftest import NO_TLS, Cluster, User, make_settings, make_token, serving
+from tests.databases import Cluster
 from tests.route_table import ME, ROUTES, TASKS, body_of, furnish, make, parameters_of, query_of, target_of
 from tests.services import eventually
+from tests.serving import NO_TLS, make_settings, make_token, serving
+from tests.users import User
 
 _LAST = ("DELETE", ME)
 _EXPORT = ("GET", f"{ME}/export")

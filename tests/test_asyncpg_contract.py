@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from taskward.storage import wire
-from tests.conftest import Cluster
+from tests.databases import Cluster
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.storage.session import Session
-from tests.conftest import Superuser, User
+from tests.databases import Superuser
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 

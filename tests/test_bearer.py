@@ -9,10 +9,11 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from tests.conftest import User, make_token
 from tests.raw import Answer, exchange, request
 from tests.route_table import ROUTES, body_of, target_of
+from tests.serving import make_token
 from tests.test_isolation_http import INVALID
+from tests.users import User
 
 ME = "/api/v1/me"
 TASKS = "/api/v1/tasks"

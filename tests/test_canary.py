@@ -20,7 +20,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from tests.conftest import NO_TLS, Cluster, execute, make_settings, make_token, name_of, serving
+from tests.databases import Cluster, execute, name_of
 from tests.route_table import (
     COLLECTIONS,
     LISTS,
@@ -34,6 +34,7 @@ from tests.route_table import (
     target_of,
 )
 from tests.services import BASE_ENVIRONMENT, Service, eventually
+from tests.serving import NO_TLS, make_settings, make_token, serving
 from tests.test_isolation_http import bad_tokens
 
 TASKS = "/api/v1/tasks"

@@ -16,7 +16,7 @@ from taskward.runtime.timeouts import Timeouts
 from taskward.storage.database import Database
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.conftest import Cluster, connected, listed, name_of, opened
+from tests.databases import Cluster, connected, listed, name_of, opened
 from tests.sizes import sized
 
 OWNERS = [Owner(f"user-{number}") for number in range(5)]

@@ -15,8 +15,8 @@ import pytest
 from taskward.cli.token import make_token
 from taskward.identity import ClaimRules, Verifier, load_keys
 from tests.commands import Run, refusal, run_fixture, start  # noqa: F401 - a fixture
-from tests.conftest import make_settings
 from tests.issuer import SECRET, issuer
+from tests.serving import make_settings
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["token"], ["migrate"], ["doctor"], ["openapi"]])

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 
 from tests.clients import FOLDER
-from tests.conftest import User
 from tests.node import CannotInstallError, install
+from tests.users import User
 
 pytestmark = pytest.mark.processes
 

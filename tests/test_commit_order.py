@@ -31,8 +31,9 @@ from taskward.tasks.store import TaskStore
 from taskward.transfer.carrying_over import import_foreign
 from taskward.transfer.foreign import Origin, read_foreign
 from taskward.transfer.importing import OwnFormat, import_own
-from tests.conftest import Cluster, Superuser, User, opened
+from tests.databases import Cluster, Superuser, opened
 from tests.sizes import sized
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 MICROSECOND = timedelta(microseconds=1)

@@ -11,8 +11,8 @@ import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.conftest import User
 from tests.test_task_members import pointers
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 THEN = "2026-01-10T09:30:00.25Z"

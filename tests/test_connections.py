@@ -15,8 +15,8 @@ from taskward.storage import database as database_module
 from taskward.storage.database import Database
 from taskward.storage.pool import ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, connect
 from taskward.tasks.store import TaskStore
-from tests.conftest import Cluster, connected, execute, listed, name_of, opened
 from tests.cutter import cutting
+from tests.databases import Cluster, connected, execute, listed, name_of, opened
 
 
 def end_from_outside(url: str, pid: int) -> None:

@@ -10,7 +10,8 @@ import pytest
 from taskward.app import create_app
 from taskward.http.cors import EXPOSED_HEADERS
 from taskward.settings import SettingsError, load_settings
-from tests.conftest import NO_TLS, PLAIN, SECRET, Cluster, make_settings, make_token, serving
+from tests.databases import Cluster
+from tests.serving import NO_TLS, PLAIN, SECRET, make_settings, make_token, serving
 
 TASKS = "/api/v1/tasks"
 ORIGIN = "https://app.example"

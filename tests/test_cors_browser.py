@@ -14,7 +14,8 @@ from playwright.async_api import Page
 
 from taskward.app import create_app
 from tests.browser import browser_fixture, page_fixture  # noqa: F401 - fixtures
-from tests.conftest import Cluster, make_settings, make_token, serving
+from tests.databases import Cluster
+from tests.serving import make_settings, make_token, serving
 
 pytestmark = pytest.mark.processes
 DOCS = Path(__file__).parents[1]

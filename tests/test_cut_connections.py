@@ -14,8 +14,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from tests.conftest import NO_TLS, Cluster, connected, make_settings, make_token, name_of, serving
 from tests.cutter import Cutter, Side, cutting
+from tests.databases import Cluster, connected, name_of
+from tests.serving import NO_TLS, make_settings, make_token, serving
 
 TASKS = "/api/v1/tasks"
 Ask = Callable[[httpx2.AsyncClient, dict[str, Any]], Awaitable[httpx2.Response]]

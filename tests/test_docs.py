@@ -20,7 +20,7 @@ from fastapi.routing import APIRoute
 from taskward.cli import _parser
 from taskward.errors import every_problem
 from taskward.settings import Settings, variable_names
-from tests.conftest import PLAIN, SECRET, make_token, serving
+from tests.serving import PLAIN, SECRET, make_token, serving
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])

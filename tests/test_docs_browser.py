@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import Locator, Page, Request
 
 from tests.browser import SCREEN, browser_fixture, page_fixture  # noqa: F401 - fixtures
-from tests.conftest import User
 from tests.openapi import document_fixture, operations  # noqa: F401 - a fixture
+from tests.users import User
 
 pytestmark = pytest.mark.processes
 SENT_OR_REFUSED = (

@@ -14,7 +14,7 @@ from taskward.cli.migrate import name_of
 from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import head
 from tests.commands import PASSWORD, Run, execute, findings, refusal, run_fixture  # noqa: F401 - a fixture
-from tests.conftest import Cluster
+from tests.databases import Cluster
 from tests.issuer import SECRET, issuer
 
 

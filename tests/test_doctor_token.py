@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.commands import Done, Run, findings, run_fixture  # noqa: F401 - a fixture
-from tests.conftest import make_token
 from tests.issuer import SECRET, Issuer, encode, issuer, new_private
 from tests.publisher import publishing
+from tests.serving import make_token
 
 SIGNER = Issuer("ES256", new_private("ES256"))
 CANARY = "canary-user-7f3a"

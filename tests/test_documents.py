@@ -37,7 +37,7 @@ from taskward.storage.dsn import parse_address
 from taskward.storage.pool import connect
 from taskward.storage.row_json import Plain, Usual, json_columns, json_object, json_writer
 from taskward.storage.scoping import Constant
-from tests.conftest import execute, name_of
+from tests.databases import execute, name_of
 from tests.sizes import sized
 
 # How a database may be set that is shared with an older app. All of these change what PostgreSQL writes as text.

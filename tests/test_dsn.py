@@ -10,7 +10,7 @@ import pytest
 
 from taskward.storage.dsn import AddressError, parse_address
 from taskward.storage.pool import connect
-from tests.conftest import Cluster
+from tests.databases import Cluster
 
 PASSWORD = "Hunter2Hunter2"
 

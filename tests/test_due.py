@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.conftest import User
 from tests.test_task_members import pointers
+from tests.users import User
 
 MOMENTS = (
     "due_before", "due_after", "due_on", "updated_since", "created_since", "completed_since", "completed_before",

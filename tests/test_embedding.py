@@ -19,7 +19,8 @@ from taskward.http.dependencies import OwnerSession
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
-from tests.conftest import NO_TLS, PLAIN, Cluster, make_settings, make_token, serving
+from tests.databases import Cluster
+from tests.serving import NO_TLS, PLAIN, make_settings, make_token, serving
 
 PREFIX = "/todo"
 

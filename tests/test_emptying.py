@@ -22,7 +22,9 @@ from taskward.storage.database import Database
 from taskward.tasks import trash
 from taskward.tasks.table import TRASHED_AT
 from taskward.tasks.trash import empty_trash, purge
-from tests.conftest import NO_TLS, Cluster, Superuser, User, make_settings, make_token, rows_of, serving, write_task
+from tests.databases import Cluster, Superuser, rows_of, write_task
+from tests.serving import NO_TLS, make_settings, make_token, serving
+from tests.users import User
 
 TASKS, BATCH = "/api/v1/tasks", "/api/v1/tasks/batch"
 _STATES = "SELECT count(*) FILTER (WHERE deleted_at IS NULL), count(*) FROM taskward.task WHERE user_id = $1"

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketException
 
 from taskward.app import create_app
-from tests.conftest import NO_TLS, make_settings
+from tests.serving import NO_TLS, make_settings
 
 SECRET = "the-row-of-somebody"
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Superuser, User
+from tests.databases import Superuser
 from tests.raw import Answer, exchange, request
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 JSON: tuple[str, str | bytes] = ("Content-Type", "application/json")

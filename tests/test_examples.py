@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import User
 from tests.test_docs import slug
+from tests.users import User
 
 DOCS = Path(__file__).parents[1] / "docs"
 # Sections whose examples cannot run yet, as `page.md` or `page.md#heading`, and why. They must fail: what has come to

@@ -20,9 +20,10 @@ from taskward.tasks.lines import LINES as TASK_LINES
 from taskward.tasks.statements import export_changed
 from taskward.tasks.tree import DEEPEST_TREE
 from taskward.transfer.exporting import PAGE_BYTES, export
-from tests.conftest import NewUser, Superuser, User
+from tests.databases import Superuser
 from tests.sizes import sized
 from tests.test_task_members import CHANGED, WHOLE
+from tests.users import NewUser, User
 
 KINDS = (LISTS, TASK_LINES)
 TASKS = "/api/v1/tasks"

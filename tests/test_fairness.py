@@ -15,8 +15,8 @@ from fastapi import FastAPI
 
 from taskward.runtime.fairness import LongWork, cooperatively, give_way, in_thread
 from taskward.tasks.search import fold, searchable
-from tests.conftest import User
 from tests.costs import allowed
+from tests.users import User
 
 TASKS, IMPORT = "/api/v1/tasks", "/api/v1/me/import"
 MARKS = "a" + "\u0301" * 5000 + "\u0316" * 4999

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskward.tasks.filters import TaskFilters
-from tests.conftest import User
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 

@@ -23,7 +23,8 @@ from taskward.tasks.batch import Batch
 from taskward.tasks.errors import TaskIdTaken
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.conftest import Superuser, User, execute, opened
+from tests.databases import Superuser, execute, opened
+from tests.users import User
 
 TASKS, ME, LISTS = "/api/v1/tasks", "/api/v1/me", "/api/v1/lists"
 NOTHING = {"atomic": False, "operations": [{"op": "delete", "id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c"}]}

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import httpx2
 import pytest
 
-from tests.conftest import Superuser, User
+from tests.databases import Superuser
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 ME = "/api/v1/me"

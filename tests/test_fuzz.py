@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.schemas import TaskRead
-from tests.conftest import NO_TLS, make_token
+from tests.serving import NO_TLS, make_token
 from tests.sizes import sized
 
 MEMBERS = [*TaskRead.model_fields, "after", "name", "color", "\ud800", ""]

@@ -15,7 +15,8 @@ from taskward.storage import stored_responses
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.database import Database
 from taskward.storage.stored_responses import StoredResponses
-from tests.conftest import Superuser, User
+from tests.databases import Superuser
+from tests.users import User
 
 TASKS, LISTS = "/api/v1/tasks", "/api/v1/lists"
 KEY = {"Idempotency-Key": "a-key"}

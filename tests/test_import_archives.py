@@ -28,9 +28,9 @@ from taskward.kit.limits import Limits
 from taskward.transfer.archives import MOST_MEMBERS, members_of
 from taskward.transfer.foreign import ForeignFormat, Origin, read_foreign
 from taskward.transfer.records import Reading, UnreadableExport
-from tests.conftest import User
 from tests.costs import allowed
 from tests.foreign import EXAMPLES, NOW
+from tests.users import User
 
 ME = "/api/v1/me"
 TASKS = "/api/v1/tasks"

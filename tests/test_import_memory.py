@@ -24,11 +24,13 @@ from taskward.app import create_app
 from taskward.http.spooling import Spools
 from taskward.transfer import record_file
 from taskward.transfer.record_file import Records
-from tests.conftest import SECRET, Cluster, Superuser, User, make_settings, make_token, serving
+from tests.databases import Cluster, Superuser
 from tests.foreign import COLUMNS, EXAMPLES, TEXT
 from tests.services import Service
+from tests.serving import SECRET, make_settings, make_token, serving
 from tests.sizes import sized
 from tests.test_silent_readers import client, resident, watched
+from tests.users import User
 
 MEBI = 1024 * 1024
 TYPES = {"vikunja": "application/json", "todoist": "text/csv"}

@@ -24,20 +24,7 @@ from taskward.runtime.timeouts import Timeouts
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.parameters import SORTS
 from taskward.tasks.routes import router
-from tests.conftest import (
-    NO_TLS,
-    PLAIN,
-    SECRET,
-    Cluster,
-    Superuser,
-    User,
-    connected,
-    make_settings,
-    make_token,
-    name_of,
-    rows_of,
-    serving,
-)
+from tests.databases import Cluster, Superuser, connected, name_of, rows_of
 from tests.route_table import (
     BODIES,
     COLLECTIONS,
@@ -64,7 +51,9 @@ from tests.route_table import (
     query_of,
     target_of,
 )
+from tests.serving import NO_TLS, PLAIN, SECRET, make_settings, make_token, serving
 from tests.task_values import FILTERS
+from tests.users import User
 
 OPEN = {
     "/", "/healthz", "/readyz", "/docs", "/docs/start.js", "/docs/assets/{name}", "/openapi.json", "/problems/{slug}",

@@ -16,12 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from taskward.app import create_app
 from tests import reference_model, requests
-from tests.conftest import NO_TLS, Cluster, make_settings, name_of, serving
+from tests.databases import Cluster, name_of
 from tests.reference_listing import SORTS
 from tests.reference_model import FILTERS, LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, User, World
 from tests.reference_trees import UNTOLD
 from tests.requests import MAKERS, Chooser
 from tests.route_table import ROUTES
+from tests.serving import NO_TLS, make_settings, serving
 from tests.sizes import sized
 
 USERS = 4

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tests.conftest import Superuser, User, rows_of
+from tests.databases import Superuser, rows_of
 from tests.test_export import as_lines, put_back, task_line
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 

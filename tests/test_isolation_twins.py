@@ -17,7 +17,7 @@ import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.conftest import NewUser, Superuser, User, rows_of
+from tests.databases import Superuser, rows_of
 from tests.route_table import (
     LISTS,
     ME,
@@ -34,6 +34,7 @@ from tests.route_table import (
     references_of,
     target_of,
 )
+from tests.users import NewUser, User
 
 NAMES = (
     "list", "other list", "removed list", "task", "part", "trashed", "repeated", "sibling", "erased", "leaf",

@@ -15,10 +15,11 @@ import pytest
 from fastapi import FastAPI
 
 from taskward.app import create_app
-from tests.conftest import NO_TLS, PLAIN, Cluster, make_settings, serving
+from tests.databases import Cluster
 from tests.issuer import Issuer, issuer
 from tests.publisher import FIRST, SECOND, Publisher, publisher_fixture  # noqa: F401 - a fixture
 from tests.services import eventually
+from tests.serving import NO_TLS, PLAIN, make_settings, serving
 
 TASKS = "/api/v1/tasks"
 

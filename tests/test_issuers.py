@@ -28,9 +28,10 @@ from taskward.app import create_app
 from taskward.identity import TokenRejected, Verifier
 from taskward.settings import load_settings
 from tests.commands import Run, run_fixture  # noqa: F401 - a fixture
-from tests.conftest import NO_TLS, PLAIN, Cluster, serving
+from tests.databases import Cluster
 from tests.issuer import Issuer, issuer, new_private
 from tests.services import eventually
+from tests.serving import NO_TLS, PLAIN, serving
 
 PAGES = sorted(
     page for page in Path(__file__).parents[1].joinpath("docs/identity").glob("*.md") if page.name != "index.md"

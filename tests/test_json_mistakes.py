@@ -8,7 +8,7 @@ import pytest
 
 from taskward.strict_json.mistakes import NotJson
 from taskward.strict_json.reading import Item, parse, parts
-from tests.conftest import User
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 JSON = {"Content-Type": "application/json"}

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.conftest import User
 from tests.openapi import document_fixture, operations, resolved  # noqa: F401 - a fixture
+from tests.users import User
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 # What a careless writer of white space would change, too.

@@ -16,9 +16,9 @@ from taskward.identity import KeyNotFound, KeysNotFetched, TokenRejected, load_k
 from taskward.identity import fetched as implementation
 from taskward.identity.fetched import FetchedKeys
 from taskward.identity.keys import KeyName
-from tests.conftest import PLAIN
 from tests.issuer import GOOD, SECRET, Issuer, issuer
 from tests.publisher import FIRST, KEYS, SECOND, Page, Publisher, publisher_fixture, source  # noqa: F401 - a fixture
+from tests.serving import PLAIN
 
 
 class Clock:

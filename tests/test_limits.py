@@ -12,7 +12,9 @@ import httpx2
 import pytest
 
 from taskward.app import create_app
-from tests.conftest import NO_TLS, Cluster, Superuser, User, make_settings, make_token, serving
+from tests.databases import Cluster, Superuser
+from tests.serving import NO_TLS, make_settings, make_token, serving
+from tests.users import User
 
 LISTS, TAGS, TASKS = "/api/v1/lists", "/api/v1/tags", "/api/v1/tasks"
 MOST_TASKS, MOST_LISTS, MOST_TAGS = 5, 3, 4

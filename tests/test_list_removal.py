@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.conftest import User
+from tests.users import User
 
 
 @pytest.mark.parametrize("inner_is_older", [False, True])

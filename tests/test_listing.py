@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from tests.conftest import User
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 

@@ -9,9 +9,10 @@ import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.conftest import Superuser, User
+from tests.databases import Superuser
 from tests.test_task_ids import REFUSED_IDS
 from tests.test_task_members import pointers
+from tests.users import User
 
 LISTS, TASKS = "/api/v1/lists", "/api/v1/tasks"
 

@@ -24,10 +24,11 @@ from uuid_utils.compat import uuid7
 from taskward.cli.serve import _stop_without
 from taskward.postgres import EmbeddedServer
 from taskward.runtime.log import Thinner, without_data
-from tests.conftest import NO_TLS, PLAIN, SECRET, Cluster, execute, make_token, name_of
+from tests.databases import Cluster, execute, name_of
 from tests.folders import new_folder
 from tests.raw import exchange, request
 from tests.services import Service, eventually
+from tests.serving import NO_TLS, PLAIN, SECRET, make_token
 
 TASKS = "/api/v1/tasks"
 

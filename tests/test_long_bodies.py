@@ -16,9 +16,10 @@ from bench.heavy import operations as ops
 from fastapi import FastAPI
 
 from taskward.app import create_app
-from tests.conftest import User, make_settings, make_token
 from tests.costs import allowed
+from tests.serving import make_settings, make_token
 from tests.sizes import sized
+from tests.users import User
 
 TASKS, BATCH, IMPORT = "/api/v1/tasks", "/api/v1/tasks/batch", "/api/v1/me/import"
 X, FLY = '"title":"x"', '{"op":"fly"}'

@@ -26,7 +26,7 @@ from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate, TaskRead, TaskReplace, TaskUpdate
 from taskward.tasks.table import Task
 from tests import reference_listing, reference_tasks, requests_bad, requests_values, task_values
-from tests.conftest import User
+from tests.users import User
 
 PAGES = Path(__file__).parents[1] / "docs"
 # What a table has besides what clients read of it: what the server finds tasks by, and what it remembers of them.

@@ -22,7 +22,7 @@ from taskward.storage.quoting import SCHEMA
 from taskward.storage.roles import RoleNames
 from taskward.storage.tables import OwnedTable, Tombstone
 from taskward.tasks.table import Task
-from tests.conftest import Cluster, connected, execute, name_of, opened, write_task
+from tests.databases import Cluster, connected, execute, name_of, opened, write_task
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 
 _CATALOGUE = """

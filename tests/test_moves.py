@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.conftest import User
 from tests.sizes import sized
 from tests.test_task_members import make_list, pointers
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 SEVERAL, MANY = sized(30, 1000), sized(150, 1000)

@@ -50,8 +50,9 @@ FILES = {
     "docs/index.md": "",
     "src/taskward/__init__.py": "def limit():\n    return 5\n",
     "tests/__init__.py": "",
+    "tests/databases.py": "_cluster = None\n",
     "tests/conftest.py": (
-        "import pytest\nimport taskward\n\n_cluster = None\n\n"
+        "import pytest\nimport taskward\n\n"
         "@pytest.fixture\ndef five():\n    assert taskward.limit() == 5\n    return 5\n"
     ),
     "tests/test_limit.py": (

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.conftest import PLAIN, User
 from tests.services import eventually, free_port
+from tests.serving import PLAIN
+from tests.users import User
 
 pytestmark = pytest.mark.processes
 PAGE = Path(__file__).parents[1] / "docs" / "coming-from-a-tutorial.md"

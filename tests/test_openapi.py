@@ -21,9 +21,9 @@ from taskward.tasks.filters import TaskFilters
 from taskward.tasks.parameters import SORTS
 from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskMove, TaskRead, TaskReplace, TaskUpdate
 from taskward.transfer.schemas import ImportCounts, ImportLoss
-from tests.conftest import User
 from tests.openapi import document_fixture, integers_in, operations, resolved  # noqa: F401
 from tests.task_values import FILTERS
+from tests.users import User
 
 COMMON = "401 403 406 422 503"
 BODY = "400 408 413 415"

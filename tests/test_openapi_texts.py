@@ -10,8 +10,8 @@ from jsonschema import FormatChecker
 from openapi_schema_validator import OAS31Validator
 
 from taskward.tasks.types import zones
-from tests.conftest import User
 from tests.openapi import document_fixture, operations, resolved  # noqa: F401 - a fixture
+from tests.users import User
 
 TEXTS = ["", " ", ".", "..", " . ", "...", ".a", "a.", "-", "a", "0", "\t", "none"]
 # Which of these there are, no pattern can say: zones, a listing's cursors, one's own id; and parts of a rule.

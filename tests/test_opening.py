@@ -24,7 +24,7 @@ from taskward.storage.pool import Pool, connect
 from taskward.storage.session import Session
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.conftest import Cluster, execute, listed, name_of, opened, read_tasks, write_task
+from tests.databases import Cluster, execute, listed, name_of, opened, read_tasks, write_task
 
 ALICE, BOB = Owner("alice"), Owner("bob")
 STATE = """

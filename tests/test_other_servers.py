@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SECRET
+from tests.serving import SECRET
 
 pytestmark = pytest.mark.processes
 SERVERS = {

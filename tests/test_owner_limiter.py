@@ -13,7 +13,8 @@ from taskward.identity import Owner
 from taskward.runtime.timeouts import Timeouts
 from taskward.storage.database import Database
 from taskward.storage.owner_limiter import OwnerLimiter
-from tests.conftest import connected, make_settings, make_token, opened, serving
+from tests.databases import connected, opened
+from tests.serving import make_settings, make_token, serving
 
 ALICE, BOB = Owner("alice"), Owner("bob")
 LOCK = "UPDATE taskward.account SET clock = clock WHERE user_id = 'alice'"

@@ -20,9 +20,9 @@ from taskward.http.query_string import pairs_of, with_cursor
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.parameters import SORTS
 from taskward.tasks.query import listing
-from tests.conftest import User
 from tests.sizes import sized
 from tests.test_task_members import make_list, pointers
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 ROUNDS = sized(4, 150)

@@ -30,8 +30,9 @@ from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
 from tests.commands import start
-from tests.conftest import NO_TLS, SECRET, connected, make_settings, name_of, opened, serving, write_task
+from tests.databases import connected, name_of, opened, write_task
 from tests.reference_model import TASK, TASKS, Ask, User, World, check, everything
+from tests.serving import NO_TLS, SECRET, make_settings, serving
 from tests.sizes import sized
 from tests.test_dsn import dead_port
 

@@ -16,7 +16,7 @@ from taskward.runtime.timeouts import Timeouts
 from taskward.storage.database import Database
 from taskward.storage.dsn import parse_address
 from taskward.storage.pool import Pool
-from tests.conftest import connected, opened
+from tests.databases import connected, opened
 from tests.test_dsn import dead_port
 
 SIZE = 3

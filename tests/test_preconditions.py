@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.conftest import Superuser, User
+from tests.databases import Superuser
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 Write = Callable[[User, str, dict[str, str]], Awaitable[httpx2.Response]]

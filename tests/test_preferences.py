@@ -7,8 +7,8 @@ from time import process_time
 import pytest
 
 from taskward.http.preferences import _wants_representation
-from tests.conftest import User
 from tests.costs import allowed
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 

@@ -13,9 +13,11 @@ from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
 from taskward.errors import every_problem
-from tests.conftest import Cluster, User, make_settings, make_token, serving
+from tests.databases import Cluster
 from tests.raw import exchange, request
+from tests.serving import make_settings, make_token, serving
 from tests.test_errors import JSON, TASKS, assert_problem, bearer
+from tests.users import User
 
 ORIGIN = "https://app.example"
 CANARY = "canary-7f3a"

@@ -22,7 +22,7 @@ from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.search import searchable
 from taskward.tasks.table import VERSIONS_OF_BLOCK
-from tests.conftest import Cluster, connected, name_of, opened, write_task
+from tests.databases import Cluster, connected, name_of, opened, write_task
 from tests.sizes import sized
 
 MINE, THEIRS = 1500, 10_000

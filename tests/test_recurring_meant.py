@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from taskward.tasks.row import TaskRow
 from taskward.tasks.schedule.consistency import following
 from taskward.tasks.schedule.local_time import kept_for, moment_of, wall_clock
-from tests.conftest import NewUser, User
 from tests.sizes import sized
 from tests.test_recurring_tasks import complete
 from tests.test_recurring_tasks import following as next_of
+from tests.users import NewUser, User
 
 TASKS = "/api/v1/tasks"
 LONG_AGO = datetime(1, 1, 5, tzinfo=UTC)

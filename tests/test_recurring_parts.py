@@ -14,9 +14,9 @@ from taskward.storage.database import Database
 from taskward.storage.session import Session
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.conftest import NewUser, User
 from tests.test_recurring_tasks import complete, count, following, reopen
 from tests.test_task_members import make_list, pointers
+from tests.users import NewUser, User
 
 TASKS = "/api/v1/tasks"
 WEEKLY: dict[str, Any] = {"due_date": "2030-01-01", "time_zone": "Europe/Berlin", "recurrence": "FREQ=WEEKLY"}

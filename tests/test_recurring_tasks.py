@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import httpx2
 import pytest
 
-from tests.conftest import NewUser, User
 from tests.test_task_members import WHOLE, make_list, pointers
+from tests.users import NewUser, User
 
 TASKS = "/api/v1/tasks"
 BERLIN = ZoneInfo("Europe/Berlin")

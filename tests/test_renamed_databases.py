@@ -15,7 +15,7 @@ from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import MigrationError, migrate
 from taskward.storage.quoting import quote_identifier
 from taskward.storage.roles import MissingPrivilegeError, RoleNames
-from tests.conftest import connected, execute, listed, name_of, opened, write_task
+from tests.databases import connected, execute, listed, name_of, opened, write_task
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 from tests.test_migrate import catalogue
 

@@ -13,7 +13,7 @@ from taskward.storage.database import UnsafeRoleError
 from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import MigrationError, migrate
 from taskward.storage.roles import MissingPrivilegeError, RoleNames
-from tests.conftest import connected, execute, listed, name_of, opened, write_task
+from tests.databases import connected, execute, listed, name_of, opened, write_task
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 
 

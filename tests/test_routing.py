@@ -26,7 +26,7 @@ from taskward.http.routing import PrecompiledRoute, RouteIndex
 from taskward.runtime.fairness import LongWork
 from taskward.runtime.timeouts import Timeouts
 from taskward.runtime.unsent import NeedsRoom, Unsent
-from tests.conftest import NO_TLS
+from tests.serving import NO_TLS
 
 
 class Note(BaseModel):

@@ -17,7 +17,7 @@ from taskward.storage.migrate import migrate
 from taskward.storage.pool import Connection
 from taskward.storage.roles import RoleNames
 from taskward.storage.tables import rights
-from tests.conftest import Cluster, connected
+from tests.databases import Cluster, connected
 
 ROLES = RoleNames.of("taskward")
 # Those whose ids appear in paths.

@@ -24,9 +24,10 @@ from schemathesis.engine.run import PhaseName
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from taskward.tasks.types import Recurrence, TimeZone
-from tests.conftest import Superuser, User, rows_of
+from tests.databases import Superuser, rows_of
 from tests.openapi import document_fixture, operations, resolved  # noqa: F401 - a fixture
 from tests.sizes import sized
+from tests.users import User
 
 EXAMPLES = sized(3, 600)
 FEWEST_REQUESTS = sized(150, 5000)

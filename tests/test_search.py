@@ -11,11 +11,12 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.tasks.search import SearchError, matches, parse_query, searchable
-from tests.conftest import Superuser, User
 from tests.costs import allowed, processor_seconds, servers_of
+from tests.databases import Superuser
 from tests.sizes import sized
 from tests.test_search_words import HOSTILE, TABLES
 from tests.test_task_members import pointers
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 QUERIES = sized(40, 3000)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import NewUser, User
 from tests.sizes import sized
+from tests.users import NewUser, User
 
 TASKS = "/api/v1/tasks"
 LISTS = "/api/v1/lists"

@@ -17,11 +17,12 @@ import psutil
 import pytest
 
 import taskward
-from tests.conftest import PLAIN, SECRET, Cluster, make_token
 from tests.costs import allowed, processor_seconds
+from tests.databases import Cluster
 from tests.folders import new_folder
 from tests.issuer import issuer
 from tests.services import BASE_ENVIRONMENT, Service, eventually
+from tests.serving import PLAIN, SECRET, make_token
 
 pytestmark = pytest.mark.processes
 TASKS = "/api/v1/tasks"

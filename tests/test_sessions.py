@@ -25,7 +25,7 @@ from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.statements import export_changed
 from taskward.tasks.store import TaskStore
-from tests.conftest import Cluster, connected, execute, name_of, opened, write_task
+from tests.databases import Cluster, connected, execute, name_of, opened, write_task
 
 ALICE = Owner("alice")
 

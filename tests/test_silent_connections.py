@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SECRET, Cluster
+from tests.databases import Cluster
 from tests.services import BASE_ENVIRONMENT
+from tests.serving import SECRET
 
 pytestmark = pytest.mark.processes
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # with empty SETTINGS

@@ -25,8 +25,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from tests.conftest import NO_TLS, SECRET, Cluster, Superuser, make_settings, make_token, serving
+from tests.databases import Cluster, Superuser
 from tests.services import Service, eventually
+from tests.serving import NO_TLS, SECRET, make_settings, make_token, serving
 
 pytestmark = pytest.mark.processes
 LISTING = "/api/v1/tasks?limit=200"

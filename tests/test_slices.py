@@ -39,7 +39,9 @@ from taskward.storage.session import Session
 from taskward.storage.tables import OwnedTable, columns, owner_column, table_args, table_of, text_column
 from taskward.transfer.exporting import PAGE_BYTES, export
 from taskward.transfer.slice import transfer
-from tests.conftest import NO_TLS, Cluster, NewUser, User, _execute, drop_database, make_settings, make_token, serving
+from tests.databases import Cluster, _execute, drop_database
+from tests.serving import NO_TLS, make_settings, make_token, serving
+from tests.users import NewUser, User
 
 ME = "/api/v1/me"
 MOST = 3 * ROWS

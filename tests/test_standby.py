@@ -19,7 +19,7 @@ from taskward.errors import Unavailable
 from taskward.identity import Owner
 from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import migrate
-from tests.conftest import OLDEST_POSTGRES, connected, execute, opened, read_tasks, write_task
+from tests.databases import OLDEST_POSTGRES, connected, execute, opened, read_tasks, write_task
 
 pytestmark = pytest.mark.processes
 ALICE = Owner("alice")

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
 from taskward.storage import wire
-from tests.conftest import Superuser, User, rows_of
+from tests.databases import Superuser, rows_of
 from tests.route_table import (
     OF_A_TAG,
     OF_AN_ID,
@@ -30,6 +30,7 @@ from tests.route_table import (
 )
 from tests.services import eventually
 from tests.sizes import sized
+from tests.users import User
 
 EVERY_QUESTION = [
     (method, path, query, headers)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Superuser, User
+from tests.databases import Superuser
 from tests.test_task_members import pointers
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 DEEPEST = 8

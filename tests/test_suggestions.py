@@ -11,8 +11,8 @@ import pytest
 from taskward.kit.suggestions import suggestion
 from taskward.runtime.spelling import nearest
 from taskward.tasks.filters import TaskFilters
-from tests.conftest import User
 from tests.costs import allowed
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 JSON = {"Content-Type": "application/json"}

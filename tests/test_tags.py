@@ -12,9 +12,11 @@ import pytest
 from taskward.app import create_app
 from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import migrate
-from tests.conftest import PLAIN, Superuser, User, connected, make_settings, make_token, serving
+from tests.databases import Superuser, connected
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
+from tests.serving import PLAIN, make_settings, make_token, serving
 from tests.test_task_members import pointers
+from tests.users import User
 
 TAGS, TASKS = "/api/v1/tags", "/api/v1/tasks"
 ODD = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conftest import User
+from tests.users import User
 
 
 async def test_without_a_tag_there_is_an_empty_array_with_and_without_an_account(alice: User):

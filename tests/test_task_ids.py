@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.conftest import User
 from tests.test_task_members import pointers
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 

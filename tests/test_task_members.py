@@ -10,8 +10,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.tasks.schemas import TaskUpdate
-from tests.conftest import User
 from tests.task_values import MEMBERS
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 WHOLE: dict[str, Any] = {

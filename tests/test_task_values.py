@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.conftest import User
 from tests.test_task_members import make_list, pointers
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 ODD = ["a,b", "a/b", "%2F", "...", "{a}", "NULL", '"', "\\", "'"]

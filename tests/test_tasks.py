@@ -10,8 +10,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.tasks.schemas import TaskRead
-from tests.conftest import Superuser, User
+from tests.databases import Superuser
 from tests.task_values import DEFAULTS
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 MEMBERS = list(TaskRead.model_fields)

@@ -10,8 +10,10 @@ import pytest
 
 from taskward.storage.compiling import Statement
 from taskward.storage.session import Session
-from tests.conftest import NO_TLS, PLAIN, Superuser, User
+from tests.databases import Superuser
+from tests.serving import NO_TLS, PLAIN
 from tests.test_tasks import clock_of, read
+from tests.users import User
 
 TASKS = "/api/v1/tasks"
 

@@ -18,7 +18,7 @@ from taskward.app import create_app
 from taskward.identity import KeyConfigurationError, KeyRing, TokenRejected, load_keys
 from taskward.identity.fetched import FetchedKeys
 from taskward.identity.keyring import FixedKeys
-from tests.conftest import PLAIN, Cluster, make_settings, serving
+from tests.databases import Cluster
 from tests.issuer import (
     ALGORITHMS,
     ASYMMETRIC,
@@ -33,6 +33,7 @@ from tests.issuer import (
 )
 from tests.publisher import FIRST, Publisher, publisher_fixture  # noqa: F401 - a fixture
 from tests.services import eventually
+from tests.serving import PLAIN, make_settings, serving
 from tests.test_issuer_http import TASKS, token
 from tests.test_keys import certificate
 from tests.test_settings import SECRET as ANOTHER_SECRET

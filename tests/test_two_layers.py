@@ -32,7 +32,7 @@ from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.conftest import Cluster, Superuser, execute, listed, name_of, opened, rows_of, write_task
+from tests.databases import Cluster, Superuser, execute, listed, name_of, opened, rows_of, write_task
 
 TABLES = sorted(table.name for table in OwnedTable.metadata.tables.values())
 PROBED = probed_tables()

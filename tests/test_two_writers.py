@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from taskward.http.responses import EntityTags, entity_response
 from taskward.tasks.schedule.consistency import SCHEDULE
 from taskward.tasks.types import LONGEST_DESCRIPTION, LONGEST_TAG, PRIORITIES
-from tests.conftest import NO_TLS, make_token
+from tests.serving import NO_TLS, make_token
 from tests.sizes import sized
 from tests.task_values import MEMBERS
 

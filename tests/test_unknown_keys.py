@@ -16,7 +16,7 @@ from taskward.app import create_app
 from taskward.identity import fetched as implementation
 from taskward.identity.fetched import FetchedKeys
 from taskward.identity.keys import KeyName
-from tests.conftest import NO_TLS, PLAIN, Cluster, make_settings, serving
+from tests.databases import Cluster
 from tests.issuer import Issuer, new_private
 from tests.publisher import (  # noqa: F401 - a fixture
     DISCOVERY,
@@ -28,6 +28,7 @@ from tests.publisher import (  # noqa: F401 - a fixture
     publisher_fixture,
     source,
 )
+from tests.serving import NO_TLS, PLAIN, make_settings, serving
 from tests.test_issuer_http import TASKS, database_url, ready, token  # noqa: F401 - a fixture
 from tests.test_keyring import Clock, accepts, landed, soon, wanted
 

@@ -15,10 +15,10 @@ from taskward.identity import KeyNotFound, TokenRejected
 from taskward.identity import fetched as implementation
 from taskward.identity.fetched import FetchedKeys
 from taskward.identity.keys import KeyName
-from tests.conftest import PLAIN
 from tests.issuer import GOOD, SECRET, SYMMETRIC, Issuer, issuer, new_private
 from tests.publisher import FIRST, SECOND, Publisher, publisher_fixture, source  # noqa: F401 - a fixture
 from tests.services import eventually
+from tests.serving import PLAIN
 from tests.test_issuer_http import TASKS, database_url, get, ready, token, trusting  # noqa: F401 - a fixture
 from tests.test_keyring import Clock, accepts, kept, landed
 

@@ -15,7 +15,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from tests.conftest import NO_TLS, Cluster, connected, make_settings, make_token, name_of, serving
+from tests.databases import Cluster, connected, name_of
+from tests.serving import NO_TLS, make_settings, make_token, serving
 
 TASKS = "/api/v1/tasks"
 WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -105,9 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
     )
     database = Database(address, pool_size=settings.pool_size)
-    named = [limit for one in SLICES for limit in one.limits]
-    # A limit without a setting of its own is its default.
-    limits = Limits({limit.name: getattr(settings, f"max_{limit.name}", limit.default) for limit in named})
+    limits = Limits(settings.limits)
     shared = Services(
         timeouts=Timeouts(settings.request_timeout),
         long_work=LongWork(),

@@ -17,8 +17,8 @@ from typing import Any, Self
 import httpx2
 import pytest
 
-from tests.conftest import NO_TLS, PLAIN
 from tests.node import CannotInstallError, install
+from tests.serving import NO_TLS, PLAIN
 
 FOLDER = Path(__file__).parent
 SECRET = "a-secret-of-better-auth-that-nobody-else-knows"

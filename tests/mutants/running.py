@@ -200,10 +200,10 @@ class _Servers:
 def _serve(root: Path, channel: Connection, others_end: Connection) -> None:
     others_end.close()
     _import_from(root)
-    conftest = importlib.import_module("tests.conftest")
+    databases = importlib.import_module("tests.databases")
     folder = importlib.import_module("tests.folders").new_folder("taskward-mutants-")
     try:
-        with conftest._cluster(folder / "data") as cluster, suppress(EOFError, KeyboardInterrupt):
+        with databases._cluster(folder / "data") as cluster, suppress(EOFError, KeyboardInterrupt):
             channel.send((cluster.superuser, cluster.owner))
             channel.recv()  # until the worker is gone
     finally:
@@ -244,7 +244,7 @@ def _test(copy: Path, job: Job, output: Path, channel: Connection) -> None:
     ]
     code = pytest.main([*options, f"--rootdir={copy}", "-c", str(copy / "pyproject.toml"), *job.tests], [watch])
     report = watch.report(code)
-    for package in ("taskward", "tests.conftest"):
+    for package in ("taskward", "tests.databases"):
         module = sys.modules.get(package)
         if report.error is None and (module is None or not str(module.__file__).startswith(str(copy))):
             report = Report(error=f"{package} was not loaded from the copy")
@@ -267,8 +267,8 @@ class _Watch:
 
     def pytest_sessionstart(self, session: Any) -> None:
         self._session = session
-        conftest: Any = importlib.import_module("tests.conftest")
-        original = conftest._cluster
+        databases: Any = importlib.import_module("tests.databases")
+        original = databases._cluster
 
         @contextmanager
         def cluster(folder: Path, binaries: Path | None = None) -> Iterator[Any]:
@@ -277,11 +277,11 @@ class _Watch:
                     yield other
                 return
             self._channel.send(None)  # asks for a server
-            found = conftest.Cluster(*self._channel.recv())
+            found = databases.Cluster(*self._channel.recv())
             asyncio.run(_renew(found.superuser))
             yield found
 
-        conftest._cluster = cluster
+        databases._cluster = cluster
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         # One version of PostgreSQL is enough here.

@@ -264,6 +264,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def limits(self) -> dict[str, int]:
+        """How much one user may have, by the names of the limits."""
+        return {"tasks": self.max_tasks, "lists": self.max_lists, "tags": self.max_tags}
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The shared secrets that count, the newest first, whichever name they were given by."""
         return self._secrets if self._counts("secret") else ()
