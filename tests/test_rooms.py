@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -88,3 +89,13 @@ def test_a_module_of_the_kernel_knows_no_slice(path: Path):
 )
 def test_what_knows_a_slice_is_found(source: str, found: set[str]):
     assert found_in(source) == found
+
+
+def test_the_files_that_the_architecture_names_are_there():
+    page = SOURCE.parents[1].joinpath("docs", "architecture.md").read_text("utf-8")
+    named = set(re.findall(r"(?<![\w./])((?:\w+/)+\w+\.py)", page))
+    assert len(named) > 60
+    # Some are named with the folder of the repository in front.
+    assert [
+        name for name in sorted(named) if not any((root / name).exists() for root in (SOURCE, SOURCE.parents[1]))
+    ] == []
