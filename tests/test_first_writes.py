@@ -81,6 +81,7 @@ class Interrupted(Session):
         return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("before", [0, 1])
 @pytest.mark.parametrize("what", ["a task", "a task with a tag", "a list"])
 async def test_an_erasure_and_a_write_at_once_come_one_after_the_other(

@@ -223,6 +223,7 @@ async def test_tables_of_the_same_names_in_public_are_nobodys_business(place: Pl
         assert await connection.fetchval("SELECT count(*) FROM public.task") == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "drift",
     [

@@ -149,6 +149,7 @@ async def test_what_is_new_comes_last_however_often_others_were_moved(alice: Use
         await move(alice, new["id"], None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "moves", "tasks"),
     [

@@ -89,6 +89,7 @@ async def test_who_waits_may_make_one_in_place_of_a_discarded_one(full: Database
         full.pool.release(one)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_storm_of_cancellations_loses_no_connection(full: Database, new_database: str, seed: int):
     chance = random.Random(seed)  # noqa: S311

@@ -210,6 +210,7 @@ async def test_trees_and_siblings_are_read_without_a_look_at_others(session: Ses
                 assert looked_at * node["Actual Loops"] <= most, node
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_known", [True, False], ids=["with statistics", "without"])
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_what_has_changed_is_read_a_block_of_versions_at_a_time(

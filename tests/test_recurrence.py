@@ -713,6 +713,7 @@ def untraced() -> Iterator[None]:
     sys.settrace(trace)
 
 
+@pytest.mark.costs
 @pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("rule", WORST.values(), ids=list(WORST))
 @pytest.mark.parametrize("due", ["0001-01-01", "1970-01-01", "1970-01-01T09:00", "2026-06-01T09:00", "9999-12-31"])

@@ -79,6 +79,7 @@ async def _begin(place: Place) -> str:
     return url
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_migration_brings_it_in_order(place: Place, way: str):
     url = await _begin(place)

@@ -169,6 +169,7 @@ async def test_roles_of_one_database_have_no_rights_in_another(place: Place):
             await connection.fetch("SELECT FROM taskward.task")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     ["l" * 63, "ÄöÜ" * 10, "My-Tasks", 'quo"ted', "it's", "with space", "percent%41", "a;b", "$1", "back\\slash"],

@@ -205,6 +205,7 @@ class Slow:
 
 
 # Nothing here waits for less than a session: whoever did so would leave its statement to the next one's transaction.
+@pytest.mark.long
 @pytest.mark.parametrize("swallowed", [False, True])
 @pytest.mark.parametrize("read_only", [False, True])
 @pytest.mark.parametrize("pause", [0, 0.6])

@@ -55,6 +55,7 @@ async def of_both(publisher: Publisher, *secrets: str, algorithms: list[str] = B
     return keys
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ["RS256", "PS384", "ES256", "ES512", "EdDSA"])
 async def test_each_kind_of_key_verifies_its_own_algorithms_and_no_others(publisher: Publisher, algorithm: str):
     signer = issuer(algorithm)
@@ -128,6 +129,7 @@ def spellings(signer: Issuer) -> list[str]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "ES512", "EdDSA"])
 async def test_a_secret_that_is_a_published_key_in_any_spelling_is_refused(publisher: Publisher, algorithm: str):
     signer = issuer(algorithm)

@@ -72,6 +72,7 @@ def test_an_rsa_key_whose_modulus_is_a_power_of_a_prime_is_not_used(degree: int)
     assert skipped(modulus(n)) == "key 'a' is an RSA key whose factors one step finds, as those of a prime's power"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("distance", [2, 1 << 100, 1 << 500][: sized(1, 3)])
 def test_an_rsa_key_whose_factors_are_close_is_not_used(distance: int):
     assert skipped(modulus(HALF * next_prime(HALF + distance))) == CLOSE
