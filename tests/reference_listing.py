@@ -115,7 +115,7 @@ def _since(member: str) -> Callable[[User, Row, str, Shape], bool]:
 
 
 def _reference(member: str) -> Callable[[User, Row, str, Shape], bool]:
-    return lambda _, task, value, __: task[member] == (None if value == "none" else value)
+    return lambda _, task, value, __: value == ("none" if task[member] is None else str(task[member]))
 
 
 FILTERS: dict[str, tuple[Any, Callable[[User, Row, Any, Shape], bool]]] = {

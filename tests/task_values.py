@@ -91,8 +91,21 @@ FILTERS: dict[str, Values] = {
     "cursor": Values((), ("", "x", "A" * 32)),
     "count": Values((), ("yes",)),
 }
-# By a member of its own name: what that may be, as far as it can be sent, and must not be.
-for _name in TaskFilters.model_fields.keys() - FILTERS.keys():
-    _good = tuple(value for value in MEMBERS[_name].good if isinstance(value, str))
-    _bad = tuple(value for value in MEMBERS[_name].bad if isinstance(value, str))
-    FILTERS[_name] = Values(_good, _bad)
+
+
+def _in_a_query(values: tuple[Any, ...]) -> tuple[str, ...]:
+    """Texts, and whole numbers as a query has them."""
+    return tuple(str(value) for value in values if isinstance(value, str) or type(value) is int)
+
+
+def _of_member(name: str) -> Values:
+    good, bad = MEMBERS[name].good, MEMBERS[name].bad
+    numbers = [value for value in good if type(value) is int]
+    # Pydantic would take these for numbers.
+    others = [form for number in numbers for form in (f"+{number}", f"{number}.0", f" {number}")]
+    return Values(_in_a_query(good), (*_in_a_query(bad), *others))
+
+
+OF_MEMBERS = sorted(TaskFilters.model_fields.keys() - FILTERS.keys())
+"""The filters that have no row: each by a member of its own name, and tried with what that may and must not be."""
+FILTERS |= {name: _of_member(name) for name in OF_MEMBERS}

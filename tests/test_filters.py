@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from taskward.tasks.filters import TaskFilters
+from tests.task_values import FILTERS, MEMBERS, OF_MEMBERS
 from tests.users import User
 
 TASKS = "/api/v1/tasks"
@@ -104,3 +105,24 @@ async def test_what_is_no_value_is_refused(alice: User, name: str, value: Any):
 )  # fmt: skip
 def test_a_listing_that_takes_long_is_known_by_its_query(query: bytes, dear: bool):
     assert (TaskFilters.dear.search(query) is not None) is dear
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS))
+async def test_what_a_filter_may_not_be_is_refused(alice: User, name: str):
+    assert FILTERS[name].bad
+    for value in FILTERS[name].bad:
+        answer = await alice.http.get(TASKS, params={name: value})
+        assert answer.status_code == 422, value
+        assert {error["pointer"].split("/")[1] for error in answer.json()["errors"]} == {name}
+
+
+# Of a priority there may be several, and of one it is the task's.
+@pytest.mark.parametrize("name", ["priority", *OF_MEMBERS])
+async def test_a_filter_by_a_member_finds_the_tasks_that_have_the_value(alice: User, name: str):
+    values = [value for value in MEMBERS[name].good if value is not None]
+    made = {str(value): (await alice.create("x", **{name: value}))["id"] for value in values}
+    await alice.create("with the usual value")
+    for value, task_id in made.items():
+        found = {task["id"]: task for task in (await alice.http.get(TASKS, params={name: value})).json()}
+        assert task_id in found
+        assert {str(task[name]) for task in found.values()} == {value}

@@ -45,33 +45,33 @@ from tests.users import NewUser, User
 
 ME = "/api/v1/me"
 MOST = 3 * ROWS
-NOTES = Limit("notes", MOST, "Erase a note first.", "Torn ones count as well.")
+STAMPS = Limit("stamps", MOST, "Erase a stamp first.", "Torn ones count as well.")
 TABLE = """
-CREATE TABLE taskward.note (
+CREATE TABLE taskward.stamp (
     user_id text COLLATE "C" NOT NULL, id uuid NOT NULL, text text NOT NULL, version bigint NOT NULL,
     PRIMARY KEY (user_id, id)
 )
 """
 
 
-class NoteCounts(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"notes": 5}]})
+class StampCounts(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"stamps": 5}]})
 
-    notes: int = Field(description="Notes, torn ones included.")
+    stamps: int = Field(description="Stamps, torn ones included.")
 
 
-class NoteLine(BaseModel):
+class StampLine(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    type: Literal["note"]
+    type: Literal["stamp"]
     id: NewId
     text: str = Field(max_length=100)
     version: Ignored = None
 
 
-def _note_slice() -> tuple[Slice, type[OwnedTable]]:
-    class Note(OwnedTable, table=True):
-        __tablename__ = "note"
+def _stamp_slice() -> tuple[Slice, type[OwnedTable]]:
+    class Stamp(OwnedTable, table=True):
+        __tablename__ = "stamp"
         __table_args__ = table_args()
 
         user_id: str = owner_column()
@@ -79,67 +79,67 @@ def _note_slice() -> tuple[Slice, type[OwnedTable]]:
         text: str = text_column()
         version: int = ColumnField(sa_column=Column(BigInteger, nullable=False))
 
-    note = columns(Note)
+    stamp = columns(Stamp)
 
     @cache
     def count() -> Statement:
-        return compile_statement(select(func.count(note.id).label("notes")).where(note.user_id == OWNER))
+        return compile_statement(select(func.count(stamp.id).label("stamps")).where(stamp.user_id == OWNER))
 
     @cache
     def ids() -> Statement:
-        return compile_statement(select(note.id).where(note.user_id == OWNER))
+        return compile_statement(select(stamp.id).where(stamp.user_id == OWNER))
 
     @cache
     def add() -> Statement:
-        values: dict[str, Any] = {n: bindparam(n, type_=note[n].type) for n in ("id", "text", "version")}
-        return compile_statement(insert(Note).values(user_id=OWNER, **values))
+        values: dict[str, Any] = {n: bindparam(n, type_=stamp[n].type) for n in ("id", "text", "version")}
+        return compile_statement(insert(Stamp).values(user_id=OWNER, **values))
 
     @cache
     def page() -> Statement:
-        return page_by_id(Note, line_of)
+        return page_by_id(Stamp, line_of)
 
     def line_of(source: Any) -> Any:
         members = {name: source[name] for name in ("id", "text", "version")}
-        return json_object({"type": Plain(Constant("note")), **members})
+        return json_object({"type": Plain(Constant("stamp")), **members})
 
-    async def put_back(session: Session, lock: AccountLock, limits: Limits, lines: Sequence[NoteLine]) -> int:
+    async def put_back(session: Session, lock: AccountLock, limits: Limits, lines: Sequence[StampLine]) -> int:
         known = {row["id"] for row in await session.fetch(ids())}
         new = [line for line in lines if line.id not in known]
-        if len(known) + len(new) > limits[NOTES]:
-            raise LimitReached(NOTES, limits[NOTES])
+        if len(known) + len(new) > limits[STAMPS]:
+            raise LimitReached(STAMPS, limits[STAMPS])
         for line in new:
             await session.fetch(add(), id=line.id, text=line.text, version=lock.next_version())
         return len(new)
 
     lines = ExportLines(
-        kind="note",
-        plural="notes",
-        table=Note,
-        line=NoteLine,
+        kind="stamp",
+        plural="stamps",
+        table=Stamp,
+        line=StampLine,
         example={"id": "01944f5c-8c00-7b6e-9f3a-2f4d5e6a7b8c", "text": "x"},
         reader=flat_reader(page),
         writer=flat_writer(put_back),
     )
-    counts = Counts(NoteCounts, count)
+    counts = Counts(StampCounts, count)
     return Slice(
-        name="notes", description="Notes.", router=APIRouter(), limits=(NOTES,), counts=counts, lines=lines
-    ), Note
+        name="stamps", description="Stamps.", router=APIRouter(), limits=(STAMPS,), counts=counts, lines=lines
+    ), Stamp
 
 
 @pytest.fixture(scope="module")
-def notes_app(cluster: Cluster) -> Iterator[Any]:
-    """An app that has notes as well, on a database of its own."""
-    name = f"notes_{secrets.token_hex(4)}"
+def stamps_app(cluster: Cluster) -> Iterator[Any]:
+    """An app that has stamps as well, on a database of its own."""
+    name = f"stamps_{secrets.token_hex(4)}"
     asyncio.run(_execute(cluster.superuser, f"CREATE DATABASE {name} OWNER taskward"))
     address = parse_address(cluster.url(name))
     asyncio.run(migrate(address))
-    notes, table = _note_slice()
+    stamps, table = _stamp_slice()
     try:
         asyncio.run(_execute(cluster.url(name), TABLE))
         # It protects the table, of which there is a class now.
         asyncio.run(migrate(address))
         with pytest.MonkeyPatch.context() as patch:
-            kept = (*KEPT, notes)
+            kept = (*KEPT, stamps)
             patch.setattr(app_module, "SLICES", (*kept, account(kept), transfer(kept)))
             app = create_app(make_settings(cluster.url(name)))
         yield app
@@ -150,20 +150,20 @@ def notes_app(cluster: Cluster) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def notes_url(notes_app: Any) -> Iterator[str]:
-    with serving(notes_app) as url:
+def stamps_url(stamps_app: Any) -> Iterator[str]:
+    with serving(stamps_app) as url:
         yield url
 
 
 @pytest.fixture
-async def new_user(notes_url: str) -> AsyncIterator[NewUser]:
+async def new_user(stamps_url: str) -> AsyncIterator[NewUser]:
     clients: list[httpx2.AsyncClient] = []
 
     async def make(name: str) -> User:
         user_id = f"{name}-{secrets.token_hex(4)}"
         token = make_token(user_id)
         headers = {"Authorization": f"Bearer {token}"}
-        clients.append(httpx2.AsyncClient(base_url=notes_url, headers=headers, timeout=30, verify=NO_TLS))
+        clients.append(httpx2.AsyncClient(base_url=stamps_url, headers=headers, timeout=30, verify=NO_TLS))
         return User(user_id, token, clients[-1])
 
     yield make
@@ -176,8 +176,8 @@ async def nell(new_user: NewUser) -> User:
     return await new_user("nell")
 
 
-def note(**members: Any) -> dict[str, Any]:
-    return {"type": "note", "id": str(uuid7()), "text": "é\n", **members}
+def stamp(**members: Any) -> dict[str, Any]:
+    return {"type": "stamp", "id": str(uuid7()), "text": "é\n", **members}
 
 
 async def put_back(user: User, *lines: Any) -> httpx2.Response:
@@ -193,22 +193,22 @@ async def exported(user: User) -> list[Any]:
 
 async def test_an_account_counts_what_a_slice_keeps(nell: User, new_user: NewUser):
     me = (await nell.http.get(ME)).json()
-    assert me["counts"] == {"tasks": 0, "open": 0, "completed": 0, "trash": 0, "lists": 0, "tags": 0, "notes": 0}
-    assert me["limits"] == {"tasks": 100_000, "lists": 500, "tags": 2_000, "notes": MOST}
-    assert (await put_back(nell, note(), note())).status_code == 200
-    assert (await nell.http.get(ME)).json()["counts"]["notes"] == 2
+    assert me["counts"] == {"tasks": 0, "open": 0, "completed": 0, "trash": 0, "lists": 0, "tags": 0, "stamps": 0}
+    assert me["limits"] == {"tasks": 100_000, "lists": 500, "tags": 2_000, "stamps": MOST}
+    assert (await put_back(nell, stamp(), stamp())).status_code == 200
+    assert (await nell.http.get(ME)).json()["counts"]["stamps"] == 2
     other = await new_user("other")
-    assert (await other.http.get(ME)).json()["counts"]["notes"] == 0
+    assert (await other.http.get(ME)).json()["counts"]["stamps"] == 0
 
 
-async def test_what_an_account_has_is_described(notes_app: Any):
-    schemas = notes_app.openapi()["components"]["schemas"]
-    counted = schemas["AccountCounts"]["properties"]["notes"]
-    assert counted == {"type": "integer", "title": "Notes", "description": "Notes, torn ones included."}
-    assert schemas["AccountLimits"]["properties"]["notes"]["description"] == NOTES.note
+async def test_what_an_account_has_is_described(stamps_app: Any):
+    schemas = stamps_app.openapi()["components"]["schemas"]
+    counted = schemas["AccountCounts"]["properties"]["stamps"]
+    assert counted == {"type": "integer", "title": "Stamps", "description": "Stamps, torn ones included."}
+    assert schemas["AccountLimits"]["properties"]["stamps"]["description"] == STAMPS.note
     (example,) = schemas["Me"]["examples"]
-    assert (example["counts"]["notes"], example["limits"]["notes"]) == (5, MOST)
-    assert schemas["ImportReport"]["properties"]["notes"]["description"] == "Notes that were made."
+    assert (example["counts"]["stamps"], example["limits"]["stamps"]) == (5, MOST)
+    assert schemas["ImportReport"]["properties"]["stamps"]["description"] == "Stamps that were made."
 
 
 async def test_an_export_has_what_a_slice_keeps_and_an_import_puts_it_back(nell: User, new_user: NewUser):
@@ -217,50 +217,50 @@ async def test_an_export_has_what_a_slice_keeps_and_an_import_puts_it_back(nell:
         {"type": "list", "id": list_id, "name": "Home"},
         {"type": "task", "id": task_id, "title": "x", "list_id": list_id},
     ]
-    notes = [note(text=f"{n}") for n in range(2 * ROWS + 1)]
-    report = (await put_back(nell, *notes, *others)).json()
-    assert (report["notes"], report["lists"], report["tasks"], report["unchanged"]) == (len(notes), 1, 1, 0)
+    stamps = [stamp(text=f"{n}") for n in range(2 * ROWS + 1)]
+    report = (await put_back(nell, *stamps, *others)).json()
+    assert (report["stamps"], report["lists"], report["tasks"], report["unchanged"]) == (len(stamps), 1, 1, 0)
     found = await exported(nell)
-    assert [line["type"] for line in found] == ["list", *["note"] * len(notes), "task", "end"]
-    assert [{**line, "version": None} for line in found[1:-2]] == [{**line, "version": None} for line in notes]
-    assert found[-1] == {"type": "end", "lists": 1, "notes": len(notes), "tasks": 1}
+    assert [line["type"] for line in found] == ["list", *["stamp"] * len(stamps), "task", "end"]
+    assert [{**line, "version": None} for line in found[1:-2]] == [{**line, "version": None} for line in stamps]
+    assert found[-1] == {"type": "end", "lists": 1, "stamps": len(stamps), "tasks": 1}
     again = (await put_back(nell, *found)).json()
-    assert (again["notes"], again["unchanged"], again["whole"]) == (0, len(notes) + 2, True)
+    assert (again["stamps"], again["unchanged"], again["whole"]) == (0, len(stamps) + 2, True)
     other = await new_user("other")
-    assert (await put_back(other, *found)).json()["notes"] == len(notes)
+    assert (await put_back(other, *found)).json()["stamps"] == len(stamps)
     assert [line.get("id") for line in await exported(other)] == [line.get("id") for line in found]
 
 
 async def test_an_export_that_was_made_before_there_was_a_slice_is_whole(nell: User):
     report = (await put_back(nell, {"type": "end", "lists": 0, "tasks": 0})).json()
-    assert (report["whole"], report["notes"]) == (True, 0)
+    assert (report["whole"], report["stamps"]) == (True, 0)
 
 
 async def test_of_another_services_file_a_slice_gets_nothing(nell: User):
     headers = {"Content-Type": "text/csv"}
     csv = b"TYPE,CONTENT,PRIORITY,INDENT\ntask,Buy milk,4,1\n"
     report = await nell.http.post(f"{ME}/import", params={"format": "todoist"}, content=csv, headers=headers)
-    assert (report.json()["tasks"], report.json()["notes"]) == (1, 0)
+    assert (report.json()["tasks"], report.json()["stamps"]) == (1, 0)
 
 
 async def test_a_line_that_a_slice_refuses_is_named_and_nothing_is_put_back(nell: User):
-    refused = await put_back(nell, note(), note(text="x" * 101))
+    refused = await put_back(nell, stamp(), stamp(text="x" * 101))
     assert [error["pointer"] for error in refused.json()["errors"]] == ["/2/text"]
-    full = await put_back(nell, {"type": "list", "id": str(uuid7()), "name": "x"}, *(note() for _ in range(MOST + 1)))
-    assert (full.status_code, full.json()["limit"]) == (422, "notes")
-    assert await exported(nell) == [{"type": "end", "lists": 0, "notes": 0, "tasks": 0}]
+    full = await put_back(nell, {"type": "list", "id": str(uuid7()), "name": "x"}, *(stamp() for _ in range(MOST + 1)))
+    assert (full.status_code, full.json()["limit"]) == (422, "stamps")
+    assert await exported(nell) == [{"type": "end", "lists": 0, "stamps": 0, "tasks": 0}]
 
 
-@pytest.mark.parametrize(("kind", "meant"), [("not", " Did you mean note?"), ("zap", ""), (None, "")])
+@pytest.mark.parametrize(("kind", "meant"), [("stam", " Did you mean stamp?"), ("zap", ""), (None, "")])
 async def test_a_line_of_no_kind_is_told_all_kinds(nell: User, kind: str | None, meant: str):
     (error,) = (await put_back(nell, {"type": kind})).json()["errors"]
-    assert error["detail"] == f"This must have a type: list, note, task or end.{meant}"
+    assert error["detail"] == f"This must have a type: list, stamp, task or end.{meant}"
 
 
 async def test_an_erasure_takes_what_a_slice_keeps_along(nell: User):
-    await put_back(nell, note())
+    await put_back(nell, stamp())
     assert (await nell.http.delete(ME, params={"confirm": nell.id})).status_code == 204
-    assert (await nell.http.get(ME)).json()["counts"]["notes"] == 0
+    assert (await nell.http.get(ME)).json()["counts"]["stamps"] == 0
 
 
 class _Stub:

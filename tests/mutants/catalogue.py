@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tests.mutants.kinds import kinds
@@ -9,14 +10,6 @@ from tests.mutants.nearest import IDENTITY, ISOLATION, KEY_SETS, REFUSING, WITHD
 from tests.mutants.renaming import renaming
 from tests.mutants.source import Edit, Module, Mutant, MutantError, Source, Span
 from tests.mutants.times import times
-
-# Where `OWNER` stands in a statement.
-OWNED = (
-    "tasks/store.py", "tasks/query.py", "tasks/conditions.py", "tasks/statements.py", "lists/store.py", "tags/store.py",
-    "tasks/counts.py", "lists/counts.py", "tags/counts.py", "lists/removal.py", "transfer/store.py",
-    "account/store.py", "storage/tables.py", "storage/account_lock.py", "storage/stored_responses.py",
-    "storage/export_lines.py",
-)  # fmt: skip
 
 _TABLES = "a table that has no owner to bind is refused as not bound, one of another schema as not understood"
 _ALWAYS_TRUE = "it stands for what is always true; the rows are limited to the owner inside"
@@ -67,6 +60,10 @@ _MIGRATE = "src/taskward/storage/migrate.py"
 _COMPILING = "src/taskward/storage/compiling.py"
 _SCOPING = "src/taskward/storage/scoping.py"
 _CORE = "src/taskward/storage/migrations/versions/0001_core.py"
+# Names `OWNER` to bind it, and has no statement of its own.
+_COMPILING = "src/taskward/storage/compiling.py"
+_NAMES_OWNER = re.compile(r"^from taskward\.storage\.scoping import .*\bOWNER\b", re.MULTILINE)
+_OWNED_TABLES = re.compile(r"owned = \(([^)]*)\)")
 _STORE = "src/taskward/tasks/store.py"
 _LOADING = "src/taskward/tasks/loading.py"
 _PAGES = "src/taskward/tasks/pages.py"
@@ -105,7 +102,7 @@ def catalogue(source: Source) -> list[Mutant]:
     mutants = [
         *_refusals(source),
         *_owners(source),
-        *_policies(),
+        *_policies(source),
         *_rights(),
         *_sessions(),
         *_answers(),
@@ -155,12 +152,19 @@ def _refusals(source: Source) -> Iterator[Mutant]:
     )
 
 
+def _with_statements(source: Source) -> list[str]:
+    """The modules in which `OWNER` stands in a statement."""
+    files = sorted((source.root / "src" / "taskward").rglob("*.py"))
+    found = [str(file.relative_to(source.root)) for file in files if _NAMES_OWNER.search(file.read_text("utf-8"))]
+    return [file for file in found if file != _COMPILING]
+
+
 def _owners(source: Source) -> Iterator[Mutant]:
     """The owner in every statement: refused without it, and either layer alone holds."""
     compiled = ("tests/test_statements.py::test_every_statement_of_the_store_is_compiled",)
     every: list[Span] = []
-    for file in OWNED:
-        module = Module(source, f"src/taskward/{file}")
+    for file in _with_statements(source):
+        module = Module(source, file)
         for name, span in module.owner_predicates():
             yield Mutant(f"{name}, dropped", (span,), compiled)
             yield Mutant(f"{name}, dropped, no guard, no row security", (span, *_NO_GUARD, *_NO_POLICIES), ISOLATION)
@@ -177,7 +181,19 @@ def _owners(source: Source) -> Iterator[Mutant]:
         yield Mutant(name, (*compared, *_NO_GUARD, *_NO_POLICIES), (test,))
 
 
-def _policies() -> Iterator[Mutant]:
+def _unprotected(source: Source) -> Iterator[tuple[str, str, str]]:
+    """Each table without its policy: a name, and what stands in the migration and would stand there."""
+    found = _OWNED_TABLES.search(source.text(_CORE))
+    if found is None:
+        raise MutantError("the migration names no tables that have an owner")
+    tables = found[1].split(", ")
+    for table in tables:
+        others = ", ".join(one for one in tables if one != table)
+        name = table.strip('"')
+        yield f"no policy on {name}", found[0], f"owned = ({others})"
+
+
+def _policies(source: Source) -> Iterator[Mutant]:
     """Row-level security as it is declared, put back, and asked for at the start."""
     declared = (
         _CATALOG + "test_every_owned_table_forces_row_security",
@@ -197,12 +213,7 @@ def _policies() -> Iterator[Mutant]:
         ("WITH CHECK (true)", check, "    WITH CHECK (true);"),
         ("an owner who is not named is ''", "nullif(current_setting('taskward.user_id', true), ''))\n", "current_setting('taskward.user_id', true))\n"),
         ("reads only", "ON taskward.{table}\n" + using + check, "ON taskward.{table} FOR SELECT\n" + using[:-1] + ";"),
-        ("no policy on account", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("list", "task", "tombstone", "stored_answer", "imported_file")'),
-        ("no policy on list", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "task", "tombstone", "stored_answer", "imported_file")'),
-        ("no policy on task", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "list", "tombstone", "stored_answer", "imported_file")'),
-        ("no policy on tombstone", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "list", "task", "stored_answer", "imported_file")'),
-        ("no policy on stored_answer", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "list", "task", "tombstone", "imported_file")'),
-        ("no policy on imported_file", 'owned = ("account", "list", "task", "tombstone", "stored_answer", "imported_file")', 'owned = ("account", "list", "task", "tombstone", "stored_answer")'),
+        *_unprotected(source),
     ):  # fmt: skip
         edit = Edit(_CORE, old, new)
         yield Mutant(f"policy, declared: {name}", (edit, _NOTHING_PUT_BACK), declared)

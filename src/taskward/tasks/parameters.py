@@ -43,7 +43,12 @@ def _boolean_word(value: object) -> object:
     raise ValueError("This must be true or false.")
 
 
-def _digits(value: object) -> object:
+def digits(value: object) -> object:
+    """Let nothing but digits be a whole number; for a `BeforeValidator`.
+
+    Raises:
+        ValueError: There is something else.
+    """
     # Pydantic also reads 1.0, 1_0, +1 and spaces around a number.
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         raise ValueError("This must be a whole number.")
@@ -137,5 +142,5 @@ Words = Annotated[Query | None, BeforeValidator(_query), parameter(_QUERY_SCHEMA
 SortOrder = Annotated[
     Order, BeforeValidator(_order), parameter({"type": "string", "pattern": f"^{_ONE_SORT}(,{_ONE_SORT})*$"})
 ]
-WholeNumber = Annotated[int, BeforeValidator(_digits)]
+WholeNumber = Annotated[int, BeforeValidator(digits)]
 Cursor = Annotated[str | None, parameter(_CURSOR_SCHEMA)]
