@@ -103,7 +103,9 @@ def _of_member(name: str) -> Values:
     numbers = [value for value in good if type(value) is int]
     # Pydantic would take these for numbers.
     others = [form for number in numbers for form in (f"+{number}", f"{number}.0", f" {number}")]
-    return Values(_in_a_query(good), (*_in_a_query(bad), *others))
+    # The text "3" is no number in JSON, and is one in a query.
+    not_even_there = tuple(value for value in bad if not (numbers and isinstance(value, str) and value.isdigit()))
+    return Values(_in_a_query(good), (*_in_a_query(not_even_there), *others))
 
 
 OF_MEMBERS = sorted(TaskFilters.model_fields.keys() - FILTERS.keys())
