@@ -94,6 +94,10 @@ IMPORTS: dict[str, Callable[[], bytes]] = {
     "the same task again and again": lambda: b"\n".join(
         [f'{{"type":"task","id":"{_SOME_ID}","title":"x"}}'.encode()] * 13_000
     ),
+    "the same list again and again": lambda: b"\n".join(
+        [f'{{"type":"list","id":"{_SOME_ID}","name":"x"}}'.encode()] * 14_000
+    ),
+    "the end again and again": lambda: b'{"type":"end"}\n' * 65_000,
 }
 """Bodies of `POST /me/import`, as lines of JSON."""
 

@@ -33,7 +33,7 @@ class ListLine(ListCreate):
 
 
 async def _put_back(session: Session, lock: AccountLock, limits: Limits, lines: Sequence[ListLine]) -> int:
-    return await ListStore(session, limits).insert_exported(lock, [line.values() for line in lines])
+    return await ListStore(session, limits).insert_exported(lock, (line.values() for line in lines))
 
 
 LINES = ExportLines(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, NoReturn
 from uuid import UUID
@@ -33,6 +33,7 @@ from taskward.lists.limits import LISTS
 from taskward.lists.list_json import JSON_COLUMNS, export_of, json_of
 from taskward.lists.schemas import ListCreate, WithTasks
 from taskward.lists.table import LIST_COUNT, TaskList
+from taskward.runtime.fairness import cooperatively
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.export_lines import page_by_id
@@ -82,7 +83,7 @@ class ListStore:
         assert row is not None, "an insert returns its row"  # noqa: S101
         return row
 
-    async def insert_exported(self, lock: AccountLock, lists: Sequence[dict[str, Any]]) -> int:
+    async def insert_exported(self, lock: AccountLock, lists: Iterable[dict[str, Any]]) -> int:
         """Make lists as they were exported, but for those whose ids the owner has.
 
         Args:
@@ -97,7 +98,7 @@ class ListStore:
         """
         known = {row["id"] for row in await self._session.fetch(_ids())}
         made = 0
-        for one in lists:
+        async for one in cooperatively(lists):
             if one["id"] in known:
                 continue
             if lock[LIST_COUNT] >= self._limits[LISTS]:
