@@ -223,7 +223,9 @@ def export_changed() -> Statement:
     # because the limit is a parameter. With a limit in the SQL it may expect fewer rows than that, and sort all of
     # them.
     later = _task.version_block >= after // Constant(VERSIONS_OF_BLOCK)
-    changed = (_task.user_id == OWNER, later, _task.version > after)
+    # Every block is one from 0. The index has only these, so that nothing goes by it that does not ask for them.
+    any_block = _task.version_block >= Constant(0)
+    changed = (_task.user_id == OWNER, any_block, later, _task.version > after)
     return compile_statement(_export(table_of(Task), changed, "version_block", "version"))
 
 

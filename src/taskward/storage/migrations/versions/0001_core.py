@@ -93,8 +93,10 @@ CREATE TABLE taskward.task (
     CONSTRAINT task_completed_at CHECK (completed = (completed_at IS NOT NULL))
 -- With room in each page, or the first change of a row that is in a full one moves it, in every index.
 ) WITH (fillfactor = 85);
--- As high as the key's: of a user without statistics PostgreSQL would read all listings by the lower one, and sort.
-CREATE INDEX task_version_block ON taskward.task (user_id, version_block) WITH (deduplicate_items = off);
+-- Only for what asks for blocks: of a user without statistics PostgreSQL would read all listings by it, and sort, and
+-- would look for each row that is erased through all of the user's.
+CREATE INDEX task_version_block ON taskward.task (user_id, version_block) WITH (deduplicate_items = off)
+    WHERE version_block >= 0;
 CREATE INDEX task_open ON taskward.task (user_id, id) WHERE NOT completed AND deleted_at IS NULL;
 CREATE INDEX task_children ON taskward.task (user_id, parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX task_of_list ON taskward.task (user_id, list_id) WHERE list_id IS NOT NULL;
