@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from typing import Any
 
-import httpx2
 import pytest
-from uuid_utils.compat import uuid7
 
-from taskward.app import create_app, lifespan
-from tests.costs import allowed
-from tests.databases import Cluster, Superuser, connected, name_of
-from tests.serving import NO_TLS, make_settings, make_token
+from tests.databases import Superuser
 from tests.users import User
 
 TASKS = "/api/v1/tasks"
@@ -135,29 +128,3 @@ async def test_writes_at_the_same_time_are_erased_or_begin_anew(alice: User, sup
         len(left),
         None,
     }
-
-
-@pytest.mark.costs
-async def test_many_tasks_are_erased_soon_where_the_planner_knows_of_none(new_database: str, cluster: Cluster):
-    lines = "\n".join([json.dumps({"type": "task", "id": str(uuid7()), "title": "x"}) for _ in range(12_000)])
-    app = create_app(make_settings(new_database))
-    async with (
-        lifespan(app),
-        httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app),
-            base_url="http://test",
-            headers={"Authorization": f"Bearer {make_token('alice')}"},
-            verify=NO_TLS,
-        ) as client,
-        connected(cluster.url(name_of(new_database), superuser=True)) as connection,
-    ):
-        kind = {"Content-Type": "application/x-ndjson"}
-        assert (await client.post(f"{ME}/import", content=lines, headers=kind)).status_code == 200
-        # As after the erasure of an account like this one: pages of the table, and no rows.
-        await connection.execute("DELETE FROM taskward.task; UPDATE taskward.account SET tasks = 0")
-        await connection.execute("VACUUM (ANALYZE, TRUNCATE false) taskward.task")
-        assert (await client.post(f"{ME}/import", content=lines, headers=kind)).status_code == 200
-        begun = time.monotonic()
-        assert (await client.delete(ME, params={"confirm": "alice"})).status_code == 204
-        # Not by the square of their number, which took 20.
-        assert time.monotonic() - begun < allowed(4)

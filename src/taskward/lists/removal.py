@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import BigInteger, Uuid, bindparam, case, func, null
+from sqlalchemy import BigInteger, Uuid, and_, bindparam, case, func, null
 from sqlmodel import select
 
 from taskward.storage.compiling import Statement, compile_statement
-from taskward.storage.scoping import OWNER
+from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.tables import columns, table_of
 from taskward.tasks.statements import change_many, time_of
 from taskward.tasks.table import Task
@@ -31,9 +31,13 @@ def trash_tasks() -> Statement:
     the list's tasks out of it, those in the trash as well.
     """
     in_list = (_task.user_id == OWNER, _task.list_id == _ID, _task.deleted_at.is_(None))
-    above = select(_task.id).where(*in_list).subquery("above")
+    # Looked for by its key alone: for an owner without statistics, PostgreSQL would as soon look through the list.
+    parent = table_of(Task).alias("parent").c
+    is_in_list = case((and_(parent.list_id == _ID, parent.deleted_at.is_(None)), Constant(1)), else_=Constant(0))
+    above = select(parent.id, is_in_list.label("is_in_list")).where(parent.user_id == OWNER).subquery("above")
     joined = table_of(Task).outerjoin(above, above.c.id == _task.parent_id)
-    tops = select(_task.id, _task.id.label("top"), _DEPTH).select_from(joined).where(*in_list, above.c.id.is_(None))
+    is_top = func.coalesce(above.c.is_in_list, Constant(0)) == Constant(0)
+    tops = select(_task.id, _task.id.label("top"), _DEPTH).select_from(joined).where(*in_list, is_top)
     tree = tops.cte("tree", recursive=True)
     child = table_of(Task).alias("child")
     below = select(child.c.id, tree.c.top, (tree.c.depth + 1).label("depth")).where(
