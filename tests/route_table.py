@@ -65,6 +65,10 @@ def parameters_of(path: str) -> list[str]:
 
 OF_A_TAG = [(method, path) for method, path in ROUTES if "tag" in parameters_of(path)]
 OF_AN_ID = [(method, path) for method, path in ROUTES if any(one.endswith("_id") for one in parameters_of(path))]
+TAGGED = [
+    path for method, path in ROUTES if method == "GET" and "{" not in path and 304 in _ROUTES[method, path].responses
+]
+"""Where collections are read, which have an ETag."""
 COLLECTIONS = {one: path.partition("/{")[0] for _, path in OF_AN_ID for one in parameters_of(path)}
 """By the parameter of a path, where what it names is listed and made."""
 OTHER_KINDS = sorted({one for one in COLLECTIONS if ("POST", COLLECTIONS[one]) in ROUTES} - {"task_id", "list_id"})

@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 
 from tests.databases import Superuser, rows_of
 from tests.route_table import (
+    COLLECTIONS,
     LISTS,
     ME,
     OTHER_KINDS,
@@ -168,7 +169,7 @@ def targets_of(path: str, ids: Ids) -> list[str]:
 READS = (
     TASKS, f"{TASKS}?deleted=true", f"{TASKS}?count=true&limit=2", f"{TASKS}?sort=due,-title",
     f"{TASKS}?tag=tag", f"{TASKS}?q=secret", f"{TASKS}?parent_id=none", f"{TASKS}?overdue=true", LISTS, TAGS, ME,
-    f"{ME}/export",
+    f"{ME}/export", *(COLLECTIONS[parameter] for parameter in OTHER_KINDS),
 )  # fmt: skip
 
 

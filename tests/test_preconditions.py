@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.databases import Superuser
+from tests.route_table import LISTS, TAGGED, TAGS
 from tests.users import User
 
 TASKS = "/api/v1/tasks"
@@ -196,9 +197,10 @@ async def test_an_unchanged_listing_is_304_until_any_write_of_its_owner(alice: U
     assert (changed.status_code, changed.json()[0]["title"]) == (200, "Other")
 
 
-@pytest.mark.parametrize("path", ["/api/v1/tasks", "/api/v1/lists", "/api/v1/tags"])
+@pytest.mark.parametrize("path", TAGGED)
 async def test_a_collections_tag_goes_with_its_owners_clock_and_no_others(alice: User, bob: User, path: str):
     """Where nothing is in it, too."""
+    assert {TASKS, LISTS, TAGS} <= set(TAGGED)
 
     async def status(user: User, tag: str) -> int:
         return (await user.http.get(path, headers={"If-None-Match": tag})).status_code

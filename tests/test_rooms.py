@@ -11,7 +11,7 @@ from pkgutil import walk_packages
 
 import pytest
 
-from taskward.app import SLICES
+from taskward.app import KEPT, SLICES
 from taskward.http.slices import Slice
 from taskward.storage.tables import OwnedTable
 
@@ -74,6 +74,15 @@ def test_slices_and_the_kernel_are_found():
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_module_of_the_kernel_knows_no_slice(path: Path):
     assert found_in(path.read_text()) == set()
+
+
+# What they do is of whatever slices there are. What other services export is of tasks and lists.
+@pytest.mark.parametrize("path", ["account", "transfer/exporting.py", "transfer/importing.py"])
+def test_what_is_made_of_all_slices_names_none(path: str):
+    kept = {package_of(one) for one in KEPT}
+    files = [SOURCE / path] if path.endswith(".py") else (SOURCE / path).glob("*.py")
+    imported = {name for file in files for name in imports_of(ast.parse(file.read_text()))}
+    assert {name for name in imported for package in kept if f"{name}.".startswith(f"{package}.")} == set()
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import migrate
 from taskward.storage.pool import Connection
 from taskward.storage.roles import RoleNames
-from taskward.storage.tables import rights
+from taskward.storage.tables import probed_tables, rights
 from tests.databases import Cluster, connected
 
 ROLES = RoleNames.of("taskward")
 # Those whose ids appear in paths.
-PROBED = ("list", "task")
+PROBED = tuple(probed_tables())
 FUNCTIONS = tuple(f"{table}_exists" for table in PROBED)
 # What else a row of each table needs. That these are all tables is held against the catalogue below.
 ROWS = {

@@ -33,13 +33,14 @@ from taskward.storage.counts import Counts
 from taskward.storage.dsn import parse_address
 from taskward.storage.export_lines import ROWS, ExportLines, Page, flat_reader, flat_writer, page_by_id
 from taskward.storage.migrate import migrate
+from taskward.storage.roles import RoleNames
 from taskward.storage.row_json import Plain, json_object
 from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.session import Session
-from taskward.storage.tables import OwnedTable, columns, owner_column, table_args, table_of, text_column
+from taskward.storage.tables import OwnedTable, columns, owner_column, rights, table_args, table_of, text_column
 from taskward.transfer.exporting import PAGE_BYTES, export
 from taskward.transfer.slice import transfer
-from tests.databases import Cluster, _execute, drop_database
+from tests.databases import Cluster, _execute, connected, drop_database, name_of
 from tests.serving import NO_TLS, make_settings, make_token, serving
 from tests.users import NewUser, User
 
@@ -72,7 +73,8 @@ class StampLine(BaseModel):
 def _stamp_slice() -> tuple[Slice, type[OwnedTable]]:
     class Stamp(OwnedTable, table=True):
         __tablename__ = "stamp"
-        __table_args__ = table_args()
+        # Nothing of it is ever changed.
+        __table_args__ = table_args(update=("text", "version"))
 
         user_id: str = owner_column()
         id: UUID = ColumnField(sa_column=Column(Uuid, primary_key=True))
@@ -127,9 +129,14 @@ def _stamp_slice() -> tuple[Slice, type[OwnedTable]]:
 
 
 @pytest.fixture(scope="module")
-def stamps_app(cluster: Cluster) -> Iterator[Any]:
+def stamps_database(cluster: Cluster) -> str:
+    return cluster.url(f"stamps_{secrets.token_hex(4)}")
+
+
+@pytest.fixture(scope="module")
+def stamps_app(cluster: Cluster, stamps_database: str) -> Iterator[Any]:
     """An app that has stamps as well, on a database of its own."""
-    name = f"stamps_{secrets.token_hex(4)}"
+    name = name_of(stamps_database)
     asyncio.run(_execute(cluster.superuser, f"CREATE DATABASE {name} OWNER taskward"))
     address = parse_address(cluster.url(name))
     asyncio.run(migrate(address))
@@ -199,6 +206,15 @@ async def test_an_account_counts_what_a_slice_keeps(nell: User, new_user: NewUse
     assert (await nell.http.get(ME)).json()["counts"]["stamps"] == 2
     other = await new_user("other")
     assert (await other.http.get(ME)).json()["counts"]["stamps"] == 0
+
+
+async def test_of_what_withholds_every_change_there_is_no_right_to_change_any(stamps_app: Any, stamps_database: str):
+    assert stamps_app is not None
+    assert set(rights()["stamp"]) == {"SELECT", "INSERT", "DELETE"}
+    asked = "SELECT verb FROM unnest(ARRAY['INSERT', 'UPDATE']) verb WHERE has_any_column_privilege($1, $2, verb)"
+    role = RoleNames.of(name_of(stamps_database)).requests
+    async with connected(stamps_database) as connection:
+        assert [row["verb"] for row in await connection.fetch(asked, role, "taskward.stamp")] == ["INSERT"]
 
 
 async def test_what_an_account_has_is_described(stamps_app: Any):

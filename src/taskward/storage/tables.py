@@ -68,12 +68,13 @@ def rights() -> dict[str, dict[str, tuple[str, ...]]]:
         withheld = table.info.get("withheld", {})
         written = [column for column in table.c if column.computed is None]
         changed = [column for column in written if not column.primary_key and column.key != "created_at"]
-        found[table.name] = {
+        given = {
             "SELECT": tuple(column.key for column in table.c),
             "INSERT": tuple(column.key for column in written if column.key not in withheld.get("insert", ())),
             "UPDATE": tuple(column.key for column in changed if column.key not in withheld.get("update", ())),
-            "DELETE": (),
         }
+        # A verb without columns would be a right to the whole table, as the one to erase rows is.
+        found[table.name] = {verb: columns for verb, columns in given.items() if columns} | {"DELETE": ()}
     return found
 
 
