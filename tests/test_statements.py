@@ -36,6 +36,7 @@ from taskward.tasks.query import Conditions
 from taskward.tasks.task_json import JSON_COLUMNS
 from taskward.tasks.tree import DEEPEST_TREE
 from taskward.tasks.table import Task
+from taskward.lists.table import TaskList
 
 task, account, tombstone = columns(Task), columns(Account), columns(Tombstone)
 TASK = table_of(Task)
@@ -438,6 +439,7 @@ _NONE = Conditions(deleted=False, asked=tuple((name, _SHAPES.get(name, (True,))[
 _EVERY_SORT = tuple((name, name in {"due", "title"}) for name in (*query._SORTS, "id"))
 _MEMBERS = tuple(sorted(store._SIMPLE))
 ARGUMENTS: dict[str, list[tuple[Any, ...]]] = {
+    "storage.probing._probe": [(Task,), (TaskList,)],
     "account.store._erase": [(table,) for table in erased_tables()],
     "lists.store._update": [(("color", "name"),), (("position",),)],
     "tasks.query._count_statement": [(_NO,), (_NONE,), (_ALL,)],
@@ -565,11 +567,11 @@ def test_a_statement_of_the_store_for_anybody_is_refused(
 
 USES_OF_GROUPS = [
     "storage.stored_responses._get", "storage.stored_responses._store",
-    "lists.store._delete", "lists.store._get", "lists.store._probe", "lists.store._update",
+    "lists.store._delete", "lists.store._get", "lists.store._update",
     "tags.store._get", "tags.store._remove", "tags.store._rename",
     "tasks.statements.delete_rows", "tasks.statements.load_ancestors", "tasks.statements.load_with_subtasks",
     "tasks.statements.read_rows",
-    "tasks.store._get", "tasks.store._probe", "tasks.store._toggle", "tasks.store._update",
+    "tasks.store._get", "tasks.store._toggle", "tasks.store._update",
 ]  # fmt: skip
 
 

@@ -30,8 +30,7 @@ EQUIVALENT: dict[str, str] = {
         "there is no role to serve as then, and no version"
     ),
     'tasks/statements.py _export: OWNER in few = few.where(measured.c.before < bindparam("most", type_=BigInteger()), OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
-    "tasks/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
-    "lists/store.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
+    "storage/probing.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
     "tasks/statements.py load_ancestors: OWNER in return compile_statement(select(*(up.c[name] for name in names)).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
     'tasks/statements.py change_many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     'tags/store.py _get: OWNER in select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
@@ -461,8 +460,9 @@ def _answers() -> Iterator[Mutant]:
     claims = "src/taskward/identity/claims.py"
     hidden = ("tests/test_claims.py::test_a_rejected_claim_is_found_wherever_its_name_may_lead",)
     mallory = '__import__("taskward").identity.Owner("mallory")'
-    why = 'raise TaskForbidden if row["exists"] and row["mine"] is None else TaskNotFound'
-    why_list = 'raise ListForbidden if row["exists"] and row["mine"] is None else ListNotFound'
+    probing = "src/taskward/storage/probing.py"
+    why = "raise TaskForbidden if await is_anothers(self._session, Task, task_id) else TaskNotFound"
+    why_list = "raise ListForbidden if await is_anothers(self._session, TaskList, list_id) else ListNotFound"
     meanwhile = ("tests/test_two_layers.py::test_what_becomes_ones_own_while_it_is_looked_for_is_not_a_strangers",)
     named = (
         "tests/test_isolation_http.py::test_a_reference_to_a_strangers_row_is_422_in_the_same_bytes_as_one_to_nothing",
@@ -484,10 +484,9 @@ def _answers() -> Iterator[Mutant]:
         ("a body is read before the token", plans, "if not is_generator and self._ready.issuperset(", "if False and self._ready.issuperset(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
-        ("what became mine while it was looked for is a stranger's", _STORE, why, 'raise TaskForbidden if row["exists"] else TaskNotFound', meanwhile),
+        ("what became mine while it was looked for is a stranger's", probing, 'row["exists"] and row["mine"] is None', 'row["exists"]', meanwhile),
         ("a stranger's list is not there", lists, why_list, "raise ListNotFound", walk),
         ("an unknown list is a stranger's", lists, why_list, "raise ListForbidden", walk),
-        ("a list that became mine while it was looked for is a stranger's", lists, why_list, 'raise ListForbidden if row["exists"] else ListNotFound', meanwhile),
         ("any list may be named", _LOADING, "if list_id is not None and list_id not in self._lists:", "if False:", named),
         ("any task may be named as a parent", _LOADING, "        if not is_there:\n", "        if False:\n", named),
         ("any row may be named to come after", "src/taskward/kit/ordering.py", "if after is not None and after not in order:", "if False:", named),

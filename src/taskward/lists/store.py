@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -37,6 +37,7 @@ from taskward.runtime.fairness import cooperatively
 from taskward.storage.account_lock import AccountLock
 from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.export_lines import page_by_id
+from taskward.storage.probing import is_anothers
 from taskward.storage.scoping import OWNER, Constant
 from taskward.storage.session import Session
 from taskward.storage.stored_responses import StoredResponses
@@ -128,7 +129,7 @@ class ListStore:
         """
         row = await self._session.fetch_one(_get(), id=list_id)
         if row is None:
-            await self._miss(list_id)
+            raise ListForbidden if await is_anothers(self._session, TaskList, list_id) else ListNotFound
         return row
 
     async def update(self, list_id: UUID, changes: dict[str, Any], versions: Versions) -> asyncpg.Record:
@@ -203,12 +204,6 @@ class ListStore:
         if versions is not None and row["version"] not in versions:
             raise StaleVersion(row["version"])
         return lock, row
-
-    async def _miss(self, list_id: UUID) -> NoReturn:
-        row = await self._session.fetch_one(_probe(), id=list_id)
-        assert row is not None, "the probe always has a row"  # noqa: S101
-        # It may have become the owner's since it was looked for.
-        raise ListForbidden if row["exists"] and row["mine"] is None else ListNotFound
 
 
 def _next_change(lock: AccountLock) -> dict[str, Any]:
@@ -293,11 +288,3 @@ def _update(members: tuple[str, ...]) -> Statement:
 @cache
 def _delete() -> Statement:
     return compile_statement(delete(TaskList).where(*_MINE))
-
-
-@cache
-def _probe() -> Statement:
-    mine = select(_list.id).where(*_MINE).subquery("mine")
-    anyones = select(func.taskward.list_exists(_ID).label("exists")).subquery("anyones")
-    row = select(mine.c.id.label("mine"), anyones.c.exists)
-    return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None))))

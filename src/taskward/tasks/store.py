@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -35,6 +35,7 @@ from taskward.kit.declaration import members_of
 from taskward.kit.limits import LimitReached, Limits
 from taskward.storage.account_lock import ensure_account
 from taskward.storage.compiling import Statement, compile_statement
+from taskward.storage.probing import is_anothers
 from taskward.storage.row_json import Row
 from taskward.storage.scoping import OWNER
 from taskward.storage.session import Session
@@ -178,7 +179,7 @@ class TaskStore:
         """
         row = await self._session.fetch_one(_get(), id=task_id)
         if row is None:
-            await self._miss(task_id)
+            raise TaskForbidden if await is_anothers(self._session, Task, task_id) else TaskNotFound
         return row
 
     async def list(self, listing: Listing, most: int = ANY_SIZE, most_each: int = ANY_SIZE) -> Page:
@@ -280,11 +281,6 @@ class TaskStore:
         next_id = await work.make(change)
         return Written((await work.flush([change.task_id]))[change.task_id], next_id)
 
-    async def _miss(self, task_id: UUID) -> NoReturn:
-        row = await self._session.fetch_one(_probe(), id=task_id)
-        assert row is not None, "the probe always has a row"  # noqa: S101
-        raise TaskForbidden if row["exists"] and row["mine"] is None else TaskNotFound
-
 
 @cache
 def _add(extra: tuple[str, ...]) -> Statement:
@@ -347,11 +343,3 @@ def _toggle(conditional: bool) -> Statement:  # noqa: FBT001
         _meant(*_ORDINARY, conditional=conditional),
         lambda clock: {"completed": ~_task.completed, "completed_at": case((~_task.completed, clock.c.at))},
     )
-
-
-@cache
-def _probe() -> Statement:
-    mine = select(_task.id).where(*_MINE).subquery("mine")
-    anyones = select(func.taskward.task_exists(_ID).label("exists")).subquery("anyones")
-    row = select(mine.c.id.label("mine"), anyones.c.exists)
-    return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None))))
