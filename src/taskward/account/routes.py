@@ -51,7 +51,7 @@ def router_of(counts: Sequence[Counts], limits: Sequence[Limit]) -> APIRouter:
         """
         return json_response(
             {
-                "user_id": caller.owner.user_id,
+                "user_id": caller.user_id,
                 "expires_at": _instant(caller.expires_at),
                 "scopes": sorted(caller.scopes),
                 "counts": await account.counts(counts),

@@ -161,7 +161,7 @@ async def import_file(
         return
     spools = services(request).spools_of_records
     origin = Origin(format_, tz, name, datetime.now(UTC))
-    with closing(spools.open(caller.owner.user_id)) as spool:
+    with closing(spools.open(caller.user_id)) as spool:
         yield await read_foreign(spooled.file, spooled.digest, origin, limits, largest=spools.largest, spool=spool)
 
 
