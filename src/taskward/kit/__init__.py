@@ -1,1 +1,3 @@
-"""What every slice is made of: the fields that several resources have, the order of siblings, limits."""
+"""What every slice is made of: declarations of members, types that several resources have, the order of siblings,
+limits, unions, suggestions to clients.
+"""

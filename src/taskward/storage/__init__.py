@@ -1,1 +1,1 @@
-"""Where rows live: connections, sessions, owner-checked statements, roles, migrations, the embedded server."""
+"""Where rows live: connections, sessions, owner-checked statements, the account, exports, roles, migrations."""
