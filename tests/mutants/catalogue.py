@@ -43,6 +43,9 @@ EQUIVALENT: dict[str, str] = {
     "tasks/statements.py load_with_subtasks: child.c.user_id == OWNER, dropped, no guard, no row security": _LIMITED_OUTSIDE,
     'tasks/statements.py load_with_subtasks: *_MINE in tree = select(_task.id).where(*_MINE).cte("tree", recursive=True), dropped, no guard, no row security': _LIMITED_OUTSIDE,
     "lists/store.py _all: _list.user_id == OWNER, dropped, no guard, no row security": _JOINED,
+    "lists/removal.py trash_tasks: parent.user_id == OWNER, dropped, no guard, no row security": (
+        "somebody else's task of a parent's id can only begin a tree that hangs in another one, and of those the upper counts"
+    ),
     "tags/store.py _all: _task.user_id == OWNER, dropped, no guard, no row security": _JOINED,
     "start checks not the policy's name": "a policy of another name is one of those that may not be there",
     "session: a closed connection is handed out": "what is tried first on it fails then, and is tried on another one",
