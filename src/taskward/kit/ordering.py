@@ -27,7 +27,7 @@ Position = Annotated[str, StringConstraints(pattern=f"^[-0-9a-z]{{1,{LONGEST_POS
 """A position in an export."""
 
 
-def moved(position: str | None, row_id: UUID) -> str | None:
+def written_position(position: str | None, row_id: UUID) -> str | None:
     """What is kept of a position: nothing, where a row stands where it was made."""
     return None if position == str(row_id) else position
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from taskward.kit.limits import Limits
-from taskward.kit.ordering import Position, moved
+from taskward.kit.ordering import Position, written_position
 from taskward.kit.types import Ignored, NewId
 from taskward.lists.schemas import EXAMPLE, ListCreate
 from taskward.lists.store import ListStore, export_lists
@@ -29,7 +29,12 @@ class ListLine(ListCreate):
 
     def values(self) -> dict[str, Any]:
         """The columns that are written."""
-        return {"id": self.id, "name": self.name, "color": self.color, "position": moved(self.position, self.id)}
+        return {
+            "id": self.id,
+            "name": self.name,
+            "color": self.color,
+            "position": written_position(self.position, self.id),
+        }
 
 
 async def _put_back(session: Session, lock: AccountLock, limits: Limits, lines: Sequence[ListLine]) -> int:

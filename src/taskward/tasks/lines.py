@@ -16,7 +16,7 @@ from pydantic import StringConstraints
 
 from taskward.errors import Problem
 from taskward.kit.limits import Limits
-from taskward.kit.ordering import Position, moved
+from taskward.kit.ordering import Position, written_position
 from taskward.kit.pointers import of_line
 from taskward.kit.types import Ignored, NewId, Reference
 from taskward.kit.walks import ways_up
@@ -69,7 +69,7 @@ def task_row(line: TaskLine, now: datetime) -> TaskRow:
     row = TaskRow(**columns_of({name: getattr(line, name) for name in TaskCreate.model_fields}))
     said = None if line.completed_at is None else min(line.completed_at, now)
     row.completed_at = completed_since(line.completed, said, None, now)
-    row.position = moved(line.position, line.id)
+    row.position = written_position(line.position, line.id)
     row.meant_at = line.meant_at
     row.series_id, row.next_id, row.moved_from = line.series_id, line.next_id, line.moved_from
     if line.deleted_at is not None:
