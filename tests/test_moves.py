@@ -149,6 +149,15 @@ async def test_what_is_new_comes_last_however_often_others_were_moved(alice: Use
         await move(alice, new["id"], None)
 
 
+async def test_what_was_begun_before_moves_to_the_end_comes_after_them(alice: User):
+    a, b, c = [(await alice.create(title))["id"] for title in "abc"]
+    under_way = str(uuid7())
+    await move(alice, b, c)
+    await move(alice, a, b)
+    await alice.create("d", id=under_way)
+    assert await titles(alice) == "cbad"
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "moves", "tasks"),

@@ -2,17 +2,18 @@
 
 A position is a fraction in base 37 whose digits are `-`, `0`–`9` and `a`–`z`, which is their bytewise order. The
 position of a row that nobody has moved is its id, a UUIDv7. So a new row comes last, and nobody has to look at the
-others. The end of the order is the id that would be made now.
+others. The end of the order is before every id that is not seen yet: one that is made later, or of a request that is
+still under way.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import StringConstraints
-from uuid_utils.compat import uuid7
 
 _DIGITS = "-0123456789abcdefghijklmnopqrstuvwxyz"
 _BASE = len(_DIGITS)
@@ -21,6 +22,10 @@ _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 _LEVEL = 3
 # Places that stay free on each side of a row that is put between others, for later ones.
 _STEP = 16
+# Milliseconds. An id that is older has been committed, or never will be.
+_UNDER_WAY = 60_000
+# Characters of an id.
+_ID = 36
 LONGEST_POSITION = 48
 """Characters. Where a position would be longer, the siblings are spaced anew."""
 Position = Annotated[str, StringConstraints(pattern=f"^[-0-9a-z]{{1,{LONGEST_POSITION}}}$")]
@@ -90,9 +95,10 @@ def spread(count: int) -> list[str]:
 
 
 def _end(low: str) -> str:
-    now = str(uuid7())
-    # An id of the client's may lie in the future.
-    return now if low < now else f"{low}z"
+    moment = f"{time.time_ns() // 1_000_000 - _UNDER_WAY:012x}"
+    committed = f"{moment[:8]}-{moment[8:]}"
+    # What begins as an id does comes before every later id.
+    return committed if low < committed else f"{low[:_ID]}z"
 
 
 def _common(low: str, high: str) -> int:
