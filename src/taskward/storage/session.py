@@ -1,4 +1,4 @@
-"""A session: what one owner asks of one connection, in one transaction where it writes; see `opening` for how that
+"""A session: what one owner asks of one connection, in one transaction where it writes; see `leases` for how that
 begins.
 """
 
