@@ -22,8 +22,8 @@ _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 _LEVEL = 3
 # Places that stay free on each side of a row that is put between others, for later ones.
 _STEP = 16
-# Milliseconds, twice the default of `request_timeout`: an older id that the server made is committed, or its request has
-# been given up.
+# Milliseconds, twice the default of `request_timeout`: an older id that the server made is committed, or its request
+# has been given up.
 _UNDER_WAY = 60_000
 # Characters of an id.
 _ID = 36
