@@ -247,8 +247,14 @@ UNSCOPED: dict[str, Callable[[], Any]] = {
     "insert from select": lambda: insert(Tombstone).from_select(
         NAMES, select(ANYONE, KIND, task.id, task.version).where(MINE)
     ),
-    "insert from a column": lambda: insert(Tombstone).from_select(
-        NAMES, select(task.user_id, KIND, task.id, task.version).where(MINE)
+    "insert from another column": lambda: insert(Tombstone).from_select(
+        NAMES, select(task.title, KIND, task.id, task.version).where(MINE)
+    ),
+    "insert from a column of everyone's": lambda: insert(Tombstone).from_select(
+        NAMES, select(other.c.user_id, KIND, other.c.id, other.c.version)
+    ),
+    "insert from a column of everyone's beside the owner's": lambda: insert(Tombstone).from_select(
+        NAMES, select(other.c.user_id, KIND, task.id, task.version).where(MINE)
     ),
     "insert from swapped columns": lambda: insert(Tombstone).from_select(
         ["id", "user_id", "kind", "version"], select(OWNER, ANYONE, KIND, task.version).where(MINE)
@@ -407,6 +413,9 @@ SCOPED: dict[str, Callable[[], Any]] = {
     "insert out of JSON": lambda: insert(Tombstone).from_select(
         NAMES, select(OWNER.label("user_id"), STONES.c.kind, STONES.c.id, STONES.c.version)
     ),
+    "insert from the owner's column": lambda: insert(Tombstone).from_select(
+        NAMES, select(task.user_id, KIND, task.id, task.version).where(MINE)
+    ),
     "insert": lambda: insert(Tombstone).values(**row),
     "an insert that nothing reads": lambda: my_ids.add_cte(insert(Tombstone).values(**row).cte("made")),
     "a deletion that nothing reads": lambda: my_ids.add_cte(delete(Task).where(MINE).cte("gone")),
@@ -439,6 +448,7 @@ _NONE = Conditions(deleted=False, asked=tuple((name, _SHAPES.get(name, (True,))[
 _EVERY_SORT = tuple((name, name in {"due", "title"}) for name in (*query._SORTS, "id"))
 _MEMBERS = tuple(sorted(store._SIMPLE))
 ARGUMENTS: dict[str, list[tuple[Any, ...]]] = {
+    "storage.probing._mine": [(Task,), (TaskList,)],
     "storage.probing._probe": [(Task,), (TaskList,)],
     "account.store._erase": [(table,) for table in erased_tables()],
     "lists.store._update": [(("color", "name"),), (("position",),)],
@@ -451,11 +461,11 @@ ARGUMENTS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "tasks.statements.done_page": [(None,), (True,), (False,)],
     "tasks.statements.export_page": [(level,) for level in range(DEEPEST_TREE)],
-    "tasks.statements.insert_rows": [(True,), (False,)],
     "tasks.statements.load_near": [(True, False, True), (False, False, False), (None, True, True), (None, True, False)],
     "tasks.statements.load_siblings": [(True, False), (False, False), (None, True)],
     "tasks.statements.update_rows": [(True,), (False,)],
     "tasks.store._add": [((),), (tuple(store._DEFAULTS),)],
+    "tasks.store._add_row": [((),), (tuple(store._DEFAULTS),)],
     "tasks.store._toggle": [(False,), (True,)],
     "tasks.store._update": [(("title",), False), (_MEMBERS, True)],
 }
@@ -545,7 +555,7 @@ def test_the_columns_of_which_the_worker_writes_json_come_first():
     ]
     assert {name for name, _ in found} == {
         *("tasks.store._get", "tasks.store._update", "tasks.store._toggle"),
-        *("tasks.statements.insert_rows", "tasks.statements.update_rows", "tasks.statements.read_rows"),
+        *("tasks.statements.update_rows", "tasks.statements.read_rows"),
     }
     for _, before in found:
         assert before.endswith(("SELECT ", "RETURNING "))

@@ -120,10 +120,10 @@ async def test_a_move_that_is_refused_has_changed_nothing(database: Database, er
 @pytest.mark.parametrize(
     ("members", "statements"),
     [
-        # The turn, the tags, the task, the turn's end.
-        ({"tags": ["a"]}, 4),
+        # The turn, the tags, the task, what is answered of it, the turn's end.
+        ({"tags": ["a"]}, 5),
         # Whether the owner has it.
-        ({"tags": ["a"], "id": uuid7()}, 5),
+        ({"tags": ["a"], "id": uuid7()}, 6),
     ],
 )
 async def test_a_create_asks_about_no_id_that_was_made_for_it(

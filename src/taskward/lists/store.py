@@ -39,7 +39,7 @@ from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.export_lines import page_by_id
 from taskward.storage.probing import is_anothers
 from taskward.storage.scoping import OWNER, Constant
-from taskward.storage.session import Session
+from taskward.storage.session import Session, constraint_of
 from taskward.storage.stored_responses import StoredResponses
 from taskward.storage.tables import Account, columns, position_of, table_of
 from taskward.tasks.table import Task, note_trash
@@ -77,7 +77,7 @@ class ListStore:
         try:
             row = await self._session.fetch_one(_add(), **vars(new), position=None, **_next_change(lock))
         except asyncpg.UniqueViolationError as error:
-            if error.constraint_name != "list_pkey":
+            if constraint_of(error) != "list_pkey":
                 raise
             raise ListIdTaken from None
         await lock.save()

@@ -133,10 +133,10 @@ def _close_account() -> Statement:
 @cache
 def _lock() -> Statement:
     account = columns(Account)
-    lock = update(Account).where(account.user_id == OWNER).values(clock=account.clock)
     # Not written yet: whoever changes nothing leaves no trace.
     now = in_utc(next_change_at()).label("now")
-    return compile_statement(lock.returning(account.clock, now, *(one.read() for one in account_columns())))
+    mine = select(account.clock, now, *(one.read() for one in account_columns())).where(account.user_id == OWNER)
+    return compile_statement(mine.with_for_update(key_share=True))
 
 
 @cache
@@ -157,7 +157,9 @@ def _add_tombstones() -> Statement:
     both = func.unnest(ids, versions).table_valued(column("id", Uuid()), column("version", BigInteger()))
     gone = both.render_derived(name="gone")
     kind = bindparam("kind", type_=Text())
-    row = select(OWNER.label("user_id"), kind.label("kind"), gone.c.id, gone.c.version)
+    # By the column, a Citus coordinator finds the node; by the parameter alone it would read the rows, and copy them.
+    account = columns(Account)
+    row = select(account.user_id, kind.label("kind"), gone.c.id, gone.c.version).where(account.user_id == OWNER)
     stone = upsert(Tombstone).from_select(["user_id", "kind", "id", "version"], row)
     return compile_statement(
         stone.on_conflict_do_update(index_elements=["user_id", "kind", "id"], set_={"version": stone.excluded.version})

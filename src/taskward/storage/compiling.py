@@ -19,18 +19,25 @@ from sqlalchemy.sql.expression import Executable
 from taskward.storage.quoting import SCHEMA
 from taskward.storage.scoping import OWNER, UnscopedStatementError, check_statement
 
+Apart = tuple["Statement", "Statement"] | None
 _DIALECT: Dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _TABLE_REFERENCE = re.compile(rf"\b({SCHEMA}\.\w+)(?![\w.(])")
 
 
 class Statement:
-    """SQL for asyncpg, and the names of its parameters in order."""
+    """SQL for asyncpg, and the names of its parameters in order.
 
-    __slots__ = ("_constants", "_in_order", "names", "sql")
+    Attributes:
+        apart: Two statements that do the same, of which the first yields what this one does, and the second, where
+            there is a row, takes that besides; None where this one is all.
+    """
 
-    def __init__(self, sql: str, names: tuple[str, ...], constants: Mapping[str, Any]) -> None:
+    __slots__ = ("_constants", "_in_order", "apart", "names", "sql")
+
+    def __init__(self, sql: str, names: tuple[str, ...], constants: Mapping[str, Any], apart: Apart = None) -> None:
         self.sql = sql
         self.names = names
+        self.apart = apart
         self._constants = constants
         # Of fewer than two names it would not make a tuple.
         self._in_order = itemgetter(*names) if names[1:] else lambda values: tuple([values[name] for name in names])
@@ -45,8 +52,12 @@ class Statement:
         return self._in_order({**parameters, **self._constants, OWNER.key: owner})
 
 
-def compile_statement(statement: Executable) -> Statement:
+def compile_statement(statement: Executable, *, apart: Apart = None) -> Statement:
     """Compile for asyncpg, once per statement or per shape of a filter.
+
+    Args:
+        apart: As `Statement.apart`, for a Citus coordinator, which would ask every node where a statement inserts by
+            what another part of it has changed.
 
     Raises:
         UnscopedStatementError: It touches rows without saying whose, or holds textual SQL that cannot be checked.
@@ -65,4 +76,4 @@ def compile_statement(statement: Executable) -> Statement:
         raise UnscopedStatementError(f"the owner is not bound: {sql}")
     values = compiled.params
     constants = {name: values[name] for name in names if not compiled.binds[name].required}
-    return Statement(sql, names, constants)
+    return Statement(sql, names, constants, apart)

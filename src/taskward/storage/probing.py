@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, func
+from sqlalchemy import ARRAY, Uuid, bindparam, func
 from sqlmodel import select
 
 from taskward.storage.compiling import Statement, compile_statement
@@ -15,22 +16,36 @@ from taskward.storage.tables import OwnedTable, columns, table_of
 
 
 async def is_anothers(session: Session, table: type[OwnedTable], row_id: UUID) -> bool:
-    """Whether somebody else has the row that the owner was found not to have.
+    """Whether somebody else has the row that the owner was found not to have. What the session has written is undone,
+    for the request has failed.
 
     Args:
         table: One with `table_args(probed=True)`.
     """
-    row = await session.fetch_one(_probe(table), id=row_id)
+    # A Citus coordinator asks no node as the probe role where this transaction has changed something on it.
+    await session.roll_back()
+    in_use = await ids_in_use(session, table, [row_id])
+    # It may have become the owner's since it was looked for. What is asked does not depend on whether it is in use.
+    mine = await session.fetch_one(_mine(table), id=row_id)
+    return row_id in in_use and mine is None
+
+
+async def ids_in_use(session: Session, table: type[OwnedTable], ids: Collection[UUID]) -> frozenset[UUID]:
+    """Which of these ids anybody's rows have, while the session has written nothing."""
+    row = await session.fetch_one(_probe(table), ids=list(ids))
     assert row is not None, "the probe always has a row"  # noqa: S101
-    # It may have become the owner's since it was looked for.
-    return row["exists"] and row["mine"] is None
+    return frozenset(row["ids"] or ())
 
 
 @cache
 def _probe(table: type[OwnedTable]) -> Statement:
-    own, row_id = columns(table), bindparam("id", type_=Uuid())
-    exists = getattr(func.taskward, f"{table_of(table).name}_exists")
-    mine = select(own.id).where(own.user_id == OWNER, own.id == row_id).subquery("mine")
-    anyones = select(exists(row_id).label("exists")).subquery("anyones")
-    row = select(mine.c.id.label("mine"), anyones.c.exists)
-    return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None))))
+    # Of no table: what reads the owner's rows runs on the owner's node, which has not everybody's.
+    in_use = getattr(func.taskward, f"{table_of(table).name}_ids_in_use")
+    ids = in_use(bindparam("ids", type_=ARRAY(Uuid()))).label("ids")
+    return compile_statement(select(ids).where(OWNER.is_not(None)))
+
+
+@cache
+def _mine(table: type[OwnedTable]) -> Statement:
+    own = columns(table)
+    return compile_statement(select(own.id).where(own.user_id == OWNER, own.id == bindparam("id", type_=Uuid())))

@@ -51,6 +51,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.selectable import (
     CompoundSelect,
+    ForUpdateArg,
     FromGrouping,
     ScalarSelect,
     SelectBase,
@@ -66,8 +67,8 @@ OWNER: BindParameter[str] = bindparam("taskward_owner", type_=Text())
 
 _OWNER_COLUMN = "user_id"
 
-# Functions that tell whether anybody uses an id, and nothing else.
-_PROBE = re.compile(rf"{SCHEMA}\.[a-z_]+_exists")
+# Functions that tell which ids anybody uses, and nothing else.
+_PROBE = re.compile(rf"{SCHEMA}\.[a-z_]+_ids_in_use")
 
 _CONSTANT_TYPES: dict[type, Any] = {str: Text(), int: Integer(), timedelta: Interval()}
 
@@ -100,6 +101,7 @@ _KNOWN: tuple[type, ...] = (
     elements.ClauseList, elements.ExpressionClauseList, elements.UnaryExpression, elements.Grouping, elements.Case,
     elements.Null, elements.True_, elements.False_, elements.Cast, elements.TypeClause, elements.CollectionAggregate,
     elements.Over, elements.AggregateOrderBy, elements._label_reference,  # noqa: SLF001 - of ORDER BY
+    ForUpdateArg,
 )  # fmt: skip
 _KNOWN_CLAUSES = frozenset(
     {
@@ -109,7 +111,7 @@ _KNOWN_CLAUSES = frozenset(
         "_maintain_values_ordering", "include_insert_from_select_defaults", "_extra_froms", "_returning",
         "element", "name", "_cte_alias", "_restates", "recursive", "nesting",
         "_independent_ctes", "_independent_ctes_opts",
-        "_annotations", "_propagate_attrs", "dialect_options",
+        "_annotations", "_propagate_attrs", "dialect_options", "_for_update_arg",
     }
 )  # fmt: skip
 # A type writes its own name into the SQL.
@@ -292,7 +294,8 @@ def _check_insert(insert: Insert) -> None:
     else:
         values: Mapping[Any, Any] = insert._values or {}  # noqa: SLF001 - no public accessor
         value = next((v for column, v in values.items() if _name(column) == _OWNER_COLUMN), None)
-    if insert._multi_values or not _is_owner(value):  # noqa: SLF001 - no public accessor
+    is_theirs = _is_owner(value) or (insert.select is not None and _is_read_of_owner(value, insert.select))
+    if insert._multi_values or not is_theirs:  # noqa: SLF001 - no public accessor
         raise UnscopedStatementError(f"rows inserted into {insert.table} are not the owner's")
     conflict = getattr(insert, "_post_values_clause", None)
     if isinstance(conflict, OnConflictDoUpdate):
@@ -300,6 +303,14 @@ def _check_insert(insert: Insert) -> None:
         changed = [_name(column) for column in conflict.update_values_to_set]
         if _OWNER_COLUMN not in targets or _OWNER_COLUMN in changed:
             raise UnscopedStatementError(f"a conflict in {insert.table} may change a row that is not the owner's")
+
+
+def _is_read_of_owner(value: Any, select: Any) -> bool:
+    """Whether a value is the owner's column of a table of the select, which is limited to the owner's rows of it."""
+    column = value.element if isinstance(value, Label) else value
+    if not isinstance(column, ColumnClause) or _name(column) != _OWNER_COLUMN:
+        return False
+    return any(isinstance(_table(source), Table) and _same(column.table, source) for source in _sources(select))
 
 
 def _conditions(unit: Any) -> Iterator[ColumnElement[Any]]:

@@ -31,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import registry
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 
@@ -59,9 +60,13 @@ def table_args(*constraints: Any, probed: bool = False, **withheld: Collection[s
     return (*constraints, {"info": {"probed": probed, "withheld": withheld}})
 
 
-def rights() -> dict[str, dict[str, tuple[str, ...]]]:
+def rights(*, distributed: bool = False) -> dict[str, dict[str, tuple[str, ...]]]:
     """What the requests role may do, by table and verb, column by column. A key, an owner, and when a row was made can
     never be changed, and what PostgreSQL computes cannot be written.
+
+    Args:
+        distributed: Whether the tables are on a Citus cluster. Its coordinator writes out the defaults of a new row, so
+            that whoever makes one must be allowed to write them.
     """
     found: dict[str, dict[str, tuple[str, ...]]] = {"alembic_version": {"SELECT": ("version_num",)}}
     for table in OwnedTable.metadata.sorted_tables:
@@ -70,7 +75,11 @@ def rights() -> dict[str, dict[str, tuple[str, ...]]]:
         changed = [column for column in written if not column.primary_key and column.key != "created_at"]
         given = {
             "SELECT": tuple(column.key for column in table.c),
-            "INSERT": tuple(column.key for column in written if column.key not in withheld.get("insert", ())),
+            "INSERT": tuple(
+                column.key
+                for column in written
+                if column.key not in withheld.get("insert", ()) or (distributed and column.server_default is not None)
+            ),
             "UPDATE": tuple(column.key for column in changed if column.key not in withheld.get("update", ())),
         }
         # A verb without columns would be a right to the whole table, as the one to erase rows is.
@@ -250,15 +259,17 @@ def next_change_at() -> ColumnElement[Any]:
     return func.greatest(in_utc(func.now()), columns(Account).changed_at + MICROSECOND)
 
 
-def next_version(*conditions: ColumnElement[bool], changes: Mapping[AccountColumn[int], int] | None = None) -> CTE:
-    """Advance the owner's clock. Its column `clock` is the version of the row that the same statement changes, and `at`
-    the time of the change, for whatever of the row says when; the others are `told_by` it. Empty where there is no
+def advance_clock(
+    *conditions: ColumnElement[bool], changes: Mapping[AccountColumn[int], int] | None = None
+) -> ReturningUpdate[Any]:
+    """Advance the owner's clock. It yields `clock`, which is the version of the row that is changed with it, `at`, the
+    time of the change, for whatever of the row says when, and what is told of the account; nothing where there is no
     account.
 
     The account's row stays locked until the transaction ends, so versions and times rise in commit order per user.
 
     Args:
-        conditions: The clock stands still, and the CTE is empty, where no row of the owner's fulfils them.
+        conditions: The clock stands still, and nothing is yielded, where no row of the owner's fulfils them.
         changes: By how much what slices count in the account changes.
     """
     table = table_of(Account)
@@ -268,7 +279,12 @@ def next_version(*conditions: ColumnElement[bool], changes: Mapping[AccountColum
     # An upsert would make the account as well, and every write after the first would pay for that (decision 0013).
     advance = update(table).where(account.user_id == OWNER, *conditions).values(**advanced, **counts)
     told = [one.read() for one in account_columns() if one.told]
-    return advance.returning(account.clock, in_utc(account.changed_at).label("at"), *told).cte("clock")
+    return advance.returning(account.clock, in_utc(account.changed_at).label("at"), *told)
+
+
+def next_version(*conditions: ColumnElement[bool], changes: Mapping[AccountColumn[int], int] | None = None) -> CTE:
+    """As `advance_clock`, within the statement that changes the row."""
+    return advance_clock(*conditions, changes=changes).cte("clock")
 
 
 def told_by(clock: CTE) -> list[ColumnElement[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -20,6 +20,7 @@ from taskward.kit.types import CONTENT_CODING, NewId, Reference
 from taskward.kit.unions import UNION_TAG, by_member
 from taskward.runtime.fairness import cooperatively
 from taskward.tasks.changes import Complete, Create, Erase, OfOne, Restore, Trash, Update
+from taskward.tasks.errors import TaskForbidden, TaskNotFound
 from taskward.tasks.schemas import TaskCompletion, TaskCreate, TaskRead, TaskUpdate, no_completion
 from taskward.tasks.types import EXAMPLE_ID
 from taskward.tasks.unit_of_work import UnitOfWork
@@ -165,6 +166,11 @@ class Batch(BaseModel):
     operations: list[Operation] = Field(min_length=1, max_length=MOST_OPERATIONS)
     atomic: bool = Field(default=True, description="Whether all of it is written, or nothing.")
 
+    def named(self) -> frozenset[UUID]:
+        """The ids of the tasks that it changes, and does not make."""
+        ids = (operation.id for operation in self.operations if not isinstance(operation, BatchCreate))
+        return frozenset(ids)
+
 
 class BatchResult(BaseModel):
     """What one operation did."""
@@ -197,8 +203,13 @@ class Outcome:
     is_gone: bool = False
 
 
-async def apply(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapping[UUID, asyncpg.Record]]:
+async def apply(
+    work: UnitOfWork, batch: Batch, others: Collection[UUID] = ()
+) -> tuple[list[Outcome], Mapping[UUID, asyncpg.Record]]:
     """Make the changes of a batch.
+
+    Args:
+        others: Ids of somebody else's tasks, where the batch is not atomic.
 
     Returns:
         What each did, and the tasks as they are then.
@@ -212,11 +223,12 @@ async def apply(work: UnitOfWork, batch: Batch) -> tuple[list[Outcome], Mapping[
     async for index, change in cooperatively(enumerate(changes)):
         try:
             outcomes.append(_outcome(change, await work.make(change)))
-        except Problem as problem:
+        except Problem as error:
+            problem = TaskForbidden() if isinstance(error, TaskNotFound) and error.sought in others else error
             problem.index = index
             point_into(problem, f"/operations/{index}/task")
             if batch.atomic:
-                raise
+                raise problem from None
             outcomes.append(Outcome(problem.status, change.task_id, problem=problem))
     # A later operation may have taken it away again.
     outcomes = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from taskward.errors import Problem
 
 
@@ -17,6 +19,8 @@ class TaskNotFound(Problem):
 
     status, slug, title = 404, "task-not-found", "No such task"
     detail = "Check the id. A task in the trash must be restored first, or can be erased with permanent=true."
+    sought: UUID | None = None
+    """The id, where it is not known yet whether somebody else has such a task."""
 
 
 class TaskIdTaken(Problem):

@@ -15,7 +15,7 @@ from taskward.storage.session import Session
 from taskward.tasks import statements
 from taskward.tasks.changes import Change, Complete, Create, CreateMany, Move, PutBack, Restore, Update, Versions
 from taskward.tasks.entries import Entries, Entry
-from taskward.tasks.errors import TaskForbidden, TaskNotFound
+from taskward.tasks.errors import TaskNotFound
 from taskward.tasks.limits import TAGS
 from taskward.tasks.row import TaskRow
 from taskward.tasks.series import Series
@@ -101,7 +101,6 @@ class Loaded:
         self._limits = limits
         self.entries = Entries(lock, limits)
         self.series = Series(self.entries)
-        self._ids_in_use: frozenset[UUID] = frozenset()
         # Of the tasks above the entries that are none of them: which are in the trash, and their lists.
         self._trashed_parents: frozenset[UUID] = frozenset()
         self._lists_above: dict[UUID, UUID | None] = {}
@@ -137,17 +136,12 @@ class Loaded:
 
     async def _load_named(self, needs: _Needs) -> None:
         await self.load_trees(needs.named | needs.new)
-        missing, followers = list[UUID](), set[UUID]()
+        followers = set[UUID]()
         async for task_id in cooperatively(needs.named):
             entry = self.entries.get(task_id)
-            if entry is None:
-                missing.append(task_id)
-            elif entry.row.next_id is not None and task_id in needs.completed:
+            if entry is not None and entry.row.next_id is not None and task_id in needs.completed:
                 followers.add(entry.row.next_id)
         await self.load_trees(followers)
-        if missing:
-            rows = await self._session.fetch(statements.ids_in_use(), ids=missing)
-            self._ids_in_use = frozenset(row["id"] for row in rows)
 
     async def _load_above(self, parents: set[UUID | None]) -> None:
         above = set(parents)
@@ -181,11 +175,13 @@ class Loaded:
         """A task in any state.
 
         Raises:
-            TaskNotFound, TaskForbidden, StaleVersion: See `errors`.
+            TaskNotFound, StaleVersion: See `errors`.
         """
         entry = self.entries.get(task_id)
         if entry is None or entry.is_erased:
-            raise TaskForbidden if task_id in self._ids_in_use else TaskNotFound
+            error = TaskNotFound()
+            error.sought = task_id if entry is None else None
+            raise error
         if versions is not None and entry.version not in versions:
             raise StaleVersion(entry.version or self.lock.version)
         return entry

@@ -29,7 +29,7 @@ from taskward.lists.table import TaskList
 from taskward.storage.compiling import Statement, compile_statement
 from taskward.storage.row_json import within_bytes
 from taskward.storage.scoping import OWNER, Constant
-from taskward.storage.tables import MICROSECOND, columns, in_utc, position_of, table_of
+from taskward.storage.tables import MICROSECOND, Account, columns, in_utc, position_of, table_of
 from taskward.tasks.table import VERSIONS_OF_BLOCK, Task
 from taskward.tasks.task_json import EXPORTED, JSON_COLUMNS, export_from, size_of
 
@@ -112,13 +112,6 @@ def _siblings(of_list: bool | None, of_parent: bool) -> Any:  # noqa: FBT001
     return select(_task.id, position, _task.deleted_at).where(*where).order_by(position, _task.id)
 
 
-@cache
-def ids_in_use() -> Statement:
-    """Which of `ids` are in use by anybody."""
-    wanted = func.unnest(_IDS).table_valued(column("id", Uuid())).render_derived(name="wanted")
-    return compile_statement(select(wanted.c.id).where(func.taskward.task_exists(wanted.c.id), OWNER.is_not(None)))
-
-
 def _rows() -> Any:
     typed = [column(name, _task[name].type) for name in WRITTEN]
     rows = func.pg_catalog.json_to_recordset(bindparam("rows", type_=JSON()))
@@ -126,26 +119,37 @@ def _rows() -> Any:
 
 
 @cache
-def insert_rows(reads: bool) -> Statement:  # noqa: FBT001
+def insert_rows() -> Statement:
     """Write new tasks, made when they were changed: `rows` is a JSON array of objects with the members `WRITTEN`.
+
+    It yields nothing: a Citus coordinator, which finds the node by the account's column, cannot return what is written
+    beside what is read.
+    """
+    rows = _rows()
+    account = columns(Account)
+    values: dict[str, Any] = {"user_id": account.user_id, **{name: rows.c[name] for name in WRITTEN}}
+    values["created_at"] = rows.c.updated_at
+    made = insert(Task).from_select(list(values), select(*values.values()).where(account.user_id == OWNER))
+    return compile_statement(made)
+
+
+@cache
+def update_rows(reads: bool) -> Statement:  # noqa: FBT001
+    """Write tasks that are there; as `insert_rows`.
 
     Args:
         reads: Whether it yields what was written.
     """
     rows = _rows()
-    values: dict[str, Any] = {"user_id": OWNER.label("user_id"), **{name: rows.c[name] for name in WRITTEN}}
-    values["created_at"] = rows.c.updated_at
-    made = insert(Task).from_select(list(values), select(*values.values()))
-    return compile_statement(made.returning(*JSON_COLUMNS) if reads else made)
-
-
-@cache
-def update_rows(reads: bool) -> Statement:  # noqa: FBT001
-    """Write tasks that are there; as `insert_rows`."""
-    rows = _rows()
     values = {name: rows.c[name] for name in WRITTEN if name != "id"}
     changed = update(Task).where(_task.user_id == OWNER, _task.id == rows.c.id).values(values)
     return compile_statement(changed.returning(*JSON_COLUMNS) if reads else changed)
+
+
+@cache
+def existing_tasks() -> Statement:
+    """Which of `ids` are the owner's, live or in the trash."""
+    return compile_statement(select(_task.id).where(*_MINE))
 
 
 @cache

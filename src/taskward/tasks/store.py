@@ -6,7 +6,9 @@ statement did not find its task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,6 +19,7 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    DateTime,
     Text,
     Uuid,
     any_,
@@ -28,6 +31,7 @@ from sqlalchemy import (
     insert,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlmodel import select
 
 from taskward.errors import FieldError, Invalid, OutcomeUnknown
@@ -35,11 +39,11 @@ from taskward.kit.declaration import members_of
 from taskward.kit.limits import LimitReached, Limits
 from taskward.storage.account_lock import ensure_account
 from taskward.storage.compiling import Statement, compile_statement
-from taskward.storage.probing import is_anothers
+from taskward.storage.probing import ids_in_use, is_anothers
 from taskward.storage.row_json import Row
 from taskward.storage.scoping import OWNER
-from taskward.storage.session import Session
-from taskward.storage.tables import Account, columns, next_version, told_by
+from taskward.storage.session import Session, constraint_of
+from taskward.storage.tables import Account, advance_clock, columns, next_version, told_by
 from taskward.tasks import statements
 from taskward.tasks.batch import Batch, Outcome, apply
 from taskward.tasks.changes import Complete, Create, Erase, Move, OfOne, Restore, Subtasks, Trash, Update, Versions
@@ -123,10 +127,10 @@ class TaskStore:
             if row is None:
                 # The owner's first write, or one too many.
                 await ensure_account(self._session)
-                stamp = await self._session.fetch_one(statement, **values, most=self._limits[TASKS])
+                stamp = await self._session.change(statement, **values, most=self._limits[TASKS])
                 row = self._made(values, stamp)
         except asyncpg.UniqueViolationError as error:
-            if error.constraint_name != "task_pkey":
+            if constraint_of(error) != "task_pkey":
                 raise
             raise TaskIdTaken from None
         except asyncpg.ForeignKeyViolationError:
@@ -260,10 +264,11 @@ class TaskStore:
         """Remove a task, live or in the trash, for good, with those below it, leaving tombstones; raises as
         `update`.
         """
-        work = await UnitOfWork.begin(self._session, self._limits)
-        await work.load([change := Erase(task_id, versions)])
-        await work.make(change)
-        await work.flush(())
+        async with self._telling_whose():
+            work = await UnitOfWork.begin(self._session, self._limits)
+            await work.load([change := Erase(task_id, versions)])
+            await work.make(change)
+            await work.flush(())
 
     async def move(self, task_id: UUID, changes: dict[str, Any], after: UUID | None, versions: Versions) -> Row:
         """Put a live task after another one, or first, in a list or under a task. Raises as `update`, and Invalid where
@@ -271,29 +276,78 @@ class TaskStore:
         """
         return (await self._carry_out(Move(task_id, changes, after, versions))).row
 
-    async def apply(self, batch: Batch) -> tuple[Sequence[Outcome], Mapping[UUID, asyncpg.Record]]:
+    async def apply(
+        self, batch: Batch, others: Collection[UUID] = ()
+    ) -> tuple[Sequence[Outcome], Mapping[UUID, asyncpg.Record]]:
         """Make the changes of a batch; see `batch.apply`."""
-        return await apply(await UnitOfWork.begin(self._session, self._limits), batch)
+        async with self._telling_whose():
+            return await apply(await UnitOfWork.begin(self._session, self._limits), batch, others)
+
+    async def others(self, batch: Batch) -> frozenset[UUID]:
+        """Which of the ids in a batch are somebody else's, while the session has written nothing. What is left of one
+        of which a part is refused is written, so they must be known before; of an atomic one they need not be.
+        """
+        ids = frozenset[UUID]() if batch.atomic else batch.named()
+        own = await self._session.fetch(statements.existing_tasks(), ids=list(ids)) if ids else []
+        missing = set(ids).difference(row["id"] for row in own)
+        return await ids_in_use(self._session, Task, missing) if missing else frozenset()
 
     async def _carry_out(self, change: OfOne) -> Written:
-        work = await UnitOfWork.begin(self._session, self._limits)
-        await work.load([change])
-        next_id = await work.make(change)
-        return Written((await work.flush([change.task_id]))[change.task_id], next_id)
+        async with self._telling_whose():
+            work = await UnitOfWork.begin(self._session, self._limits)
+            await work.load([change])
+            next_id = await work.make(change)
+            return Written((await work.flush([change.task_id]))[change.task_id], next_id)
+
+    @asynccontextmanager
+    async def _telling_whose(self) -> AsyncIterator[None]:
+        """Find out of a task that was not found whether it is somebody else's.
+
+        Raises:
+            TaskForbidden: It is.
+        """
+        try:
+            yield
+        except TaskNotFound as error:
+            if error.sought is None or not await is_anothers(self._session, Task, error.sought):
+                raise
+            forbidden = TaskForbidden()
+            forbidden.index = error.index
+            raise forbidden from None
 
 
 @cache
 def _add(extra: tuple[str, ...]) -> Statement:
-    clock = next_version(TASK_COUNT.column < bindparam("most", type_=BigInteger()), changes={TASK_COUNT: 1})
-    sent = {name: bindparam(name, type_=_task[name].type) for name in (*_ALWAYS, *FOLDED.values(), *extra)}
-    times = {"completed_at": case((sent["completed"], clock.c.at)), "created_at": clock.c.at, "updated_at": clock.c.at}
-    values: dict[str, Any] = {"user_id": OWNER, **sent, **times, "version": clock.c.clock}
+    clock = _one_more().cte("clock")
+    values = _new_row(extra, clock.c.clock, clock.c.at)
     row = select(*(value.label(name) for name, value in values.items()))
     made = insert(Task).from_select(list(values), row).cte("made")
     # PostgreSQL carries out a write that nothing reads. Where the clock has a row, so has this, or all is refused: by a
     # constraint, or by row-level security, which refuses what is not the owner's. Only a trigger or a rule could drop a
     # row without a word, and there is none.
-    return compile_statement(select(clock.c.clock, clock.c.at, *told_by(clock)).add_cte(made))
+    apart = (_count_one(), _add_row(extra))
+    return compile_statement(select(clock.c.clock, clock.c.at, *told_by(clock)).add_cte(made), apart=apart)
+
+
+@cache
+def _count_one() -> Statement:
+    return compile_statement(_one_more())
+
+
+@cache
+def _add_row(extra: tuple[str, ...]) -> Statement:
+    clock, at = bindparam("clock", type_=BigInteger()), bindparam("at", type_=DateTime(timezone=True))
+    return compile_statement(insert(Task).values(**_new_row(extra, clock, at)))
+
+
+def _one_more() -> ReturningUpdate[Any]:
+    return advance_clock(TASK_COUNT.column < bindparam("most", type_=BigInteger()), changes={TASK_COUNT: 1})
+
+
+def _new_row(extra: tuple[str, ...], clock: ColumnElement[int], at: ColumnElement[datetime]) -> dict[str, Any]:
+    sent = {name: bindparam(name, type_=_task[name].type) for name in (*_ALWAYS, *FOLDED.values(), *extra)}
+    times = {"completed_at": case((sent["completed"], at)), "created_at": at, "updated_at": at}
+    return {"user_id": OWNER, **sent, **times, "version": clock}
 
 
 @cache

@@ -197,8 +197,8 @@ class UnitOfWork:
         self._series.note_versions()
         found = await writing.write(self._session, changed, wanted)
         await writing.erase(self._session, self.lock, erased)
-        if unchanged := [task_id for task_id in wanted if task_id not in found]:
-            found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unchanged)}
+        if unread := [task_id for task_id in wanted if task_id not in found]:
+            found |= {row["id"]: row for row in await self._session.fetch(statements.read_rows(), ids=unread)}
         return found
 
     async def flush(self, wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:

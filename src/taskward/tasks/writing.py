@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -38,11 +38,13 @@ async def stamp(lock: AccountLock, entries: Iterable[Entry]) -> None:
 
 
 async def write(session: Session, entries: Collection[Entry], wanted: Collection[UUID]) -> dict[UUID, asyncpg.Record]:
-    """Write tasks that have their versions; returns those of the `wanted`, each with `task_json.JSON_COLUMNS`."""
+    """Write tasks that have their versions; returns those of the `wanted` that were there before, each with
+    `task_json.JSON_COLUMNS`.
+    """
     new = [entry for entry in entries if entry.version is None]
     old = [entry for entry in entries if entry.version is not None]
-    found = await _write(session, statements.insert_rows, new, wanted)
-    return found | await _write(session, statements.update_rows, old, wanted)
+    await _write(session, statements.insert_rows(), new, ())
+    return await _write(session, statements.update_rows(bool(wanted)), old, wanted)
 
 
 async def erase(session: Session, lock: AccountLock, ids: Collection[UUID]) -> None:
@@ -64,10 +66,9 @@ def _changed_at(lock: AccountLock, moment: datetime | None) -> datetime | None:
 
 
 async def _write(
-    session: Session, build: Callable[[bool], Statement], entries: Iterable[Entry], wanted: Collection[UUID]
+    session: Session, statement: Statement, entries: Iterable[Entry], wanted: Collection[UUID]
 ) -> dict[UUID, asyncpg.Record]:
     found: dict[UUID, asyncpg.Record] = {}
-    statement = build(bool(wanted))
     # An import may have so many that others would wait.
     async for some in cooperatively(_pieces(entries)):
         rows = await session.fetch(statement, rows=_as_json(some))
