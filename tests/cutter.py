@@ -11,6 +11,8 @@ from typing import Literal
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 Side = Literal["client", "server"]
+# What asks for TLS or GSSAPI before the first message.
+_ENCRYPTIONS = tuple(b"\0\0\0\x08\x04\xd2" + code for code in (b"\x16\x2f", b"\x16\x30"))
 
 
 @dataclass
@@ -22,14 +24,17 @@ class Cutter:
         cut: Whose message, which one of those since `listen`, is not relayed; None for none.
         hold: Seconds for which a new connection is held up.
         stays_away: Whether new connections are refused once one was cut.
+        is_down: Whether new connections are refused.
     """
 
     url: str
+    port: int
     seen: dict[Side, str] = field(default_factory=lambda: {"client": "", "server": ""})
     cut: tuple[Side, int] | None = None
     has_cut: bool = False
     hold: float = 0
     stays_away: bool = False
+    is_down: bool = False
     open: list[asyncio.StreamWriter] = field(default_factory=list)
 
     def cut_clients(self) -> None:
@@ -54,18 +59,21 @@ class Cutter:
 
 @asynccontextmanager
 async def cutting(url: str) -> AsyncIterator[Cutter]:
-    """Relay to the server whose socket `url` names."""
+    """Relay to the server that `url` names, by a socket or by a host."""
     parts = urlsplit(url)
     names = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    socket = f"{names['host']}/.s.PGSQL.{names['port']}"
     tasks: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(cutter.hold)
-        if cutter.stays_away and cutter.has_cut:
+        if cutter.is_down or (cutter.stays_away and cutter.has_cut):
             writer.transport.abort()
             return
-        server_reader, server_writer = await asyncio.open_unix_connection(socket)
+        if parts.hostname:
+            server_reader, server_writer = await asyncio.open_connection(parts.hostname, parts.port)
+        else:
+            socket = f"{names['host']}/.s.PGSQL.{names['port']}"
+            server_reader, server_writer = await asyncio.open_unix_connection(socket)
         both = (writer, server_writer)
         cutter.open.append(writer)
         for side, source, target in (("client", reader, server_writer), ("server", server_reader, writer)):
@@ -76,7 +84,7 @@ async def cutting(url: str) -> AsyncIterator[Cutter]:
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     login = f"{quote(parts.username or '')}:{quote(parts.password or '')}"
-    cutter = Cutter(urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}", query="sslmode=disable")))
+    cutter = Cutter(urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}", query="sslmode=disable")), port)
     try:
         yield cutter
     finally:
@@ -99,6 +107,9 @@ async def _relay(
         while True:
             head = await source.readexactly(letters + 4)
             message = head + await source.readexactly(int.from_bytes(head[letters:], "big") - 4)
+            if message in _ENCRYPTIONS:
+                both[0].write(b"N")
+                continue
             if letters and not cutter.relays(side, chr(message[0])):
                 break
             letters = 1

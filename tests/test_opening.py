@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -18,13 +19,15 @@ from taskward.runtime.timeouts import Timeouts
 from taskward.storage import wire
 from taskward.storage.database import Database
 from taskward.storage.dsn import parse_address
-from taskward.storage.leases import Lease, LiteralLease, OneMessageLease
+from taskward.storage.leases import CitusLease, Lease, OneMessageLease, PooledCitusLease
 from taskward.storage.migrate import migrate
 from taskward.storage.pool import Pool, connect
 from taskward.storage.session import Session
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.databases import Cluster, execute, listed, name_of, opened, read_tasks, write_task
+from tests.citus import CITUS_URL, on_one_machine
+from tests.clusters import Cluster
+from tests.databases import execute, listed, name_of, opened, read_tasks, write_task
 
 ALICE, BOB = Owner("alice"), Owner("bob")
 STATE = """
@@ -32,9 +35,12 @@ SELECT current_user::text, current_setting('taskward.user_id', true), current_se
 """
 
 
-def only(database: Database) -> OneMessageLease:
+of_one_machine = on_one_machine("what opens a transaction is another message on a cluster")
+
+
+def only(database: Database) -> Lease:
     (lease,) = database.pool.idle
-    assert isinstance(lease, OneMessageLease)
+    assert type(lease) is (CitusLease if CITUS_URL else OneMessageLease)
     return lease
 
 
@@ -44,6 +50,7 @@ def unguarded(connection: Any) -> Any:
     return connection
 
 
+@of_one_machine
 async def test_a_read_is_one_message_and_a_write_is_that_and_its_commit(new_database: str, written: list[str]):
     async with opened(new_database, pool_size=1) as database:
         for _ in range(2):
@@ -59,6 +66,7 @@ async def test_a_read_is_one_message_and_a_write_is_that_and_its_commit(new_data
         assert written == ["BEBEBES", "Q"]
 
 
+@of_one_machine
 async def test_what_was_never_prepared_is_so_as_its_owner(new_database: str, written: list[str]):
     async with opened(new_database, pool_size=1) as database:
         await read_tasks(database, ALICE)
@@ -79,7 +87,7 @@ async def test_nothing_is_left_of_a_read(new_database: str):
         lease = only(database)
         assert not lease.connection.is_in_transaction()
         state = await unguarded(lease.connection).fetchrow(STATE)
-        assert tuple(state) == ("taskward", "", "off")
+        assert tuple(state) == (urlsplit(new_database).username, "", "off")
 
 
 async def test_a_reading_session_cannot_write(new_database: str):
@@ -101,7 +109,7 @@ async def test_all_kinds_of_opening_see_the_owners_rows_only(cluster: Cluster, n
         await write_task(database, "alice")
         name = database.pool.role if role == "the requests' own" else None
     url = new_database if name else cluster.url(name_of(new_database), superuser=True)
-    for pooled, kind in (("off", OneMessageLease), ("on", Lease), ("on", LiteralLease)):
+    for pooled, kind in (("off", OneMessageLease), ("on", Lease), ("on", PooledCitusLease)):
         pool = Pool(parse_address(url, pooled=pooled), 1, name, kind)
         for owner, expected in ((ALICE, 1), (BOB, 0), (ALICE, 1), (BOB, 0)):
             for read_only in (True, False):
@@ -123,12 +131,13 @@ async def test_behind_a_pooler_nothing_is_ready(new_database: str):
         for _ in range(2):
             await read_tasks(database, ALICE)
         (lease,) = database.pool.idle
-        assert type(lease) is Lease
+        assert type(lease) is (PooledCitusLease if CITUS_URL else Lease)
         assert lease.whole("SELECT 1") is None
 
 
 # Whoever makes the plan: the login's own role, the tables' owner or a superuser. It is made anew for the role that runs
 # it.
+@of_one_machine
 async def test_a_statement_that_another_role_has_prepared_sees_the_owners_rows_only(either_cluster: Cluster):
     name = f"prepared_{secrets.token_hex(4)}"
     await execute(either_cluster.superuser, f"CREATE DATABASE {name} OWNER taskward")
@@ -238,6 +247,7 @@ async def test_an_opening_does_not_outlive_arguments_that_cannot_be_sent(new_dat
         assert await read_tasks(database, BOB) == []
 
 
+@of_one_machine
 async def test_a_fault_is_a_defect_and_no_lost_database(new_database: str, monkeypatch: pytest.MonkeyPatch):
     async with opened(new_database, pool_size=1) as database:
         for _ in range(2):
@@ -282,6 +292,7 @@ async def test_a_connection_that_asyncpg_writes_past_us_is_not_used(new_database
         await connect(parse_address(new_database))
 
 
+@of_one_machine
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
@@ -312,37 +323,39 @@ async def test_a_connection_on_which_openings_do_not_hold_is_not_used(
 # What happens meanwhile
 
 
-async def test_a_table_that_changed_is_read_on(new_database: str):
+async def test_a_table_that_changed_is_read_on(cluster: Cluster, new_database: str):
+    superuser = cluster.url(name_of(new_database), superuser=True)
     async with opened(new_database, pool_size=1) as database:
         await write_task(database, "alice")
         for _ in range(2):
             (mine,) = await read_tasks(database, ALICE)
-        await execute(new_database, "ALTER TABLE taskward.task ADD COLUMN unexpected text")
+        await execute(superuser, "ALTER TABLE taskward.task ADD COLUMN unexpected text")
         assert await read_tasks(database, ALICE) == [mine]
-        await execute(new_database, "ALTER TABLE taskward.task DROP COLUMN unexpected")
+        await execute(superuser, "ALTER TABLE taskward.task DROP COLUMN unexpected")
         await write_task(database, "alice")
         assert len(await read_tasks(database, ALICE)) == 2
 
 
-async def test_a_prepared_statement_whose_result_changed_is_prepared_anew(new_database: str):
+async def test_a_prepared_statement_whose_result_changed_is_prepared_anew(cluster: Cluster, new_database: str):
+    superuser = cluster.url(name_of(new_database), superuser=True)
     async with opened(new_database, pool_size=1) as database:
         await write_task(database, "alice")
         lease = await database.pool.acquire()
         database.pool.release(lease)
         for read_only in (True, False):
-            await execute(new_database, "CREATE OR REPLACE VIEW taskward.anything AS SELECT 1 AS one")
-            role = database.pool.role
-            await execute(new_database, f'GRANT SELECT ON taskward.anything TO "{role}"')
+            await execute(superuser, "CREATE OR REPLACE VIEW taskward.anything AS SELECT 1 AS one")
+            role = database.pool.role or urlsplit(new_database).username
+            await execute(superuser, f'GRANT SELECT ON taskward.anything TO "{role}"')
             for _ in range(2):
                 assert await ask(database, read_only=read_only) == [(1,)]
             await execute(
-                new_database,
+                superuser,
                 "DROP VIEW taskward.anything",
                 "CREATE VIEW taskward.anything AS SELECT 1 AS one, 2 AS two",
                 f'GRANT SELECT ON taskward.anything TO "{role}"',
             )
             assert await ask(database, read_only=read_only) == [(1, 2)]
-            await execute(new_database, "DROP VIEW taskward.anything")
+            await execute(superuser, "DROP VIEW taskward.anything")
 
 
 class AnyStatement:

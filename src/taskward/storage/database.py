@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from taskward.errors import Unavailable
-from taskward.storage import migrate
+from taskward.storage import citus, migrate
 from taskward.storage.dsn import Address
-from taskward.storage.pool import LOST, Connection, Pool, connect
+from taskward.storage.failures import LOST
+from taskward.storage.pool import Connection, Pool, connect
 from taskward.storage.pooler import refuse_hidden_pooler
 from taskward.storage.quoting import SCHEMA, quote_identifier
 from taskward.storage.roles import UnsafeRoleError, choose_requests_role, foreign_encoding
@@ -58,11 +59,14 @@ class Database:
             # One transaction: behind a pooler, only that keeps several statements on one server connection.
             async with connection.transaction(isolation="read_committed"):
                 await _check_there(connection)
-                role = await choose_requests_role(connection)
+                is_distributed = await citus.is_distributed(connection)
+                role = await choose_requests_role(connection, distributed=is_distributed)
                 await check_schema(connection, role)
+                if is_distributed:
+                    await _check_nodes(connection)
         finally:
             await connection.close()
-        self._pool = Pool(self._address, self._pool_size, role)
+        self._pool = Pool(self._address, self._pool_size, role, is_distributed=is_distributed)
 
     @property
     def pool(self) -> Pool:
@@ -115,12 +119,15 @@ class Database:
                 connection = await connect(self._address)
                 try:
                     await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                    # One may have been silent at the start, or added since.
+                    if self.pool.has_nodes:
+                        await _check_nodes(connection)
                     await check_schema(connection, self.pool.role)
                     await connection.execute("COMMIT")
                     await connection.close()
                 finally:
                     connection.terminate()
-        except SchemaBehindError as error:
+        except (SchemaBehindError, UnsafeRoleError) as error:
             return str(error)
         except LOST:
             return "the database cannot be reached"
@@ -132,6 +139,12 @@ class Database:
         """Wait for running requests, then close every connection."""
         if self._pool is not None:
             await self._pool.close()
+
+
+async def _check_nodes(connection: Connection) -> None:
+    for node in await citus.check_nodes(connection):
+        if node.danger:
+            raise UnsafeRoleError(f"Requests cannot run safely on node {node.name}: {node.danger}")
 
 
 async def _check_there(connection: Connection) -> None:

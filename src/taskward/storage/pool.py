@@ -17,7 +17,8 @@ from taskward.runtime.log import get_logger
 from taskward.runtime.timeouts import Timeouts
 from taskward.storage import wire
 from taskward.storage.dsn import Address
-from taskward.storage.leases import Lease, OneMessageLease
+from taskward.storage.failures import LOST
+from taskward.storage.leases import CitusLease, Lease, OneMessageLease, PooledCitusLease
 from taskward.storage.owner_limiter import OwnerLimiter
 
 Connection = wire.Connection
@@ -30,36 +31,6 @@ ACQUIRE_TIMEOUT = 5.0
 """Seconds that a request waits for a connection, which may be a new one to the only host."""
 ENDING_TIMEOUT = 10.0
 """Seconds that COMMIT or ROLLBACK may take."""
-
-# Errors of a connection that is gone or knows a former schema. Another connection may work.
-GONE = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server has said that it ends the connection, which is not closed yet
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InvalidCachedStatementError,
-    wire.Unanswered,
-    OSError,
-)
-# What says the same of the server.
-LOST = (
-    *GONE,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.QueryCanceledError,
-    asyncpg.TransactionRollbackError,
-    TimeoutError,
-)
-
-
-def kind_of(error: BaseException) -> str:
-    """What went wrong, without its message, which may quote a row."""
-    if isinstance(error, wire.Unanswered) and error.__cause__ is not None:
-        error = error.__cause__
-    state = getattr(error, "sqlstate", None)
-    return f"{type(error).__name__} ({state})" if state else type(error).__name__
 
 
 async def connect(address: Address, *, timeout: float | None = None) -> Connection:  # noqa: ASYNC109 - per host
@@ -116,14 +87,23 @@ class Pool:
         address: Where the database is.
         size: The most connections that are open at once.
         role: The role that transactions take, or None where the connection's own is already a safe one.
+        is_distributed: Whether a Citus coordinator is there.
         kind: How transactions begin, where the address does not decide it.
     """
 
-    def __init__(self, address: Address, size: int, role: str | None, kind: type[Lease] | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        size: int,
+        role: str | None,
+        kind: type[Lease] | None = None,
+        *,
+        is_distributed: bool = False,
+    ) -> None:
         self._address = address
         self._size = size
         self.role = role
-        self._kind = kind or kind_for(address)
+        self._kind = kind or kind_for(address, is_distributed=is_distributed)
         self.shares = OwnerLimiter((size + 1) // 2, ACQUIRE_TIMEOUT)
         """How many connections each owner may use at once."""
         # Nobody's, those with an open connection last: they are taken first.
@@ -131,8 +111,14 @@ class Pool:
         self._waiting: deque[asyncio.Future[Lease | None]] = deque()
         self._patience = Timeouts(ACQUIRE_TIMEOUT)
         self._all_returned: asyncio.Event | None = None
+        self._is_proven = False
         self.acquired = 0
         """How many times a connection was taken since the start."""
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether a Citus coordinator answers, which asks its nodes."""
+        return self._kind.has_nodes
 
     @property
     def in_use(self) -> int:
@@ -189,10 +175,11 @@ class Pool:
         try:
             async with asyncio.timeout(ACQUIRE_TIMEOUT):
                 lease = self._kind(connection, self.role)
-                await lease.prove()
+                is_proven = await lease.prove(on_node=not self._is_proven)
         except BaseException:
             connection.terminate()
             raise
+        self._is_proven = self._is_proven or is_proven
         return lease
 
     def release(self, lease: Lease) -> None:
@@ -247,8 +234,14 @@ class Pool:
         self._places = [None] * len(self._places)
 
 
-def kind_for(address: Address) -> type[Lease]:
-    """How transactions begin at an address."""
+def kind_for(address: Address, *, is_distributed: bool = False) -> type[Lease]:
+    """How transactions begin at an address.
+
+    Args:
+        is_distributed: Whether a Citus coordinator is there, which hands them on to its nodes.
+    """
+    if is_distributed:
+        return PooledCitusLease if address.pooled else CitusLease
     return Lease if address.pooled else OneMessageLease
 
 

@@ -4,6 +4,7 @@ begins.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -13,7 +14,8 @@ import asyncpg
 
 from taskward.errors import OutcomeUnknown, Unavailable
 from taskward.storage import wire
-from taskward.storage.pool import ENDING_TIMEOUT, GONE, LOST, Connection, Pool, kind_of
+from taskward.storage.failures import GONE, LOST, MAYBE_GONE, is_of_node, kind_of, lacks_rights
+from taskward.storage.pool import ENDING_TIMEOUT, Connection, Pool
 from taskward.storage.wire import Unanswered
 
 if TYPE_CHECKING:
@@ -27,6 +29,21 @@ _MARGIN = 0.5
 """Seconds by which PostgreSQL gives a change up before nobody waits for its answer any more."""
 
 _READ_ONLY = asyncpg.ReadOnlySQLTransactionError
+
+
+_LAST_NAME = re.compile(r'.*"(.+)"', re.DOTALL)
+_OF_SHARD = re.compile(r"_\d+$")
+
+
+def constraint_of(error: asyncpg.PostgresError) -> str | None:
+    """The name of the constraint that does not hold, as the migration gave it. On a Citus cluster it has the number of
+    the shard that the row is in behind it, and of what another node refuses the coordinator tells only the message.
+    """
+    name: str | None = getattr(error, "constraint_name", None)
+    # Not by the DETAIL, which may quote a row.
+    if name is None and (found := _LAST_NAME.match(error.message or "")):
+        name = found[1]
+    return name and _OF_SHARD.sub("", name)
 
 
 class AfterWrite(Protocol):
@@ -115,8 +132,8 @@ class Session:
             return await lease.next(statement.sql, arguments)
         try:
             return await lease.first(user_id, statement.sql, arguments, read_only=self._read_only)
-        except GONE:
-            lease = await self.start_over()
+        except MAYBE_GONE as error:
+            lease = await self._renew(error)
             return await lease.first(user_id, statement.sql, arguments, read_only=self._read_only)
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
@@ -135,6 +152,8 @@ class Session:
             OutcomeUnknown: The connection was lost, and it may have been committed.
             RuntimeError: As `fetch_one`.
         """
+        if statement.apart is not None and self._pool.has_nodes:
+            return await self._change_apart(*statement.apart, parameters)
         limit = self._limit
         run = None if limit is None or self._read_only else self._leased.whole(statement.sql)
         if run is None or limit is None:
@@ -156,6 +175,24 @@ class Session:
         limit.in_doubt = False
         return _only(rows)
 
+    async def _change_apart(
+        self, first: Statement, second: Statement, parameters: dict[str, Any]
+    ) -> asyncpg.Record | None:
+        has_begun = self._leased.has_begun()
+        try:
+            return await self._both(first, second, parameters)
+        except MAYBE_GONE as error:
+            if has_begun or not is_of_node(error):
+                raise
+            await self.roll_back()
+            return await self._both(first, second, parameters)
+
+    async def _both(self, first: Statement, second: Statement, parameters: dict[str, Any]) -> asyncpg.Record | None:
+        row = await self.fetch_one(first, **parameters)
+        if row is not None:
+            await self.fetch(second, **parameters, **row)
+        return row
+
     @asynccontextmanager
     async def waiting_at_most(self, seconds: float) -> AsyncIterator[None]:
         """Wait no longer for what another transaction holds; PostgreSQL refuses then with `LockNotAvailableError`."""
@@ -171,10 +208,29 @@ class Session:
             return lease.connection
         try:
             await lease.begin(self._user_id, read_only=self._read_only)
-        except GONE:
-            lease = await self.start_over()
+        except MAYBE_GONE as error:
+            lease = await self._renew(error)
             await lease.begin(self._user_id, read_only=self._read_only)
         return lease.connection
+
+    async def roll_back(self) -> None:
+        """Undo what has not been committed. The next statement begins another transaction."""
+        lease = self._leased
+        if lease.has_begun():
+            try:
+                await lease.connection.execute("ROLLBACK", timeout=ENDING_TIMEOUT)
+            except GONE:
+                await self.start_over()
+
+    async def _renew(self, error: BaseException) -> Lease:
+        """Make ready to try once more what was tried first, on another connection where it is this one that failed."""
+        if self._pool.has_nodes and is_of_node(error):
+            # A coordinator keeps connections to its nodes, and notices by their use that a node was started anew.
+            await self.roll_back()
+            return self._leased
+        if not isinstance(error, GONE):
+            raise error
+        return await self.start_over()
 
     async def start_over(self) -> Lease:
         """Take another connection, without what has not been committed. An idle one dies unnoticed when the server
@@ -199,12 +255,19 @@ class Session:
         in_doubt = self._limit is not None and self._limit.in_doubt
         if in_doubt and isinstance(error, (*LOST, Unavailable)) and not isinstance(error, OutcomeUnknown):
             raise OutcomeUnknown(reason=f"the database failed after a change was sent: {kind_of(error)}") from error
-        # A standby refuses to write; so does a reading transaction, and then the fault is ours.
-        if isinstance(error, LOST) and not (self._read_only and isinstance(error, _READ_ONLY)):
+        if error is not None and self._is_unavailable(error):
             raise Unavailable(reason=f"the database failed: {kind_of(error)}") from error
+        if error is not None and lacks_rights(error):
+            raise Unavailable(reason="the role of DATABASE_URL has no rights any more; see taskward doctor") from error
         if error is None and self.account is not None:
             for one in self._after:
                 one.consider(self.account, self.owner)
+
+    def _is_unavailable(self, error: BaseException) -> bool:
+        if self._read_only and isinstance(error, _READ_ONLY):
+            # A standby refuses to write. A reading transaction does so as well, and then the fault is ours.
+            return False
+        return isinstance(error, LOST) or (self._pool.has_nodes and is_of_node(error))
 
     async def _end(self, lease: Lease, error: BaseException | None) -> None:
         if (error is not None and not isinstance(error, Exception)) or wire.is_cancelling(lease.connection):
@@ -237,7 +300,7 @@ async def _commit(pool: Pool, lease: Lease) -> None:
         tag = await lease.connection.execute("COMMIT", timeout=ENDING_TIMEOUT)
     except BaseException as error:
         pool.discard(lease)
-        if isinstance(error, LOST):
+        if isinstance(error, LOST) or (pool.has_nodes and is_of_node(error)):
             raise OutcomeUnknown(reason=f"the database failed while it committed: {kind_of(error)}") from error
         raise
     pool.release(lease)

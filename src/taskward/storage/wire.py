@@ -25,6 +25,7 @@ _int32, _int16 = Struct("!i").pack, Struct("!h").pack
 _BIND = ord("B")
 # Close of a statement, Sync and Terminate run nothing.
 _IDLE = frozenset(b"CSX")
+_SYNC = b"S" + _int32(4)
 # The unnamed portal, all rows.
 _EXECUTE = b"E" + _int32(9) + b"\0" + _int32(0)
 
@@ -38,18 +39,19 @@ class Unanswered(Exception):
 
 
 class Wire:
-    """A transport that joins an opening to the Bind that follows it.
+    """A transport that joins an opening to the Bind that follows it, and puts a closing in front of its Sync.
 
     Attributes:
         inner: The transport itself.
         opening: What goes before the next message, which must be a Bind that begins a transaction; empty for nothing.
+        closing: What goes before the Sync of that message; empty for nothing.
     """
 
-    __slots__ = ("_is_in_transaction", "_write", "inner", "opening")
+    __slots__ = ("_is_in_transaction", "_write", "closing", "inner", "opening")
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
-        self.opening = b""
+        self.opening = self.closing = b""
         self._write = inner.write
         self._is_in_transaction: Callable[[], bool] | None = None
 
@@ -63,7 +65,12 @@ class Wire:
             begun, kind = self._is_in_transaction(), data[0]
             if (begun or kind != _BIND) if opening else not (begun or kind in _IDLE):
                 self._refuse()
-        self._write(b"".join((opening, data)) if opening else data)
+        if opening and self.closing:
+            if data[-len(_SYNC) :] != _SYNC:
+                self._refuse()
+            self._write(b"".join((opening, data[: -len(_SYNC)], self.closing, _SYNC)))
+        else:
+            self._write(b"".join((opening, data)) if opening else data)
 
     def writelines(self, parts: Sequence[bytes | memoryview]) -> None:
         if self._is_in_transaction is not None:
@@ -180,12 +187,35 @@ class Opening:
         return b"B" + _int32(len(body) + 4) + body + _EXECUTE
 
 
+_UNNAMED = Opening("").bound()
+
+
+def unprepared(sql: str) -> bytes:
+    """An opening that is a statement without rows and parameters, and is prepared for this once.
+
+    Raises:
+        ValueError: It has a NUL.
+    """
+    text = sql.encode()
+    if b"\0" in text:
+        raise ValueError("a string for PostgreSQL cannot have a NUL")
+    body = b"\0" + text + b"\0" + _int16(0)
+    return b"P" + _int32(len(body) + 4) + body + _UNNAMED
+
+
 async def run_prepared(
-    connection: Any, opening: bytes, statement: Any, arguments: Sequence[Any], *, commits: bool = False
+    connection: Any,
+    opening: bytes,
+    statement: Any,
+    arguments: Sequence[Any],
+    *,
+    closing: bytes = b"",
+    commits: bool = False,
 ) -> list[asyncpg.Record]:
     """Run a prepared statement behind an opening, in one message.
 
     Args:
+        closing: What is carried out after it, in the same message; it follows an opening.
         commits: Whether what was sent is committed although nobody can read the answer.
 
     Raises:
@@ -194,7 +224,7 @@ async def run_prepared(
             cannot be read.
     """
     wire = connection._transport
-    wire.opening = opening
+    wire.opening, wire.closing = opening, closing
     try:
         rows: list[asyncpg.Record] = await connection._protocol.bind_execute(statement, arguments, "", 0, False, None)
     except Exception as error:
@@ -203,5 +233,5 @@ async def run_prepared(
             raise Unanswered from error
         raise
     finally:
-        wire.opening = b""
+        wire.opening = wire.closing = b""
     return rows
