@@ -13,8 +13,9 @@ import pytest
 from taskward.cli.migrate import name_of
 from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import head
+from tests.citus import on_one_machine
+from tests.clusters import Cluster
 from tests.commands import PASSWORD, Run, execute, findings, refusal, run_fixture  # noqa: F401 - a fixture
-from tests.databases import Cluster
 from tests.issuer import SECRET, issuer
 
 
@@ -39,6 +40,7 @@ def test_the_printed_sql_makes_the_same_schema(run: Run, empty_database: str):
     assert 'taskward_requests_taskward"' in run("migrate", "--sql").stdout
 
 
+@on_one_machine("no embedded server runs then")
 @pytest.mark.usefixtures("template")
 def test_doctor_finds_a_healthy_embedded_server_that_another_process_runs(run: Run, open_folder: Path):
     done = run("doctor", TASKWARD_DATA_DIR=str(open_folder / "data"), TASKWARD_JWT_SECRET=SECRET)

@@ -68,7 +68,7 @@ async def serves(url: str) -> None:
             await connection.execute(f"SET LOCAL ROLE {quote_identifier(names.requests)}")
             assert await connection.fetchval("SELECT count(*) FROM taskward.task") == 0
             # Somebody's id is known to the function, whoever asks.
-            assert await connection.fetchval("SELECT taskward.task_exists(gen_random_uuid())") is False
+            assert await connection.fetchval("SELECT taskward.task_ids_in_use(ARRAY[gen_random_uuid()])") is None
 
 
 async def _begin(place: Place) -> str:

@@ -8,12 +8,13 @@ import secrets
 import asyncpg
 import pytest
 
+from taskward.errors import Unavailable
 from taskward.identity import Owner
 from taskward.storage.database import UnsafeRoleError
 from taskward.storage.dsn import parse_address
 from taskward.storage.migrate import MigrationError, migrate
 from taskward.storage.roles import MissingPrivilegeError, RoleNames
-from tests.databases import connected, execute, listed, name_of, opened, write_task
+from tests.databases import connected, execute, listed, name_of, opened, read_tasks, write_task
 from tests.places import Place, place_fixture  # noqa: F401 - a fixture
 
 
@@ -203,3 +204,24 @@ async def test_a_database_that_does_not_keep_every_character_apart_is_refused(pl
     await execute(url, "CREATE SCHEMA taskward")  # as if restored from elsewhere; without it, there is nothing to serve
     with pytest.raises(UnsafeRoleError, match=f"encoding is {encoding}"):
         await serves(url)
+
+
+async def test_requests_whose_role_has_lost_its_rights_are_told_to_come_back(place: Place):
+    owner, role = await with_dedicated_role(place)
+    async with opened(place.url(name_of(owner), role)) as database:
+        await write_task(database, "alice")
+        await execute(owner, f"REVOKE ALL ON ALL TABLES IN SCHEMA taskward FROM {role}")
+        with pytest.raises(Unavailable):
+            await write_task(database, "alice")
+        with pytest.raises(Unavailable):
+            await read_tasks(database, Owner("alice"))
+
+
+async def test_a_row_that_policies_refuse_is_a_fault_of_ours(place: Place):
+    owner, role = await with_dedicated_role(place)
+    async with opened(place.url(name_of(owner), role)) as database:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            async with database.session(Owner("alice")) as session:
+                await (await session._begun()).execute(
+                    "INSERT INTO taskward.account (user_id, clock) VALUES ('bob', 1)"
+                )

@@ -74,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
 
     migrate = commands.add_parser("migrate", help="bring the database to the schema that this version needs")
     migrate.add_argument("--sql", action="store_true", help="print the SQL for a new database instead of running it")
+    migrate.add_argument("--citus", action="store_true", help="distribute the tables over a Citus cluster by user")
+    migrate.add_argument(
+        "--shards", type=int, help="as --citus, into how many shards (32); there can be no more nodes than these"
+    )
     migrate.set_defaults(load=_migrate)
 
     doctor = commands.add_parser("doctor", help="check settings, keys, database, role and schema, and say how to mend")
@@ -117,9 +121,12 @@ def _token(arguments: argparse.Namespace) -> Command:
 
 
 def _migrate(arguments: argparse.Namespace) -> Command:
-    from taskward.cli.migrate import print_sql, run_migrations  # noqa: PLC0415
+    from taskward.cli.migrate import SHARDS, print_sql, run_migrations  # noqa: PLC0415
 
-    return print_sql if arguments.sql else run_migrations
+    if arguments.sql:
+        return print_sql
+    shards = SHARDS if arguments.shards is None else arguments.shards
+    return partial(run_migrations, shards=shards if arguments.citus or arguments.shards is not None else None)
 
 
 def _doctor(arguments: argparse.Namespace) -> Command:

@@ -9,6 +9,9 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
 
 from taskward.app import accepts_any_audience, make_verifier
 from taskward.cli.environment import any_database, data_dir, uses_development_secret, with_development_secret
@@ -18,12 +21,13 @@ from taskward.identity.keys import VerificationKey
 from taskward.identity.owner import READ_SCOPE, WRITE_SCOPE
 from taskward.postgres import clusters, find
 from taskward.settings import Settings, load_settings
+from taskward.storage import citus
 from taskward.storage.database import check_schema
 from taskward.storage.dsn import Address
 from taskward.storage.migrate import OLDEST_SERVER, head
 from taskward.storage.pool import connect
 from taskward.storage.pooler import refuse_hidden_pooler
-from taskward.storage.roles import UnsafeRoleError, choose_requests_role
+from taskward.storage.roles import UnsafeRoleError, choose_requests_role, probe_functions
 
 _LONGEST_SHOWN = 200
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
@@ -54,6 +58,12 @@ def doctor(token: str | None = None) -> int:
                 return 1
             healthy &= _check("schema", lambda: asyncio.run(_schema(requests)))
             healthy &= _check("role", lambda: asyncio.run(_role(requests)))
+            nodes = asyncio.run(_nodes(requests))
+            for node in nodes:
+                _say(f"node {node.name}", node.problem or "row-level security is in force.", good=not node.problem)
+                healthy &= not node.problem
+            if nodes:
+                healthy &= _check("probe", lambda: asyncio.run(_probe(requests)))
     except FAILURES as error:
         _say("database", sentence(error), good=False)
         healthy = False
@@ -211,18 +221,41 @@ async def _schema(address: Address) -> str:
             # As a request would: the login may have no rights of its own.
             role = None
             with contextlib.suppress(UnsafeRoleError):
-                role = await choose_requests_role(connection)
+                role = await choose_requests_role(connection, distributed=await citus.is_distributed(connection))
             await check_schema(connection, role)
     finally:
         await connection.close()
     return f"at version {head()}."
 
 
+async def _nodes(address: Address) -> list[citus.Node]:
+    connection = await connect(address)
+    try:
+        async with connection.transaction():
+            return await citus.check_nodes(connection) if await citus.is_distributed(connection) else []
+    finally:
+        await connection.close()
+
+
+async def _probe(address: Address) -> str:
+    """Ask as a request does that finds nothing: nodes let the probe role in by a rule of its own."""
+    connection = await connect(address)
+    try:
+        for function in probe_functions():
+            await connection.fetchval(f"SELECT {function.partition('(')[0]}($1)", [uuid4()])
+    except asyncpg.PostgresConnectionError as error:
+        reason = str(error).partition("\n")[0]
+        raise CommandError(f"Nodes do not let its role in, so that a 403 or 404 is 503: {reason}.") from None
+    finally:
+        await connection.close()
+    return "it is answered by every node."
+
+
 async def _role(address: Address) -> str:
     connection = await connect(address)
     try:
         async with connection.transaction():
-            role = await choose_requests_role(connection)
+            role = await choose_requests_role(connection, distributed=await citus.is_distributed(connection))
     finally:
         await connection.close()
     return "requests run as the login's own role." if role is None else f'each transaction switches to "{role}".'

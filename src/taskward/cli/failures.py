@@ -10,6 +10,7 @@ import asyncpg
 from taskward.identity import FetchError, KeyConfigurationError
 from taskward.postgres import EmbeddedServerError
 from taskward.settings import SettingsError
+from taskward.storage.citus import CitusError
 from taskward.storage.database import SchemaBehindError, UnsafeRoleError
 from taskward.storage.dsn import AddressError
 from taskward.storage.migrate import MigrationError
@@ -22,6 +23,7 @@ class CommandError(Exception):
 
 _OUR_OWN = (
     AddressError,
+    CitusError,
     CommandError,
     EmbeddedServerError,
     FetchError,

@@ -11,33 +11,39 @@ import taskward.app  # noqa: F401
 from taskward.cli.environment import addresses, any_database, data_dir
 from taskward.cli.failures import blaming
 from taskward.settings import load_settings
+from taskward.storage.citus import SHARDS
 from taskward.storage.dsn import Address
-from taskward.storage.migrate import migrate, migration_sql
+from taskward.storage.migrate import head, migrate, migration_sql
 from taskward.storage.pool import connect
 
+__all__ = ["SHARDS", "bring_up_to_date", "print_sql", "run_migrations"]
 
-def run_migrations() -> int:
+
+def run_migrations(*, shards: int | None = None) -> int:
+    """Migrate, and say what was done.
+
+    Args:
+        shards: Distribute the tables over a Citus cluster, each into so many shards; None leaves them as they are.
+    """
     settings = load_settings()
     with any_database(settings) as (requests, owner):
-        version = bring_up_to_date(requests, owner)
+        done = bring_up_to_date(requests, owner, shards=shards)
+    for sentence in done:
+        sys.stdout.write(f"{sentence}\n")
     where = f"the embedded server in {data_dir(settings)}" if settings.database_url is None else name_of(owner)
-    sys.stdout.write(f"The schema of {where} is at version {version}.\n")
+    sys.stdout.write(f"The schema of {where} is at version {head()}.\n")
     return 0
 
 
-def bring_up_to_date(requests: Address, owner: Address) -> str:
-    """Migrate.
-
-    Returns:
-        The schema version that was reached.
-    """
+def bring_up_to_date(requests: Address, owner: Address, *, shards: int | None = None) -> list[str]:
+    """Migrate; see `storage.migrate.migrate`."""
     # Before, because then it is known which of the two cannot be connected to.
     asyncio.run(_reach(requests))
     if owner == requests:
-        return asyncio.run(migrate(owner))
+        return asyncio.run(migrate(owner, shards=shards))
     with blaming("TASKWARD_MIGRATE_URL"):
         asyncio.run(_reach(owner))
-    return asyncio.run(migrate(owner, requests))
+    return asyncio.run(migrate(owner, requests, shards=shards))
 
 
 async def _reach(address: Address) -> None:

@@ -38,6 +38,7 @@ from taskward.runtime.log import get_logger, outcome
 from taskward.settings import Settings, load_settings
 from taskward.storage.database import Database, SchemaBehindError, UnsafeRoleError
 from taskward.storage.dsn import Address
+from taskward.storage.migrate import head
 
 _DAY = 86_400
 _INTERRUPTED = 130  # as shells have it for Ctrl-C
@@ -129,8 +130,9 @@ def _prepare(settings: Settings) -> None:
     except (SchemaBehindError, UnsafeRoleError):
         if settings.migrate == "off":
             raise
-        version = bring_up_to_date(requests, owner)
-        _log.info("schema migrated", version=version)
+        for sentence in bring_up_to_date(requests, owner):
+            _log.info("tables distributed", detail=sentence)
+        _log.info("schema migrated", version=head())
         asyncio.run(_try_open(requests))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncpg import InsufficientPrivilegeError
 
+from taskward.storage import citus
 from taskward.storage.dsn import Address
 from taskward.storage.pool import Connection, connect
 from taskward.storage.quoting import SCHEMA, quote_identifier, quote_literal
@@ -33,7 +34,7 @@ from taskward.storage.roles import (
 from taskward.storage.tables import rights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from alembic.config import Config
     from sqlalchemy import Connection as SyncConnection
@@ -83,25 +84,29 @@ async def current(connection: Connection) -> str | None:
     return await connection.fetchval(f"SELECT version_num FROM {table}") if readable else None  # noqa: S608 - our own
 
 
-async def migrate(owner: Address, requests: Address | None = None) -> str:
-    """Migrate to `head` and give each role exactly its rights.
+async def migrate(owner: Address, requests: Address | None = None, *, shards: int | None = None) -> list[str]:
+    """Migrate to `head` and give each role exactly its rights. Tables that are distributed over a Citus cluster stay
+    so, and new ones join them.
 
     Args:
         owner: The address of the role that owns, or will own, the schema.
         requests: The address that requests use, where it is another role's.
+        shards: Distribute the tables, each into so many shards, where they are not distributed; None leaves them.
 
     Returns:
-        The schema version that was reached.
+        What was distributed, in sentences.
 
     Raises:
         MigrationError: The server is too old, the schema is of a newer Taskward, or the connection was lost.
         MissingPrivilegeError: A role has to be made by someone who may.
+        CitusError: The tables cannot be distributed.
     """
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
     login = await _role_of(requests) if requests is not None else None
+    done: list[str] = []
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(owner), poolclass=NullPool)
     try:
         async with engine.begin() as transaction:
@@ -110,17 +115,33 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
             await transaction.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             await _check_server(raw)
             await _check_owner(raw)
-            requests_role = await _prepare_roles(raw, login)
+            was_distributed = await citus.is_distributed(raw)
+            distributed = was_distributed or shards is not None
+            if distributed:
+                await citus.begin(raw)
+            requests_role = await _prepare_roles(raw, login, distributed=distributed)
+            # Before anything is locked, for which they are asked on other connections.
+            nodes = await citus.check_nodes(raw, requests_role) if was_distributed else []
             async with _alembic:
                 await transaction.run_sync(_upgrade)
             database, version = await _facts(raw)
             names = RoleNames.of(database)
-            await protect(raw, names)
             await _check_tables(raw)
-            statements = grant_sql(names, requests_role, await former_roles(raw, names))
-            if not await is_handed_over(raw, names, requests_role):
-                await reclaim(raw, names)
-                statements += handover_sql(names, requests_role, server_version=version)
+            former = await former_roles(raw, names)
+            if distributed and not was_distributed:
+                await citus.shut_out(raw, requests_role)
+            if distributed:
+                done = await citus.distribute(raw, shards=citus.SHARDS if shards is None else shards)
+            await protect(raw, names, citus.unprotected_shards(nodes), distributed=distributed)
+            statements = grant_sql(names, requests_role, former, distributed=distributed)
+            # A node that was added later lets everybody run functions.
+            is_done = all(node.is_handed_over for node in nodes)
+            if not (is_done and await is_handed_over(raw, names, requests_role)):
+                if distributed:
+                    # It drops a function on the nodes for its owner alone.
+                    await raw.execute(f"GRANT {quote_identifier(names.probe)} TO CURRENT_USER")
+                await reclaim(raw)
+                statements += handover_sql(names, requests_role)
             for statement in statements:
                 await raw.execute(statement)
             await _leave(raw, names, version)
@@ -131,7 +152,7 @@ async def migrate(owner: Address, requests: Address | None = None) -> str:
         raise MigrationError(f"The migration failed and changed nothing: {reason}.") from error
     finally:
         await engine.dispose()
-    return head()
+    return done
 
 
 def migration_sql(database: str, login: str) -> str:
@@ -155,13 +176,13 @@ def migration_sql(database: str, login: str) -> str:
         f"CREATE SCHEMA {SCHEMA};",
         body,
         *(f"{line};" for line in grant_sql(names, names.requests)),
-        *_for_any_version(lambda version: handover_sql(names, names.requests, server_version=version)),
+        *(f"{line};" for line in handover_sql(names, names.requests)),
         "COMMIT;",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _for_any_version(statements: Callable[[int], list[str]]) -> Iterator[str]:
+def _for_any_version(statements: Callable[[int], Sequence[str]]) -> Iterator[str]:
     """The statements, each as PostgreSQL 15 reads it or, where that differs, as later versions do."""
     for old, new in zip(statements(OLDEST_SERVER), statements(160_000), strict=True):
         if old == new:
@@ -178,7 +199,9 @@ def _upgrade(connection: SyncConnection) -> None:
 
     config = _config()
     config.attributes["connection"] = connection
-    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    # A role that may not make one is refused even where it exists.
+    if connection.exec_driver_sql(f"SELECT pg_catalog.to_regnamespace('{SCHEMA}') IS NULL").scalar():
+        connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
     command.upgrade(config, "head")
 
 
@@ -240,8 +263,11 @@ async def _leave(connection: Connection, names: RoleNames, version: int) -> None
         )
 
 
-async def _prepare_roles(connection: Connection, login: str | None) -> str:
+async def _prepare_roles(connection: Connection, login: str | None, *, distributed: bool) -> str:
     """Make what roles are missing.
+
+    Args:
+        login: The role that connects for requests, where it is not the owner.
 
     Returns:
         The role that requests run as.
@@ -252,15 +278,29 @@ async def _prepare_roles(connection: Connection, login: str | None) -> str:
         "SELECT rolname::text, rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
     )
     dedicated = login is not None and login != owner and await why_unsafe(connection, login, names) is None
+    if distributed and not dedicated:
+        raise citus.CitusError(
+            "On a cluster every node is asked as the role of DATABASE_URL, which must bind it: let DATABASE_URL name a"
+            " role that may only log in, and TASKWARD_MIGRATE_URL the owner of the tables."
+        )
     role = login if dedicated and login is not None else names.requests
-    statements = creation_sql(names, login or owner, server_version=version)
-    present = {row[0] for row in await connection.fetch("SELECT rolname::text FROM pg_roles")}
-    wanted = [
-        *([] if dedicated or names.requests in present else [statements[0], statements[2]]),
-        *([] if names.probe in present else [statements[1]]),
-    ]
+    if distributed and (statements := await citus.introductions(connection, owner, role)):
+        raise MissingPrivilegeError(
+            "Citus does not know these roles in this database. Have a superuser run this once, in this database and on"
+            " the coordinator, then migrate again:\n  " + ";\n  ".join(statements) + ";"
+        )
+    # Citus garbles what else a GRANT of a role says (14.0.1), and hands it on as soon as it is there.
+    said = OLDEST_SERVER if await citus.installed_version(connection) else version
+    made, probe, granted = creation_sql(names, login or owner, server_version=said, distributed=distributed)
+    roles = await connection.fetch("SELECT rolname::text AS name, rolcanlogin AS may_log_in FROM pg_roles")
+    logins: dict[str, bool] = {row["name"]: row["may_log_in"] for row in roles}
+    wanted = [] if dedicated or names.requests in logins else [made, granted]
+    if names.probe not in logins:
+        wanted.append(probe)
+    elif distributed and not logins[names.probe]:
+        wanted.append(f"ALTER ROLE {quote_identifier(names.probe)} LOGIN")
     missing = wanted if not may_create else []
-    if not await _may_hand_over(connection, names, role, may_create=may_create, present=names.probe in present):
+    if not await _may_hand_over(connection, names, role, may_create=may_create, present=names.probe in logins):
         missing = [*missing, admin_sql(names, owner, server_version=version)]
     if missing:
         raise MissingPrivilegeError(

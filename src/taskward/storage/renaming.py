@@ -10,20 +10,20 @@ from taskward.storage.pool import Connection
 from taskward.storage.quoting import SCHEMA, quote_identifier
 from taskward.storage.roles import ROLE_PREFIXES, RoleNames, probe_functions
 
-# Only its owner may hand a function over, and that may be a role of the database that this one was renamed or copied
-# from. The schema's owner may drop every function in it.
+# Only its owner may hand a function over, and that may be the probe role, or one of the database that this one was
+# renamed or copied from. The schema's owner may drop every function in it.
 _FOREIGN = """
 SELECT p.oid::pg_catalog.regprocedure::text, pg_catalog.pg_get_functiondef(p.oid)
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_roles r ON r.oid = p.proowner
 WHERE p.oid = ANY (SELECT pg_catalog.to_regprocedure(name) FROM pg_catalog.unnest($1::text[]) AS name)
-  AND r.rolname NOT IN (current_user, $2)
+  AND r.rolname <> current_user
 """
 
 
-async def reclaim(connection: Connection, names: RoleNames) -> None:
-    """Make the probe functions anew that belong neither to the owner role nor to the probe role."""
-    for function, definition in await connection.fetch(_FOREIGN, probe_functions(), names.probe):
+async def reclaim(connection: Connection) -> None:
+    """Make the probe functions anew that do not belong to the owner role."""
+    for function, definition in await connection.fetch(_FOREIGN, probe_functions()):
         await connection.execute(f"DROP FUNCTION {function}")
         await connection.execute(definition)
 

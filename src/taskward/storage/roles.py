@@ -11,14 +11,18 @@ Roles belong to the whole cluster, so those made here are named for the database
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from taskward.storage.pool import Connection
-from taskward.storage.quoting import SCHEMA, quote_identifier
+from taskward.storage.quoting import SCHEMA, quote_identifier, quote_literal
 from taskward.storage.tables import probed_tables, rights
 
+_PARAMETER = re.compile(r"\$(\d)")
+_ENCODING = "UTF8"
 _LONGEST_IDENTIFIER = 63  # PostgreSQL's NAMEDATALEN - 1, in bytes
 
 
@@ -52,45 +56,59 @@ def _name(prefix: str, database: str) -> str:
     return prefix + blake2b(database.encode(), digest_size=16).hexdigest()
 
 
-def creation_sql(names: RoleNames, login: str, *, server_version: int) -> list[str]:
-    """The statements that make both roles and let the login role switch to the requests role.
+def creation_sql(
+    names: RoleNames, login: str, *, server_version: int, distributed: bool = False
+) -> tuple[str, str, str]:
+    """The statements that make the requests role and the probe role, and let the login role switch to the former.
 
     Args:
         login: The role that connects for requests.
         server_version: As `server_version_num`.
+        distributed: Whether the tables are on a Citus cluster, whose nodes are asked as the probe role.
     """
     requests, probe, login = (quote_identifier(n) for n in (names.requests, names.probe, login))
     # INHERIT FALSE: the login role gains nothing until a transaction switches. PostgreSQL 15 has no such option.
     options = " WITH SET TRUE, INHERIT FALSE" if server_version >= 160_000 else ""  # noqa: PLR2004
-    return [
-        f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS",
-        f"CREATE ROLE {probe} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS",
+    # What else a role may do must be asked for, and a Citus coordinator lets only a superuser say that it may not.
+    return (
+        f"CREATE ROLE {requests} NOLOGIN NOINHERIT",
+        f"CREATE ROLE {probe} {'LOGIN' if distributed else 'NOLOGIN'} NOINHERIT",
         f"GRANT {requests} TO {login}{options}",
-    ]
+    )
 
 
 def probe_functions() -> list[str]:
-    """The functions that say whether an id is in use, by anybody."""
-    return [f"{SCHEMA}.{table}_exists(uuid)" for table in probed_tables()]
+    """The functions that say which ids are in use, by anybody."""
+    return [f"{SCHEMA}.{table}_ids_in_use(uuid[])" for table in probed_tables()]
 
 
-def grant_sql(names: RoleNames, requests: str, former: Collection[str] = ()) -> list[str]:
+def revocation_sql(roles: Collection[str]) -> list[str]:
+    """The statements, run by the owner role, that take all rights from roles."""
+    if not roles:
+        return []
+    others = ", ".join(map(quote_identifier, sorted(roles)))
+    return [
+        f"REVOKE ALL ON SCHEMA {SCHEMA} FROM {others}",
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM {others}",
+    ]
+
+
+def grant_sql(names: RoleNames, requests: str, former: Collection[str] = (), *, distributed: bool = False) -> list[str]:
     """The statements, run by the owner role after the tables exist, that give each role exactly its rights.
 
     Args:
         requests: The role that requests run as.
         former: Roles that had rights while the database had another name.
+        distributed: Whether the tables are on a Citus cluster.
     """
     role, probe = quote_identifier(requests), quote_identifier(names.probe)
-    others = ", ".join(quote_identifier(name) for name in former)
     sql = [
-        *([f"REVOKE ALL ON SCHEMA {SCHEMA} FROM {others}"] if former else []),
-        *([f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM {others}"] if former else []),
+        *revocation_sql(former),
         f"REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",
         f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM PUBLIC, {role}, {probe}",
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}, {probe}",
     ]
-    for table, privileges in rights().items():
+    for table, privileges in rights(distributed=distributed).items():
         listed = ", ".join(f"{verb} ({', '.join(cols)})" if cols else verb for verb, cols in privileges.items())
         sql.append(f"GRANT {listed} ON {SCHEMA}.{table} TO {role}")
     for table in probed_tables():
@@ -102,27 +120,23 @@ def grant_sql(names: RoleNames, requests: str, former: Collection[str] = ()) -> 
     return sql
 
 
-def handover_sql(names: RoleNames, requests: str, *, server_version: int) -> list[str]:
-    """The statements, run by the owner role, that hand the probe functions over to the probe role.
+def handover_sql(names: RoleNames, requests: str) -> list[str]:
+    """The statements, run by the owner role, that hand the probe functions, which are its own, over to the probe role.
 
     That needs membership in the probe role. It is given and taken away again here, within the migration's
     transaction: a membership left behind would let the owner role see every user's rows.
 
     Args:
         requests: The role that requests run as.
-        server_version: As `server_version_num`.
     """
     role, probe = quote_identifier(requests), quote_identifier(names.probe)
-    options = " WITH SET TRUE, INHERIT FALSE" if server_version >= 160_000 else ""  # noqa: PLR2004
     functions = ", ".join(probe_functions())
     return [
-        f"GRANT {probe} TO CURRENT_USER{options}",
-        f"GRANT CREATE ON SCHEMA {SCHEMA} TO {probe}",
-        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in probe_functions()),
-        f"SET LOCAL ROLE {probe}",
         f"REVOKE ALL ON FUNCTION {functions} FROM PUBLIC",
         f"GRANT EXECUTE ON FUNCTION {functions} TO {role}",
-        "RESET ROLE",
+        f"GRANT {probe} TO CURRENT_USER",
+        f"GRANT CREATE ON SCHEMA {SCHEMA} TO {probe}",
+        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in probe_functions()),
         f"REVOKE CREATE ON SCHEMA {SCHEMA} FROM {probe}",
         f"REVOKE {probe} FROM CURRENT_USER",
     ]
@@ -188,7 +202,7 @@ FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id' AND NOT a.attisdropped
 WHERE n.nspname = '{SCHEMA}' AND c.relkind IN ('r', 'p')
-  AND NOT (c.relrowsecurity AND c.relforcerowsecurity
+  AND NOT (c.relrowsecurity AND (c.relforcerowsecurity OR $3)
     AND EXISTS (
       SELECT FROM pg_catalog.pg_policy p
       WHERE p.polrelid = c.oid AND p.polname = 'owner' AND p.polcmd = '*'
@@ -201,15 +215,27 @@ ORDER BY c.relname
 """  # noqa: S608 - a name of ours
 
 
-async def unprotected(connection: Connection, names: RoleNames) -> list[str]:
-    """The tables with a `user_id` that row-level security does not guard as it should."""
-    rows = await connection.fetch(_UNPROTECTED, names.probe, _OWNER_ONLY)
+async def unprotected(connection: Connection, names: RoleNames, *, distributed: bool = False) -> list[str]:
+    """The tables with a `user_id` that row-level security does not guard as it should.
+
+    Args:
+        distributed: Whether the tables are on a Citus cluster. Their owner is not bound there, since it is the owner as
+            whom a change of a shard that moves to another node is done again on that.
+    """
+    rows = await connection.fetch(_UNPROTECTED, names.probe, _OWNER_ONLY, distributed)
     return [row["relname"] for row in rows]
 
 
-async def protect(connection: Connection, names: RoleNames) -> None:
-    """Put the row-level security of Taskward's tables back in force, where somebody changed it."""
-    for name in await unprotected(connection, names):
+async def protect(
+    connection: Connection, names: RoleNames, on_nodes: Collection[str] = (), *, distributed: bool = False
+) -> None:
+    """Put the row-level security of Taskward's tables back in force, where somebody changed it.
+
+    Args:
+        on_nodes: Tables of which a shard is not guarded.
+        distributed: As `unprotected`.
+    """
+    for name in {*await unprotected(connection, names, distributed=distributed), *on_nodes}:
         if name not in rights():
             continue
         table = f"{SCHEMA}.{name}"
@@ -217,21 +243,65 @@ async def protect(connection: Connection, names: RoleNames) -> None:
             "SELECT polname FROM pg_catalog.pg_policy WHERE polrelid = $1::pg_catalog.regclass AND polpermissive", table
         )
         for (policy,) in policies:
-            await connection.execute(f"DROP POLICY {quote_identifier(policy)} ON {table}")
-        await connection.execute(
-            f"CREATE POLICY owner ON {table} USING {_OWNER_ONLY} WITH CHECK {_OWNER_ONLY};"
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
-        )
+            await connection.execute(f"DROP POLICY IF EXISTS {quote_identifier(policy)} ON {table}")
+        # One by one: a Citus coordinator hands on all the text that it gets with each.
+        await connection.execute(f"CREATE POLICY owner ON {table} USING {_OWNER_ONLY} WITH CHECK {_OWNER_ONLY}")
+        force = "NO FORCE" if distributed else "FORCE"
+        await connection.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, {force} ROW LEVEL SECURITY")
 
 
 async def why_unsafe(connection: Connection, role: str, names: RoleNames) -> str | None:
     """Why requests must not run as `role`, or None."""
     row = await connection.fetchrow(_WHY_UNSAFE, role, names.probe)
-    if row is None:
-        return None
-    if row["rolname"] == role:
-        return f"role {role} {row['reason']}"
-    return f"role {role} is a member of {row['rolname']}, which {row['reason']}"
+    return None if row is None else _why(role, row["rolname"], row["reason"])
+
+
+def _why(role: str, found: str, reason: str) -> str:
+    return f"role {role} {reason}" if found == role else f"role {role} is a member of {found}, which {reason}"
+
+
+def node_check_sql(role: str, names: RoleNames) -> str:
+    """A query of one value for each node of a cluster, whose shards are tables: a JSON object of the tables that are
+    `unprotected`, of who is `unsafe` and why, of the `encoding`, of whether `strings` are read as they are written, and
+    of whether the probe functions are `handed_over`. It holds no parameter, as there can be none in it.
+
+    Args:
+        role: The role that requests run as.
+    """
+    tables = _filled(_UNPROTECTED, names.probe, _OWNER_ONLY, "true")
+    unsafe = _filled(_WHY_UNSAFE, role, names.probe)
+    probes = [_filled(_HANDED_OVER, names.probe, role, function) for function in probe_functions()]
+    # All of it is ours.
+    asked = f"(SELECT pg_catalog.json_agg(relname) FROM ({tables}) t)"  # noqa: S608
+    reason = f"(SELECT pg_catalog.json_build_array(rolname, reason) FROM ({unsafe}) u)"  # noqa: S608
+    given = " AND ".join(f"coalesce(({probe}), false)" for probe in probes)
+    settings = ", ".join(
+        f"'{name}', pg_catalog.current_setting('{setting}')"
+        for name, setting in (("encoding", "server_encoding"), ("strings", "standard_conforming_strings"))
+    )
+    return (
+        f"SELECT pg_catalog.json_build_object('unprotected', {asked}, 'unsafe', {reason}, {settings},"
+        f" 'handed_over', {given})"
+    )
+
+
+def _filled(sql: str, *values: str) -> str:
+    """A query with its parameters written into it."""
+    return _PARAMETER.sub(lambda found: quote_literal(values[int(found[1]) - 1]), sql)
+
+
+def found_on_node(answer: str, role: str) -> tuple[list[str], str | None, bool]:
+    """The tables without their protection on a node, why requests must not run there as `role` and what to do, and
+    whether the probe functions are handed over there, of what the node answers to `node_check_sql`.
+    """
+    found = json.loads(answer)
+    unsafe = f"{_why(role, *found['unsafe'])}; take that from it" if found["unsafe"] else None
+    if found["strings"] != "on":
+        # A coordinator writes what users send into SQL by its own setting, and a node would read on after the string.
+        unsafe = "standard_conforming_strings is off there, so that a text could be read as SQL; turn it on"
+    elif found["encoding"] != _ENCODING:
+        unsafe = f"the {_foreign(found['encoding'])}"
+    return found["unprotected"] or [], unsafe, found["handed_over"]
 
 
 async def foreign_encoding(connection: Connection) -> str | None:
@@ -241,13 +311,18 @@ async def foreign_encoding(connection: Connection) -> str | None:
     have no place for most characters, or count bytes for them.
     """
     encoding = await connection.fetchval("SELECT pg_catalog.current_setting('server_encoding')")
-    if encoding == "UTF8":
-        return None
-    return f"The database's encoding is {encoding}, and UTF8 is needed: make another with ENCODING 'UTF8'."
+    return None if encoding == _ENCODING else f"The {_foreign(encoding)}."
 
 
-async def choose_requests_role(connection: Connection) -> str | None:
+def _foreign(encoding: str) -> str:
+    return f"database's encoding is {encoding}, and {_ENCODING} is needed: make another with ENCODING '{_ENCODING}'"
+
+
+async def choose_requests_role(connection: Connection, *, distributed: bool = False) -> str | None:
     """Decide how requests become a role that row-level security binds.
+
+    Args:
+        distributed: As `unprotected`.
 
     Returns:
         The role that each transaction switches to, or None where the connection's own role is safe.
@@ -259,7 +334,7 @@ async def choose_requests_role(connection: Connection) -> str | None:
         raise UnsafeRoleError(reason)
     login, database = await connection.fetchrow("SELECT current_user::text, current_database()::text")  # type: ignore[misc]
     names = RoleNames.of(database)
-    if tables := await unprotected(connection, names):
+    if tables := await unprotected(connection, names, distributed=distributed):
         raise UnsafeRoleError(f"Row-level security is not in force on {', '.join(tables)}; run: taskward migrate")
     may_switch = await connection.fetchval(
         "SELECT pg_has_role(current_user, oid, CASE WHEN current_setting('server_version_num')::int >= 160000"

@@ -149,10 +149,10 @@ CREATE POLICY owner ON taskward.{table}
 
 # They run as the probe role, which may read ids and nothing else.
 _PROBE = """
-CREATE FUNCTION taskward.{table}_exists(id uuid) RETURNS boolean
+CREATE FUNCTION taskward.{table}_ids_in_use(ids uuid[]) RETURNS uuid[]
     LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
-    AS 'SELECT EXISTS (SELECT FROM taskward.{table} t WHERE t.id::text = $1::text)';
+    AS 'SELECT array_agg(DISTINCT t.id) FROM taskward.{table} t WHERE t.id::text = ANY ($1::text[])';
 """
 
 
