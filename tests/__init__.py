@@ -10,5 +10,5 @@ if sys.dont_write_bytecode:
 
 # Modules beside the tests whose assertions shall say what they compared.
 _MODEL = (path.stem for pattern in ("requests*.py", "reference*.py") for path in Path(__file__).parent.glob(pattern))
-for _module in ("commands", *_MODEL, "raw", "services"):
+for _module in ("citus_nodes", "commands", *_MODEL, "raw", "services"):
     pytest.register_assert_rewrite(f"tests.{_module}")

@@ -6,9 +6,8 @@ import asyncio
 import json
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -28,6 +27,8 @@ from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
+from tests.citus import CITUS_URL, at, citus_cluster, citus_database, nodes_of
+from tests.clusters import Cluster
 from tests.folders import new_folder
 from tests.messages import kinds
 
@@ -35,24 +36,13 @@ if TYPE_CHECKING:
     Superuser = asyncpg.Connection[asyncpg.Record]
 else:
     Superuser = asyncpg.Connection
+OTHERS = (
+    "FROM citus_stat_activity WHERE global_pid <> citus_backend_gpid() AND datname = current_database()"
+    if CITUS_URL
+    else "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+)
+"""What others do in this database, on every node: where a query of theirs goes on."""
 OLDEST_POSTGRES = Path("/usr/lib/postgresql/15/bin")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A running PostgreSQL.
-
-    Attributes:
-        superuser: A URL of a superuser on the database `postgres`.
-        owner: A URL of a role that may create roles and owns its databases, as a provider hands it out.
-    """
-
-    superuser: str
-    owner: str
-
-    def url(self, database: str, *, superuser: bool = False) -> str:
-        parts = urlsplit(self.superuser if superuser else self.owner)
-        return urlunsplit(parts._replace(path=f"/{database}"))
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +81,13 @@ def _the_same_passwords(*urls: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def cluster(open_folder: Path) -> Iterator[Cluster]:
-    """The embedded server, started as `taskward serve` starts it."""
+    """The embedded server, started as `taskward serve` starts it; with `TASKWARD_TEST_CITUS_URL`, the coordinator
+    of that cluster.
+    """
+    if CITUS_URL:
+        with citus_cluster(CITUS_URL) as cluster:
+            yield cluster
+        return
     with _cluster(open_folder / "data") as cluster:
         yield cluster
 
@@ -114,6 +110,8 @@ def either_cluster(request: pytest.FixtureRequest) -> Cluster:
 @pytest.fixture(scope="session")
 async def template(cluster: Cluster) -> str:
     """The name of a migrated database that others are cloned from."""
+    if CITUS_URL:
+        return name_of(cluster.owner)
     await migrate(parse_address(cluster.owner))
     return "taskward"
 
@@ -130,6 +128,14 @@ async def _execute(url: str, *statements: str) -> None:
 @pytest.fixture
 async def empty_database(cluster: Cluster) -> AsyncIterator[str]:
     """The URL of a database that was never migrated; its roles are dropped with it."""
+    if CITUS_URL:
+        pytest.skip("the role of requests cannot migrate a cluster")
+    async with _empty_database(cluster) as url:
+        yield url
+
+
+@asynccontextmanager
+async def _empty_database(cluster: Cluster) -> AsyncIterator[str]:
     name = f"empty_{secrets.token_hex(4)}"
     await _execute(cluster.superuser, f"CREATE DATABASE {name} OWNER taskward")
     yield cluster.url(name)
@@ -148,10 +154,15 @@ async def drop_database(cluster: Cluster, name: str) -> None:
 
 
 @pytest.fixture
-async def new_database(empty_database: str) -> str:
-    """The URL of a migrated database of this test's own."""
-    await migrate(parse_address(empty_database))
-    return empty_database
+async def new_database(cluster: Cluster) -> AsyncIterator[str]:
+    """The URL of a migrated database of this test's own, as the role that requests log in as."""
+    if CITUS_URL:
+        async with citus_database(CITUS_URL) as url:
+            yield url
+        return
+    async with _empty_database(cluster) as url:
+        await migrate(parse_address(url))
+        yield url
 
 
 @pytest.fixture
@@ -206,6 +217,15 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record
 async def execute(url: str, *statements: str) -> None:
     """Run statements one by one, each in a transaction of its own."""
     await _execute(url, *statements)
+
+
+async def set_defaults(cluster: Cluster, url: str, settings: Mapping[str, str]) -> None:
+    """Set what each connection to a database begins with, on every node."""
+    nodes = [cluster.superuser]
+    if CITUS_URL:
+        nodes = [at(CITUS_URL, host, port, "postgres") for host, port in await nodes_of(CITUS_URL)]
+    for node in nodes:
+        await execute(node, *(f"ALTER DATABASE {name_of(url)} SET {key} = {value}" for key, value in settings.items()))
 
 
 async def write_task(database: Database, user_id: str, title: str = "Buy milk") -> UUID:

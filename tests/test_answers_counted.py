@@ -15,7 +15,7 @@ from taskward.app import create_app
 from taskward.http import plans
 from taskward.runtime import unsent
 from taskward.runtime.unsent import TIGHT, Unsent
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.route_table import ME, ROUTES, TASKS, body_of, furnish, make, parameters_of, query_of, target_of
 from tests.services import eventually
 from tests.serving import NO_TLS, make_settings, make_token, serving

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from taskward.storage import wire
-from tests.databases import Cluster
+from tests.clusters import Cluster
 
 
 @pytest.fixture

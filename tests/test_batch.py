@@ -80,6 +80,16 @@ async def test_of_an_atomic_batch_the_first_failure_is_the_answer_and_nothing_is
     assert again.headers["etag"] == tag
 
 
+async def test_with_a_key_the_ids_of_others_are_told_from_nobodys(alice: User, bob: User):
+    mine, theirs = await alice.create("Mine"), await bob.create("Theirs")
+    ids = [theirs["id"], str(uuid7()), mine["id"]]
+    body = {"operations": [{"op": "complete", "id": one} for one in ids], "atomic": False}
+    for _ in range(2):
+        response = await alice.http.post(f"{TASKS}/batch", json=body, headers={"Idempotency-Key": "a-key"})
+        assert [result["status"] for result in results(response)] == [403, 404, 200]
+    assert response.headers["idempotency-replayed"] == "true"
+
+
 async def test_without_atomic_each_stands_for_itself(alice: User, bob: User):
     task, his = await alice.create(), await bob.create("Secret")
     found = results(

@@ -17,7 +17,7 @@ from joserfc.jwt import decode
 
 from taskward.app import create_app
 from tests.better_auth import SECRET, Account, BetterAuth, NewIssuer, new_issuer_fixture  # noqa: F401 - a fixture
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.services import Service, eventually, free_port
 from tests.serving import NO_TLS, PLAIN, make_settings, serving
 from tests.sizes import sized

@@ -20,7 +20,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from tests.databases import Cluster, execute, name_of
+from tests.citus import on_one_machine
+from tests.clusters import Cluster
+from tests.databases import execute, name_of
 from tests.route_table import (
     COLLECTIONS,
     LISTS,
@@ -348,6 +350,7 @@ def test_a_service_and_its_database_write_nothing_of_anybody_down(outside: Path)
     assert [name for name, password in passwords.items() if password in logs] == []
 
 
+@on_one_machine("a cluster may trust who connects to it")
 @pytest.mark.processes
 def test_a_service_that_cannot_use_its_database_does_not_say_the_password(outside: Path, new_database: str):
     password = Canaries.make("password")

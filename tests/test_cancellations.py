@@ -16,7 +16,8 @@ from taskward.runtime.timeouts import Timeouts
 from taskward.storage.database import Database
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.databases import Cluster, connected, listed, name_of, opened
+from tests.clusters import Cluster
+from tests.databases import OTHERS, connected, listed, name_of, opened
 from tests.sizes import sized
 
 OWNERS = [Owner(f"user-{number}") for number in range(5)]
@@ -95,10 +96,10 @@ async def lane(database: Database, oracle: Oracle, chance: random.Random, number
 
 async def rows_left(url: str) -> tuple[dict[UUID, Any], list[Any]]:
     """All tasks and accounts, when nothing is under way: what nobody waits for any more is carried out or not."""
-    under_way = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+    under_way = f"SELECT count(*) {OTHERS} AND state = 'active'"
     async with connected(url) as superuser:
         async with asyncio.timeout(10):
-            while await superuser.fetchval(under_way) > 1:  # noqa: ASYNC110 - there is no event
+            while await superuser.fetchval(under_way):  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)
         rows = await superuser.fetch("SELECT * FROM taskward.task")
         return {row["id"]: row for row in rows}, await superuser.fetch("SELECT * FROM taskward.account")

@@ -31,7 +31,8 @@ from taskward.tasks.store import TaskStore
 from taskward.transfer.carrying_over import import_foreign
 from taskward.transfer.foreign import Origin, read_foreign
 from taskward.transfer.importing import OwnFormat, import_own
-from tests.databases import Cluster, Superuser, opened
+from tests.clusters import Cluster
+from tests.databases import Superuser, opened
 from tests.sizes import sized
 from tests.users import User
 

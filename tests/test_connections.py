@@ -15,8 +15,10 @@ from taskward.storage import database as database_module
 from taskward.storage.database import Database
 from taskward.storage.pool import ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, connect
 from taskward.tasks.store import TaskStore
+from tests.citus import on_one_machine
+from tests.clusters import Cluster
 from tests.cutter import cutting
-from tests.databases import Cluster, connected, execute, listed, name_of, opened
+from tests.databases import connected, execute, listed, name_of, opened
 
 
 def end_from_outside(url: str, pid: int) -> None:
@@ -24,7 +26,7 @@ def end_from_outside(url: str, pid: int) -> None:
 
     async def end() -> None:
         async with connected(url) as superuser:
-            assert await superuser.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+            assert await superuser.fetchval("SELECT pg_terminate_backend($1::int, 5000)", pid)
 
     thread = threading.Thread(target=asyncio.run, args=(end(),))
     thread.start()
@@ -48,6 +50,7 @@ async def test_an_idle_connection_that_the_server_ended_is_replaced_at_every_mom
         assert await (await session._begun()).fetchval("SELECT pg_backend_pid()") != pid
 
 
+@on_one_machine("it stops a process of the server")
 async def test_a_server_that_has_gone_without_a_word_keeps_no_place_in_the_pool(cluster: Cluster, template: str):
     async with opened(cluster.url(template), pool_size=1) as database:
         async with database.session(Owner("erin"), read_only=True) as session:

@@ -10,7 +10,7 @@ import pytest
 from taskward.app import create_app
 from taskward.http.cors import EXPOSED_HEADERS
 from taskward.settings import SettingsError, load_settings
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.serving import NO_TLS, PLAIN, SECRET, make_settings, make_token, serving
 
 TASKS = "/api/v1/tasks"

@@ -14,7 +14,7 @@ from playwright.async_api import Page
 
 from taskward.app import create_app
 from tests.browser import browser_fixture, page_fixture  # noqa: F401 - fixtures
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.serving import make_settings, make_token, serving
 
 pytestmark = pytest.mark.processes

@@ -37,6 +37,7 @@ from taskward.storage.dsn import parse_address
 from taskward.storage.pool import connect
 from taskward.storage.row_json import Plain, Usual, json_columns, json_object, json_writer
 from taskward.storage.scoping import Constant
+from tests.citus import on_one_machine
 from tests.databases import execute, name_of
 from tests.sizes import sized
 
@@ -61,6 +62,7 @@ INSTANTS = [
 ]
 WORDS = [[], [""], ["a", "b"], ["NULL", "null", "{", "}", ",", "a,b", " "], TEXTS]
 
+pytestmark = on_one_machine("it reads a temporary table, which no node has")
 table = Table(
     "sample",
     MetaData(),

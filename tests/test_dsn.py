@@ -10,7 +10,8 @@ import pytest
 
 from taskward.storage.dsn import AddressError, parse_address
 from taskward.storage.pool import connect
-from tests.databases import Cluster
+from tests.citus import on_one_machine
+from tests.clusters import Cluster
 
 PASSWORD = "Hunter2Hunter2"
 
@@ -170,6 +171,7 @@ def dead_port() -> int:
         return int(free.getsockname()[1])
 
 
+@on_one_machine("another host is not reached by a socket")
 async def test_a_unix_socket_is_reached(cluster: Cluster, template: str):
     url = cluster.url(template)
     assert "host=/" in url
@@ -178,6 +180,7 @@ async def test_a_unix_socket_is_reached(cluster: Cluster, template: str):
     await connection.close()
 
 
+@on_one_machine("another host is not reached by a socket")
 async def test_the_next_host_is_tried_when_one_is_dead(cluster: Cluster, template: str):
     parts = urlsplit(cluster.url(template))
     folder = parts.query.partition("host=")[2].partition("&")[0]
@@ -194,6 +197,7 @@ async def test_the_last_failure_is_told_when_every_host_is_dead():
     assert PASSWORD not in repr(caught.value)
 
 
+@on_one_machine("another host is not reached by a socket")
 async def test_a_refused_login_does_not_tell_the_password(cluster: Cluster, template: str):
     parts = urlsplit(cluster.url(template))
     with pytest.raises(asyncpg.InvalidPasswordError) as caught:
@@ -201,6 +205,7 @@ async def test_a_refused_login_does_not_tell_the_password(cluster: Cluster, temp
     assert PASSWORD not in repr(caught.value)
 
 
+@on_one_machine("another host is not reached by a socket")
 async def test_percent_encoded_credentials_are_decoded(cluster: Cluster, template: str):
     parts = urlsplit(cluster.superuser)
     admin = await asyncpg.connect(cluster.superuser)

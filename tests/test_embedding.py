@@ -19,7 +19,7 @@ from taskward.http.dependencies import OwnerSession
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.store import TaskStore
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.serving import NO_TLS, PLAIN, make_settings, make_token, serving
 
 PREFIX = "/todo"

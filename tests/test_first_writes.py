@@ -23,7 +23,8 @@ from taskward.tasks.batch import Batch
 from taskward.tasks.errors import TaskIdTaken
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.databases import Superuser, execute, opened
+from tests.clusters import Cluster
+from tests.databases import Superuser, execute, name_of, opened
 from tests.users import User
 
 TASKS, ME, LISTS = "/api/v1/tasks", "/api/v1/me", "/api/v1/lists"
@@ -131,7 +132,7 @@ async def test_writes_and_erasures_at_once_are_each_answered_and_leave_no_task_w
     assert (await alice.http.post(TASKS, json={"title": "x"})).status_code == 201
 
 
-async def test_only_an_id_that_is_taken_is_told_to_be(new_database: str, nobody: Owner):
+async def test_only_an_id_that_is_taken_is_told_to_be(cluster: Cluster, new_database: str, nobody: Owner):
     task = TaskCreate(title="x")
     async with opened(new_database) as database:
         async with database.session(nobody) as session:
@@ -140,7 +141,8 @@ async def test_only_an_id_that_is_taken_is_told_to_be(new_database: str, nobody:
             async with database.session(nobody) as session:
                 await TaskStore(session).add(task)
         # What Taskward's own tables do not have is no fault of the request's.
-        await execute(new_database, "CREATE UNIQUE INDEX another ON taskward.task (user_id, title)")
+        superuser = cluster.url(name_of(new_database), superuser=True)
+        await execute(superuser, "CREATE UNIQUE INDEX another ON taskward.task (user_id, title)")
         with pytest.raises(asyncpg.UniqueViolationError):
             await create(database, nobody)
 

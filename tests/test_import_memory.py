@@ -24,7 +24,8 @@ from taskward.app import create_app
 from taskward.http.spooling import Spools
 from taskward.transfer import record_file
 from taskward.transfer.record_file import Records
-from tests.databases import Cluster, Superuser
+from tests.clusters import Cluster
+from tests.databases import Superuser
 from tests.foreign import COLUMNS, EXAMPLES, TEXT
 from tests.services import Service
 from tests.serving import SECRET, make_settings, make_token, serving

@@ -24,7 +24,8 @@ from taskward.runtime.timeouts import Timeouts
 from taskward.tasks.filters import TaskFilters
 from taskward.tasks.parameters import SORTS
 from taskward.tasks.routes import router
-from tests.databases import Cluster, Superuser, connected, name_of, rows_of
+from tests.clusters import Cluster
+from tests.databases import Superuser, connected, name_of, rows_of
 from tests.route_table import (
     BODIES,
     COLLECTIONS,

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from taskward.app import create_app
 from tests import reference_model, requests
-from tests.databases import Cluster, name_of
+from tests.clusters import Cluster
+from tests.databases import name_of
 from tests.reference_listing import SORTS
 from tests.reference_model import FILTERS, LIST, LISTS, TAG, TAGS, TASK, TASKS, Ask, User, World
 from tests.reference_trees import UNTOLD

@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI
 
 from taskward.app import create_app
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.issuer import Issuer, issuer
 from tests.publisher import FIRST, SECOND, Publisher, publisher_fixture  # noqa: F401 - a fixture
 from tests.services import eventually

@@ -27,8 +27,8 @@ from fastapi import FastAPI
 from taskward.app import create_app
 from taskward.identity import TokenRejected, Verifier
 from taskward.settings import load_settings
+from tests.clusters import Cluster
 from tests.commands import Run, run_fixture  # noqa: F401 - a fixture
-from tests.databases import Cluster
 from tests.issuer import Issuer, issuer, new_private
 from tests.services import eventually
 from tests.serving import NO_TLS, PLAIN, serving

@@ -13,8 +13,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app, lifespan
+from tests.clusters import Cluster
 from tests.costs import allowed
-from tests.databases import Cluster, connected, name_of
+from tests.databases import connected, name_of
 from tests.serving import NO_TLS, make_settings, make_token
 
 ME, LISTS = "/api/v1/me", "/api/v1/lists"

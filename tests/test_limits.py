@@ -12,7 +12,8 @@ import httpx2
 import pytest
 
 from taskward.app import create_app
-from tests.databases import Cluster, Superuser
+from tests.clusters import Cluster
+from tests.databases import Superuser
 from tests.serving import NO_TLS, make_settings, make_token, serving
 from tests.users import User
 

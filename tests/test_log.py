@@ -24,7 +24,8 @@ from uuid_utils.compat import uuid7
 from taskward.cli.serve import _stop_without
 from taskward.postgres import EmbeddedServer
 from taskward.runtime.log import Thinner, without_data
-from tests.databases import Cluster, execute, name_of
+from tests.clusters import Cluster
+from tests.databases import execute, name_of
 from tests.folders import new_folder
 from tests.raw import exchange, request
 from tests.services import Service, eventually
@@ -99,11 +100,13 @@ def test_a_database_away_is_a_line_for_each_request_that_says_so(
 
 
 @pytest.mark.processes
-def test_time_that_is_over_and_a_pool_that_ran_out_are_told_apart(start: Callable[..., Service], new_database: str):
+def test_time_that_is_over_and_a_pool_that_ran_out_are_told_apart(
+    start: Callable[..., Service], cluster: Cluster, new_database: str
+):
     service = start(TASKWARD_POOL_SIZE="2", TASKWARD_REQUEST_TIMEOUT="8")
 
     async def hold() -> list[httpx2.Response]:
-        connection = await asyncpg.connect(new_database)
+        connection = await asyncpg.connect(cluster.url(name_of(new_database), superuser=True))
         try:
             patient = httpx2.AsyncClient(base_url=service.url, timeout=30, verify=NO_TLS)
             async with connection.transaction(), patient as client:

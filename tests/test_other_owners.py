@@ -25,7 +25,7 @@ from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.serving import NO_TLS, make_settings, make_token
 
 TEAM = Owner(f"team-{secrets.token_hex(4)}")

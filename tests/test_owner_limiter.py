@@ -13,7 +13,8 @@ from taskward.identity import Owner
 from taskward.runtime.timeouts import Timeouts
 from taskward.storage.database import Database
 from taskward.storage.owner_limiter import OwnerLimiter
-from tests.databases import connected, opened
+from tests.clusters import Cluster
+from tests.databases import connected, name_of, opened
 from tests.serving import make_settings, make_token, serving
 
 ALICE, BOB = Owner("alice"), Owner("bob")
@@ -22,16 +23,17 @@ BEARERS = {name: {"Authorization": f"Bearer {make_token(name)}"} for name in ("a
 TASKS = "/api/v1/tasks"
 
 
-async def test_writes_of_one_that_wait_for_their_turn_keep_no_connection_from_another(new_database: str):
+async def test_writes_of_one_that_wait_for_their_turn_keep_no_connection_from_another(
+    cluster: Cluster, new_database: str
+):
     app = create_app(make_settings(new_database, pool_size=4))
+    superuser = cluster.url(name_of(new_database), superuser=True)
     with serving(app) as url:
         # Longer than the others take on any machine.
         app.state.database.pool.shares._patience = Timeouts(60)
-        async with httpx2.AsyncClient(base_url=url, timeout=30) as client, connected(new_database) as holder:
-            # Behind row-level security, for which there is no alice until somebody says so.
+        async with httpx2.AsyncClient(base_url=url, timeout=30) as client, connected(superuser) as holder:
             assert (await client.post(TASKS, json={"title": "x"}, headers=BEARERS["alice"])).status_code == 201
             async with holder.transaction():
-                await holder.execute("SELECT set_config('taskward.user_id', 'alice', true)")
                 assert await holder.execute(LOCK) == "UPDATE 1"
                 crowd = [
                     asyncio.create_task(client.post(TASKS, json={"title": "x"}, headers=BEARERS["alice"]))

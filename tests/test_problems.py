@@ -13,7 +13,8 @@ from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
 from taskward.errors import every_problem
-from tests.databases import Cluster
+from tests.citus import CITUS_URL
+from tests.clusters import Cluster
 from tests.raw import exchange, request
 from tests.serving import make_settings, make_token, serving
 from tests.test_errors import JSON, TASKS, assert_problem, bearer
@@ -26,7 +27,9 @@ CANARY = "canary-7f3a"
 @pytest.fixture(scope="module")
 def raising(cluster: Cluster, template: str) -> FastAPI:
     """An app with a route that breaks, little patience, and an origin."""
-    app = create_app(make_settings(cluster.url(template), request_timeout=0.5, cors_origins=ORIGIN))
+    # To a cluster, the first request waits for connections to all nodes.
+    patience = 5 if CITUS_URL else 0.5
+    app = create_app(make_settings(cluster.url(template), request_timeout=patience, cors_origins=ORIGIN))
 
     async def broken() -> None:
         raise ValueError(CANARY)

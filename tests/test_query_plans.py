@@ -22,9 +22,12 @@ from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.search import searchable
 from taskward.tasks.table import VERSIONS_OF_BLOCK
-from tests.databases import Cluster, connected, name_of, opened, write_task
+from tests.citus import on_one_machine
+from tests.clusters import Cluster
+from tests.databases import connected, name_of, opened, write_task
 from tests.sizes import sized
 
+pytestmark = on_one_machine("a coordinator's plan says of its nodes' plans nothing but where they are")
 MINE, THEIRS = 1500, 10_000
 # As in life there are many users; of two, each has half of all tasks to a plan that is made for anybody.
 OTHERS, OF_OTHERS = 60, 120
@@ -262,10 +265,10 @@ async def test_the_plans_are_those_of_the_requests_role(session: Session, data: 
 @pytest.mark.parametrize("table", ["task", "list"])
 async def test_only_the_probe_goes_by_an_index_that_has_no_user(data: Data, cluster: Cluster, table: str):
     async with connected(cluster.url(name_of(data.url), superuser=True)) as connection:
-        function = await connection.fetchval("SELECT prosrc FROM pg_proc WHERE proname = $1", f"{table}_exists")
+        function = await connection.fetchval("SELECT prosrc FROM pg_proc WHERE proname = $1", f"{table}_ids_in_use")
         await connection.execute("SET enable_seqscan = off")
         await connection.execute(f"SET ROLE {RoleNames.of(name_of(data.url)).probe}")
-        text = function.replace("$1", f"'{uuid7()}'::uuid")
+        text = function.replace("$1", f"ARRAY['{uuid7()}', '{uuid7()}']")
         rows = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}")
         plan = json.loads(rows[0][0])[0]["Plan"]
         assert {node["Index Name"] for node in nodes(plan) if "Index Name" in node} == {f"{table}_id"}

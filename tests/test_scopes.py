@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from taskward.app import create_app
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.route_table import ROUTES, body_of, query_of, target_of
 from tests.serving import PLAIN, make_settings, make_token, serving
 

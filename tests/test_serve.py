@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 import taskward
+from tests.clusters import Cluster
 from tests.costs import allowed, processor_seconds
-from tests.databases import Cluster
 from tests.folders import new_folder
 from tests.issuer import issuer
 from tests.services import BASE_ENVIRONMENT, Service, eventually

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.services import BASE_ENVIRONMENT
 from tests.serving import SECRET
 

@@ -25,7 +25,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from taskward.app import create_app
-from tests.databases import Cluster, Superuser
+from tests.clusters import Cluster
+from tests.databases import Superuser
 from tests.services import Service, eventually
 from tests.serving import NO_TLS, SECRET, make_settings, make_token, serving
 

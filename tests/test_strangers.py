@@ -110,7 +110,7 @@ async def test_a_strangers_id_asks_the_database_the_same_as_an_unknown_one(
 ):
     hers = await furnish(alice)
     forbidden, not_found = problems_of(path)
-    probe = f"{parameters_of(path)[0].removesuffix('_id')}_exists"
+    probe = f"{parameters_of(path)[0].removesuffix('_id')}_ids_in_use"
     await told()
     for query in queries_of(method, path):
         everything = []

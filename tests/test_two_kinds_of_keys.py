@@ -18,7 +18,7 @@ from taskward.app import create_app
 from taskward.identity import KeyConfigurationError, KeyRing, TokenRejected, load_keys
 from taskward.identity.fetched import FetchedKeys
 from taskward.identity.keyring import FixedKeys
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.issuer import (
     ALGORITHMS,
     ASYMMETRIC,

@@ -32,7 +32,9 @@ from taskward.tasks.filters import TaskFilters
 from taskward.tasks.query import listing
 from taskward.tasks.schemas import TaskCreate
 from taskward.tasks.store import TaskStore
-from tests.databases import Cluster, Superuser, execute, listed, name_of, opened, rows_of, write_task
+from tests.citus import CITUS_URL, on_one_machine
+from tests.clusters import Cluster
+from tests.databases import Superuser, execute, listed, name_of, opened, rows_of, write_task
 
 TABLES = sorted(table.name for table in OwnedTable.metadata.tables.values())
 PROBED = probed_tables()
@@ -174,6 +176,11 @@ async def test_what_becomes_ones_own_while_it_is_looked_for_is_not_a_strangers(d
         assert (await ListStore(session).get(new_list.id))["version"] == 2
 
 
+async def alter(cluster: Cluster, url: str, *statements: str) -> None:
+    """Change the schema, on which requests have no right where their login is a role of its own."""
+    await execute(cluster.url(name_of(url), superuser=True), *statements)
+
+
 # A database for each, and what holds for one table by default holds for every one in CI.
 @pytest.mark.parametrize(
     "table", [pytest.param(table, marks=() if table == "task" else pytest.mark.long) for table in TABLES]
@@ -193,36 +200,45 @@ async def test_what_becomes_ones_own_while_it_is_looked_for_is_not_a_strangers(d
         "CREATE TABLE taskward.{0}_note (LIKE taskward.{0}) PARTITION BY LIST (user_id)",
     ],
 )
-async def test_without_its_row_security_the_service_does_not_start(new_database: str, table: str, change: str):
-    await execute(new_database, change.format(table))
+async def test_without_its_row_security_the_service_does_not_start(
+    cluster: Cluster, new_database: str, table: str, change: str
+):
+    await alter(cluster, new_database, *change.format(table).split(";"))
     with pytest.raises(UnsafeRoleError, match=f"Row-level security is not in force on {table}(_note)?;"):
         async with opened(new_database):
             pass
 
 
 @pytest.mark.parametrize("table", PROBED)
-async def test_a_probe_policy_for_everybody_is_refused(new_database: str, table: str):
-    await execute(new_database, f"ALTER POLICY probe ON taskward.{table} TO PUBLIC")
+async def test_a_probe_policy_for_everybody_is_refused(cluster: Cluster, new_database: str, table: str):
+    await alter(cluster, new_database, f"ALTER POLICY probe ON taskward.{table} TO PUBLIC")
     with pytest.raises(UnsafeRoleError, match=f"not in force on {table};"):
         async with opened(new_database):
             pass
 
 
 @pytest.mark.parametrize("table", PROBED)
-async def test_a_policy_by_which_the_probe_role_could_write_is_refused(new_database: str, table: str):
+async def test_a_policy_by_which_the_probe_role_could_write_is_refused(cluster: Cluster, new_database: str, table: str):
     probe = quote_identifier(RoleNames.of(name_of(new_database)).probe)
-    await execute(new_database, f"CREATE POLICY writes ON taskward.{table} FOR UPDATE TO {probe} USING (true)")
+    await alter(cluster, new_database, f"CREATE POLICY writes ON taskward.{table} FOR UPDATE TO {probe} USING (true)")
     with pytest.raises(UnsafeRoleError, match=f"not in force on {table};"):
         async with opened(new_database):
             pass
 
 
-async def test_a_policy_that_only_takes_away_is_fine(new_database: str):
-    await execute(new_database, "CREATE POLICY night ON taskward.task AS RESTRICTIVE USING (true)")
+async def test_a_policy_that_only_takes_away_is_fine(cluster: Cluster, new_database: str):
+    await alter(cluster, new_database, "CREATE POLICY night ON taskward.task AS RESTRICTIVE USING (true)")
+    if CITUS_URL:
+        # Citus 14.0 leaves AS RESTRICTIVE out for the nodes, which would show everybody's rows.
+        with pytest.raises(UnsafeRoleError, match=r"on node .*: row-level security is not in force on .*task_\d"):
+            async with opened(new_database):
+                pass
+        return
     async with opened(new_database):
         pass
 
 
+@on_one_machine("a coordinator's plan says of its nodes' plans nothing but where they are")
 async def test_reading_never_scans_the_table_with_a_generic_plan(cluster: Cluster, new_database: str):
     await execute(
         cluster.url(name_of(new_database), superuser=True),

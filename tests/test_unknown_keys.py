@@ -16,7 +16,7 @@ from taskward.app import create_app
 from taskward.identity import fetched as implementation
 from taskward.identity.fetched import FetchedKeys
 from taskward.identity.keys import KeyName
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.issuer import Issuer, new_private
 from tests.publisher import (  # noqa: F401 - a fixture
     DISCOVERY,

@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from taskward.app import create_app
-from tests.databases import Cluster
+from tests.clusters import Cluster
 from tests.serving import NO_TLS, make_settings, make_token, serving
 
 

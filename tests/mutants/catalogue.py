@@ -30,7 +30,7 @@ EQUIVALENT: dict[str, str] = {
         "there is no role to serve as then, and no version"
     ),
     'tasks/statements.py _export: OWNER in few = few.where(measured.c.before < bindparam("most", type_=BigInteger()), OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
-    "storage/probing.py _probe: OWNER in return compile_statement(row.select_from(anyones.outerjoin(mine, OWNER.is_not(None)))), somebody's": _ALWAYS_TRUE,
+    "storage/probing.py _probe: OWNER in return compile_statement(select(ids).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
     "tasks/statements.py load_ancestors: OWNER in return compile_statement(select(*(up.c[name] for name in names)).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
     'tasks/statements.py change_many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     'tags/store.py _get: OWNER in select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
@@ -78,8 +78,12 @@ _NO_GUARD = (
     Edit(_SCOPING, "if not any(_binds_owner(condition, source) for condition in conditions):", "if False:"),
     Edit(_COMPILING, "if OWNER.key not in names:", "if False:"),
 )
-_NOTHING_PUT_BACK = Edit(_MIGRATE, "            await protect(raw, names)\n", "")
-_STARTS_ANYHOW = Edit(_ROLES, "if tables := await unprotected(connection, names):", "if tables := []:")
+_NOTHING_PUT_BACK = Edit(
+    _MIGRATE, "            await protect(raw, names, citus.unprotected_shards(nodes), distributed=distributed)\n", ""
+)
+_STARTS_ANYHOW = Edit(
+    _ROLES, "if tables := await unprotected(connection, names, distributed=distributed):", "if tables := []:"
+)
 _NO_POLICIES = (
     Edit(_CORE, '"".join(_POLICY.format(table=table) for table in owned)', '""'),
     _NOTHING_PUT_BACK,
@@ -244,8 +248,8 @@ def _policies(source: Source) -> Iterator[Mutant]:
         yield Mutant(f"keys: {name}", (Edit(_CORE, old, new),), tests)
     others = "p.polroles = ARRAY(SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1)"
     for name, old, new, test in (
-        ("not that it is enabled", "c.relrowsecurity AND c.relforcerowsecurity", "c.relforcerowsecurity", _started("ALTER TABLE taskward.{0} DISABLE ROW LEVEL SECURITY")),
-        ("not that it is forced", "c.relrowsecurity AND c.relforcerowsecurity", "c.relrowsecurity", _started("ALTER TABLE taskward.{0} NO FORCE ROW LEVEL SECURITY")),
+        ("not that it is enabled", "c.relrowsecurity AND (c.relforcerowsecurity OR $3)", "(c.relforcerowsecurity OR $3)", _started("ALTER TABLE taskward.{0} DISABLE ROW LEVEL SECURITY")),
+        ("not that it is forced", "c.relrowsecurity AND (c.relforcerowsecurity OR $3)", "(c.relrowsecurity OR $3)", _started("ALTER TABLE taskward.{0} NO FORCE ROW LEVEL SECURITY")),
         ("not the policy's name", "p.polname = 'owner' AND p.polcmd", "p.polcmd", _started("ALTER POLICY owner ON taskward.{0} RENAME TO owners")),
         ("not what is for all commands", "p.polname = 'owner' AND p.polcmd = '*'", "p.polname = 'owner'", _started("UPDATES_ONLY")),
         ("not what it reads", "pg_catalog.pg_get_expr(p.polqual, c.oid) = $2 AND ", "$2::text IS NOT NULL AND ", _started("ALTER POLICY owner ON taskward.{0} USING (true)")),
@@ -259,11 +263,11 @@ def _policies(source: Source) -> Iterator[Mutant]:
     ):  # fmt: skip
         yield Mutant(f"start checks {name}", (Edit(_ROLES, old, new),), (test,))
     disabled = "ALTER TABLE taskward.tombstone DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
-    both = "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+    both = "ENABLE ROW LEVEL SECURITY, {force} ROW LEVEL SECURITY"
     for name, edit, drift in (
         ("anything", _NOTHING_PUT_BACK, "DROP POLICY owner ON taskward.account"),
-        ("policies beside others", Edit(_ROLES, 'await connection.execute(f"DROP POLICY {quote_identifier(policy)} ON {table}")', "pass"), "CREATE POLICY support ON taskward.task USING (true)"),
-        ("what is disabled", Edit(_ROLES, both, "FORCE ROW LEVEL SECURITY"), disabled),
+        ("policies beside others", Edit(_ROLES, 'await connection.execute(f"DROP POLICY IF EXISTS {quote_identifier(policy)} ON {table}")', "pass"), "CREATE POLICY support ON taskward.task USING (true)"),
+        ("what is disabled", Edit(_ROLES, both, "{force} ROW LEVEL SECURITY"), disabled),
         ("what is not forced", Edit(_ROLES, both, "ENABLE ROW LEVEL SECURITY"), disabled),
     ):  # fmt: skip
         yield Mutant(f"migration does not put back {name}", (edit,), (_drifted(drift),))
@@ -303,12 +307,12 @@ def _rights() -> Iterator[Mutant]:
     for name, old, new in (
         ("everything on a table", "listed = \", \".join(f\"{verb} ({', '.join(cols)})\" if cols else verb for verb, cols in privileges.items())", 'listed = "ALL"'),
         ("the probe role reads whole tasks", "GRANT SELECT (id) ON {SCHEMA}.{table} TO {probe}", "GRANT SELECT ON {SCHEMA}.{table} TO {probe}"),
-        ("the function stays the owner's", '        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in probe_functions()),\n        f"SET LOCAL ROLE {probe}",\n', ""),
+        ("the function stays the owner's", '        *(f"ALTER FUNCTION {function} OWNER TO {probe}" for function in probe_functions()),\n', ""),
         ("anybody may run the function", '        f"REVOKE ALL ON FUNCTION {functions} FROM PUBLIC",\n', ""),
         ("the probe role may make tables", '        f"REVOKE CREATE ON SCHEMA {SCHEMA} FROM {probe}",\n', ""),
-        ("the requests role inherits", 'f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT', 'f"CREATE ROLE {requests} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE'),
+        ("the requests role inherits", 'f"CREATE ROLE {requests} NOLOGIN NOINHERIT"', 'f"CREATE ROLE {requests} NOLOGIN"'),
         ("the requests role may log in", 'f"CREATE ROLE {requests} NOLOGIN', 'f"CREATE ROLE {requests} LOGIN'),
-        ("the probe role may log in", 'f"CREATE ROLE {probe} NOLOGIN', 'f"CREATE ROLE {probe} LOGIN'),
+        ("the probe role may log in", "{'LOGIN' if distributed else 'NOLOGIN'}", "LOGIN"),
     ):  # fmt: skip
         yield Mutant(f"rights: {name}", (Edit(_ROLES, old, new),), rights)
     # `migrate` ends such a membership in any case; its script for `psql` has these statements alone.
@@ -331,7 +335,7 @@ def _rights() -> Iterator[Mutant]:
     for name, old, new in (
         ("runs as whoever calls it", "STABLE SECURITY DEFINER PARALLEL", "STABLE PARALLEL"),
         ("has the caller's search path", "    SET search_path = pg_catalog, pg_temp\n", ""),
-        ("says yes to everything", "WHERE t.id::text = $1::text)", ")"),
+        ("says yes to everything", " WHERE t.id::text = ANY ($1::text[])", ""),
     ):
         yield Mutant(f"probe function: {name}", (Edit(_CORE, old, new),), function)
     unsafe = "AND (r.rolsuper OR r.rolbypassrls OR r.rolreplication OR r.rolcreaterole\n"
@@ -385,7 +389,9 @@ def _sessions() -> Iterator[Mutant]:
     in_time = (whole + "what_is_not_done_in_time_has_changed_nothing",)
     cuts = ("tests/test_cut_connections.py",)
     settings = 'settings.insert(0, _set("role", quote_literal(self._role)))'
-    take_role = '"" if self._role is None else f"SET LOCAL ROLE {quote_identifier(self._role)};"'
+    take_role = '"" if self._role is None else f"{_role_literal(self._role)};"'
+    holds = '("what opens a transaction does not hold in it")\n        if '
+    lasts = '("what opens a transaction lasts longer than it")\n        '
     for name, file, old, new, tests in (
         ("no role", _OPENING, settings, "pass", left),
         ("the role stays", _OPENING, settings, settings + '; settings[0] = settings[0].replace("true", "false")', proven + left),
@@ -393,7 +399,7 @@ def _sessions() -> Iterator[Mutant]:
         ("the owner is somebody else", _OPENING, '_set("taskward.user_id", "$1")', '_set("taskward.user_id", "$1||\'x\'")', ids),
         ("what is set stays", _OPENING, "{value},true) IS NULL", "{value},false) IS NULL", proven + left),
         ("nothing is proven of what is set", _OPENING, "if [tuple(row) for row in seen] != ", "if False and [] != ", proven),
-        ("nothing is proven of what stays", _OPENING, 'if (after["owner"] or "", after["role"]) != ', "if False and () != ", proven),
+        ("nothing is proven of what stays", _OPENING, holds + '(after["owner"] or "", after["role"]) != ', holds + "False and () != ", proven),
         ("reads have the opening of writes", _OPENING, "_READING.bound(user_id) if read_only else", "_WRITING.bound(user_id) if read_only else", cannot),
         ("a read that begins may write", _OPENING, "(_READING if read_only else _WRITING)", "_WRITING", all_kinds),
         ("a change has no owner", _OPENING, "changing = [*settings,", 'changing = ["$1 IS NULL",', whole_is),
@@ -407,13 +413,13 @@ def _sessions() -> Iterator[Mutant]:
         ("a create is not looked for at the limit", _STORE, 'return self._made(values, stamp) or await self._session.fetch_one(_get(), id=values["id"])', "return self._made(values, stamp)", ("tests/test_cut_connections.py::test_the_last_create_within_the_limit_is_found_again",)),
         ("a create that is there is a conflict", _STORE, '            if row is None:\n                raise OutcomeUnknown(reason="what was written', '            if True:\n                raise OutcomeUnknown(reason="what was written', cuts),
         ("a change of nothing takes a clock", _STORE, "clock = next_version(exists(select(_task.id).where(*meant)))", "clock = next_version()", (whole + "a_change_of_nothing_takes_no_clock",)),
-        ("nothing is guarded", _OPENING, "wire.guard(self.connection)", "pass", refused),
+        ("nothing is guarded", _OPENING, lasts + "wire.guard(self.connection)\n        return True", lasts + "return True", refused),
         ("in text, no role", _OPENING, take_role, '""', all_kinds),
-        ("in text, the role stays", _OPENING, take_role, take_role.replace("SET LOCAL", "SET"), all_kinds),
+        ("in text, the role stays", _OPENING, 'return f"SET LOCAL ROLE', 'return f"SET ROLE', all_kinds),
         ("in text, the owner is somebody else", _OPENING, ".format(quote_literal(user_id))", ".format(quote_literal('mallory'))", all_kinds),
         ("in text, the owner stays", _OPENING, "'taskward.user_id',{},true)", "'taskward.user_id',{},false)", all_kinds),
-        ("as a literal, the owner stays", _OPENING, '"SET LOCAL taskward.user_id TO {}"', '"SET taskward.user_id TO {}"', all_kinds),
-        ("in text, a read may write", _OPENING, 'access = " READ ONLY" if read_only else ""', 'access = ""', all_kinds),
+        ("as a literal, the owner stays", _OPENING, 'return f"SET LOCAL taskward.user_id', 'return f"SET taskward.user_id', all_kinds),
+        ("in text, a read may write", _OPENING, 'access = " READ ONLY" if read_only else ""\n        role', 'access = ""\n        role', all_kinds),
         ("what is not begun is sent without an opening", _WIRE, "else not (begun or kind in _IDLE)", "else False", refused),
         ("Parse needs no opening", _WIRE, '_IDLE = frozenset(b"CSX")', '_IDLE = frozenset(b"CSXP")', refused),
         ("text needs no opening", _WIRE, '_IDLE = frozenset(b"CSX")', '_IDLE = frozenset(b"CSXQ")', refused),
@@ -422,16 +428,16 @@ def _sessions() -> Iterator[Mutant]:
         ("an opening goes into what has begun", _WIRE, "(begun or kind != _BIND)", "kind != _BIND", refused),
         ("many go without an opening", _WIRE, "        if self._is_in_transaction is not None:\n            self._refuse()\n", "", refused),
         ("what is refused leaves its connection open", _WIRE, "        self.inner.abort()\n", "", refused),
-        ("an opening outlives what was not sent", _WIRE, '    finally:\n        wire.opening = b""\n', "    finally:\n        pass\n", (opening + "an_opening_does_not_outlive_arguments_that_cannot_be_sent",)),
-        ("an opening is dropped", _WIRE, "    wire.opening = opening\n", "", read),
+        ("an opening outlives what was not sent", _WIRE, '    finally:\n        wire.opening = wire.closing = b""\n', "    finally:\n        pass\n", (opening + "an_opening_does_not_outlive_arguments_that_cannot_be_sent",)),
+        ("an opening is dropped", _WIRE, "    wire.opening, wire.closing = opening, closing\n", "    wire.closing = closing\n", read),
         ("asyncpg may write past the guard", _WIRE, "if not isinstance(connection._transport, Wire):", "if False:", (opening + "a_connection_that_asyncpg_writes_past_us_is_not_used",)),
         ("over TLS nothing is guarded", _WIRE, "return None if transport is None else Wire(transport)", "return transport", ("tests/test_database_tls.py",)),
         ("quotes end the owner's name", _QUOTING, 'text.replace("\'", "\'\'")', "text", ids),
         ("backslashes mean something", _QUOTING, 'return f"\'{quoted}\'" if', 'return f"\'{quoted}\'" if True or', ids),
         ("statements run as somebody else", _SESSION, "self._user_id = owner.user_id", 'self._user_id = "mallory"', behaves),
         ("what has begun is tried again", _SESSION, "        if lease.has_begun():\n            return await lease.next(statement.sql, arguments)\n", "", (sessions + "what_has_begun_is_not_begun_again",)),
-        ("a failure is not rolled back", _SESSION, 'await lease.connection.execute("ROLLBACK", timeout=ENDING_TIMEOUT)', "pass", (sessions + "the_connection_of_a_failed_session_is_used_again",)),
-        ("a failure is committed", _SESSION, 'await lease.connection.execute("ROLLBACK"', 'await lease.connection.execute("COMMIT"', ended),
+        ("a failure is not rolled back", _SESSION, '    try:\n        await lease.connection.execute("ROLLBACK", timeout=ENDING_TIMEOUT)', "    try:\n        pass", (sessions + "the_connection_of_a_failed_session_is_used_again",)),
+        ("a failure is committed", _SESSION, '    try:\n        await lease.connection.execute("ROLLBACK"', '    try:\n        await lease.connection.execute("COMMIT"', ended),
         ("a cancelled one's connection is used again", _SESSION, "            self._pool.discard(lease)\n            if error", "            self._pool.release(lease)\n            if error", (sessions + "a_connection_that_is_in_the_middle_of_a_statement_is_not_used_again",)),
         ("a connection in the middle of a statement is used again", _SESSION, " or wire.is_cancelling(lease.connection)", "", (sessions + "a_connection_that_is_in_the_middle_of_a_statement_is_not_used_again",)),
         ("a session that ends in the middle of a statement says nothing", _SESSION, "            if error is None:\n                raise RuntimeError", "            if False:\n                raise RuntimeError", (sessions + "a_connection_that_is_in_the_middle_of_a_statement_is_not_used_again",)),
@@ -441,7 +447,7 @@ def _sessions() -> Iterator[Mutant]:
         ("a connection keeps the server's level of isolation", _POOL, "SET default_transaction_isolation TO 'read committed'", "SELECT 1", ("tests/test_standby.py",)),
         ("a health check keeps the server's level of isolation", "src/taskward/storage/database.py", "BEGIN ISOLATION LEVEL READ COMMITTED", "BEGIN", ("tests/test_standby.py",)),
         ("nobody asks how it ended", _SESSION, 'if tag != "COMMIT":', "if False:", ended),
-        ("a failed commit's connection is used again", _SESSION, "    except BaseException as error:\n        pool.discard(lease)\n        if isinstance(error, LOST):\n            raise Outcome", "    except BaseException as error:\n        pool.release(lease)\n        if isinstance(error, LOST):\n            raise Outcome", ended),
+        ("a failed commit's connection is used again", _SESSION, "    except BaseException as error:\n        pool.discard(lease)\n        if isinstance(error, LOST) or", "    except BaseException as error:\n        pool.release(lease)\n        if isinstance(error, LOST) or", ended),
         ("a connection that proved wrong stays open", _POOL, "            connection.terminate()\n            raise\n", "            raise\n", (opening + "a_connection_that_proved_wrong_is_closed",)),
         ("a closed connection is handed out", _POOL, "if not lease.connection.is_closed() and not lease.has_begun():", "if True:", cut),
         ("a discarded connection is used again", _POOL, "        lease.connection.terminate()\n        self._put(None)\n", "        self._put(lease)\n", ended),
@@ -449,7 +455,7 @@ def _sessions() -> Iterator[Mutant]:
     ):  # fmt: skip
         yield Mutant(f"session: {name}", (Edit(file, old, new),), tests)
     twice = Edit(_WIRE, 'opening, self.opening = self.opening, b""', "opening = self.opening")
-    kept = Edit(_WIRE, '    finally:\n        wire.opening = b""\n', "    finally:\n        pass\n")
+    kept = Edit(_WIRE, '    finally:\n        wire.opening = wire.closing = b""\n', "    finally:\n        pass\n")
     yield Mutant("session: an opening goes twice", (twice, kept), read)
 
 
@@ -471,7 +477,7 @@ def _answers() -> Iterator[Mutant]:
         "tests/test_isolation_http.py::test_a_reference_to_a_strangers_row_is_422_in_the_same_bytes_as_one_to_nothing",
     )
     lists = "src/taskward/lists/store.py"
-    of_work = "raise TaskForbidden if task_id in self._ids_in_use else TaskNotFound"
+    sought = "error.sought = task_id if entry is None else None"
     walk = ("tests/test_isolation_http.py", "tests/test_tasks.py", "tests/test_problems.py")
     for name, file, old, new, tests in (
         ("a token is known although its key is not any more", tokens, "if self.keys.current is not self._key_set:", "if self._key_set is None:", WITHDRAWN),
@@ -487,14 +493,14 @@ def _answers() -> Iterator[Mutant]:
         ("a body is read before the token", plans, "if not is_generator and self._ready.issuperset(", "if False and self._ready.issuperset(", ("tests/test_problems.py", "tests/test_routing.py")),
         ("a stranger's task is not there", _STORE, why, "raise TaskNotFound", walk),
         ("an unknown task is a stranger's", _STORE, why, "raise TaskForbidden", walk),
-        ("what became mine while it was looked for is a stranger's", probing, 'row["exists"] and row["mine"] is None', 'row["exists"]', meanwhile),
+        ("what became mine while it was looked for is a stranger's", probing, "row_id in in_use and mine is None", "row_id in in_use", meanwhile),
         ("a stranger's list is not there", lists, why_list, "raise ListNotFound", walk),
         ("an unknown list is a stranger's", lists, why_list, "raise ListForbidden", walk),
         ("any list may be named", _LOADING, "if list_id is not None and list_id not in self._lists:", "if False:", named),
         ("any task may be named as a parent", _LOADING, "        if not is_there:\n", "        if False:\n", named),
         ("any row may be named to come after", "src/taskward/kit/ordering.py", "if after is not None and after not in order:", "if False:", named),
-        ("a stranger's task is not there to be written", _LOADING, of_work, "raise TaskNotFound", walk),
-        ("an unknown task is a stranger's to be written", _LOADING, of_work, "raise TaskForbidden", walk),
+        ("a stranger's task is not there to be written", _LOADING, sought, "error.sought = None", walk),
+        ("an unknown task is a stranger's to be written", _STORE, "if error.sought is None or not await is_anothers(self._session, Task, error.sought):", "if error.sought is None:", walk),
         ("my trash is a stranger's", _LOADING, "        if not entry.is_live:\n            raise TaskNotFound\n", "        if not entry.is_live:\n            raise TaskForbidden\n", ("tests/test_trash.py", "tests/test_tasks.py")),
         ("a listing's tag is the same for all", "src/taskward/http/responses.py", 'state = f"{user_id}\\n', 'state = f"\\n', ("tests/test_preconditions.py",)),
         ("a listing's tag has no epoch", _PAGES, '(row["epoch"], row["clock"])', '(None, row["clock"])', ("tests/test_preconditions.py",)),

@@ -12,8 +12,8 @@ _MIGRATE = "src/taskward/storage/migrate.py"
 def renaming() -> Iterator[Mutant]:
     """What is left of the other name."""
     for name, old, new, test in (
-        ("functions stay those of the former roles", "                await reclaim(raw, names)\n", "", "a_migration_brings_it_in_order"),
-        ("former roles keep their rights", ", await former_roles(raw, names))", ")", "a_migration_brings_it_in_order"),
+        ("functions stay those of the former roles", "                await reclaim(raw)\n", "", "a_migration_brings_it_in_order"),
+        ("former roles keep their rights", "former = await former_roles(raw, names)", "former: list[str] = []", "a_migration_brings_it_in_order"),
         ("the owner stays in the probe role", "            await _leave(raw, names, version)\n", "", "a_membership_in_the_probe_role_is_ended_or_told"),
     ):  # fmt: skip
         edit = Edit(_MIGRATE, old, new)
