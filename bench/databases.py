@@ -63,6 +63,15 @@ class Database:
 
         self._run(clean)
 
+    def empty(self, contender: Contender) -> None:
+        """Delete all that was seeded and written."""
+
+        async def clean(connection: asyncpg.Connection[Any]) -> None:
+            for seeded in contender.seeded:
+                await connection.execute(f"DELETE FROM {seeded.name}", timeout=_SECONDS)
+
+        self._run(clean)
+
     def try_out(self, statements: Mapping[str, str]) -> None:
         """Run each in a transaction that is rolled back.
 
