@@ -354,6 +354,9 @@ async def test_without_an_owner_no_row_is_seen(
             async with login.transaction():
                 await login.execute(f"{role}{setting}")
                 assert await counts(login) == {0}
+    if CITUS_URL:
+        # There it is not bound, or no shard could move; requests are never the owner, which `doctor` asks every node.
+        return
     async with superuser.transaction():
         await superuser.execute(f"SET LOCAL ROLE {await superuser.fetchval(OWNER_OF_TABLES)}")
         await superuser.execute(setting)
