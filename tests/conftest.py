@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskward.storage import pool
-from taskward.storage.leases import CitusLease, Lease
+from taskward.storage.dsn import Address
+from taskward.storage.leases import Lease
 from tests import sizes
 
 pytest_plugins = ("tests.databases", "tests.users")
@@ -20,7 +22,10 @@ LEFT_OUT = ("processes", "costs", "long")
 ON_CITUS = "citus"
 """Marker of what needs a cluster that somebody else runs, and so only runs where it is asked for."""
 _LEFT_OUT = pytest.StashKey[tuple[int, int]]()
-OPENINGS: dict[str, type[Lease]] = {"begun": Lease, "citus": CitusLease}
+OPENINGS: dict[str, Callable[[Address], type[Lease]]] = {
+    "begun": lambda _: Lease,
+    "citus": partial(pool.kind_for, is_distributed=True),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if opening := config.getoption("--opening"):
-        pool.kind_for = lambda _address, **_: OPENINGS[opening]
+        pool.kind_for = lambda address, **_: OPENINGS[opening](address)
     if config.getoption("--thorough"):
         sizes.be_thorough()
 

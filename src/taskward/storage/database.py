@@ -42,6 +42,7 @@ class Database:
         self._address = address
         self._pool_size = pool_size
         self._pool: Pool | None = None
+        self._is_distributed = False
         self._check: asyncio.Task[str | None] | None = None
 
     async def open(self) -> None:
@@ -59,14 +60,14 @@ class Database:
             # One transaction: behind a pooler, only that keeps several statements on one server connection.
             async with connection.transaction(isolation="read_committed"):
                 await _check_there(connection)
-                is_distributed = await citus.is_distributed(connection)
-                role = await choose_requests_role(connection, distributed=is_distributed)
+                self._is_distributed = await citus.is_distributed(connection)
+                role = await choose_requests_role(connection, distributed=self._is_distributed)
                 await check_schema(connection, role)
-                if is_distributed:
+                if self._is_distributed:
                     await _check_nodes(connection)
         finally:
             await connection.close()
-        self._pool = Pool(self._address, self._pool_size, role, is_distributed=is_distributed)
+        self._pool = Pool(self._address, self._pool_size, role, is_distributed=self._is_distributed)
 
     @property
     def pool(self) -> Pool:
@@ -120,7 +121,7 @@ class Database:
                 try:
                     await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
                     # One may have been silent at the start, or added since.
-                    if self.pool.has_nodes:
+                    if self._is_distributed:
                         await _check_nodes(connection)
                     await check_schema(connection, self.pool.role)
                     await connection.execute("COMMIT")

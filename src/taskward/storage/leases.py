@@ -220,9 +220,7 @@ class CitusLease(Lease):
         self._seen = await wire.prepare(self.connection, _SEEN, "tw_seen")
         somebody = secrets.token_hex(8)
         before = await self.connection.fetchrow(_SEEN)
-        seen = await self.first(somebody, _SEEN, (), read_only=True)
-        await self.connection.execute("ROLLBACK")
-        seen += await self.first(somebody, _SEEN, (), read_only=True)
+        seen = await self._tried(somebody, _SEEN) + await self._tried(somebody, _SEEN)
         of_node = await self._ask_node(somebody) if on_node else []
         after = await self.connection.fetchrow(_SEEN)
         assert before is not None and after is not None, "each is a row"  # noqa: S101, PT018
@@ -237,12 +235,17 @@ class CitusLease(Lease):
 
     async def _ask_node(self, somebody: str) -> list[asyncpg.Record]:
         try:
-            return await self.first(somebody, _SEEN_ON_NODE, (somebody,), read_only=True)
+            return await self._tried(somebody, _SEEN_ON_NODE, somebody)
         except asyncpg.PostgresError as error:
             # The other nodes' users are served, and this one shows nothing to whom it has not been told of.
             if not is_of_node(error):
                 raise
             return []
+
+    async def _tried(self, somebody: str, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        """What a statement yields in a transaction that begins and ends with it; it is prepared by the first time."""
+        try:
+            return await self.first(somebody, sql, arguments, read_only=True)
         finally:
             if self.has_begun():
                 await self.connection.execute("ROLLBACK")
