@@ -30,7 +30,6 @@ EQUIVALENT: dict[str, str] = {
         "there is no role to serve as then, and no version"
     ),
     'tasks/statements.py _export: OWNER in few = few.where(measured.c.before < bindparam("most", type_=BigInteger()), OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
-    "storage/probing.py _probe: OWNER in return compile_statement(select(ids).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
     "tasks/statements.py load_ancestors: OWNER in return compile_statement(select(*(up.c[name] for name in names)).where(OWNER.is_not(None))), somebody's": _ALWAYS_TRUE,
     'tasks/statements.py change_many: OWNER in return compile_statement(select(func.count(changed.c.id).label("count")).where(OWNER.is_not(None))), somebody\'s': _ALWAYS_TRUE,
     'tags/store.py _get: OWNER in select(_json(_TAG, counted.c.tasks).label("tag"), (counted.c.used > 0).label("used")).where(OWNER.is_not(None)), somebody\'s': _ALWAYS_TRUE,
