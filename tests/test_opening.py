@@ -213,6 +213,13 @@ async def proven(url: str) -> AsyncIterator[Any]:
         connection.terminate()
 
 
+@pytest.mark.parametrize("opening", [wire.Opening("tw_read", 1).bound, wire.unprepared], ids=["prepared", "literal"])
+def test_an_opening_with_nul_is_not_made(opening: Callable[[str], bytes]):
+    assert b"'carol'" in opening("'carol'")
+    with pytest.raises(ValueError, match="NUL"):
+        opening("'ca\0rol'")
+
+
 @pytest.mark.parametrize("attempt", REFUSED.values(), ids=REFUSED)
 async def test_what_is_in_nobodys_transaction_is_not_sent(
     cluster: Cluster, template: str, attempt: Callable[[Any], Any]

@@ -24,6 +24,9 @@ EQUIVALENT: dict[str, str] = {
     "storage/scoping.py _check_insert: rows inserted into {insert.table} are not the owner's, if insert._multi_values": (
         "several rows have no one value for the owner, so that it is not the owner's"
     ),
+    "storage/database.py _check_nodes: Requests cannot run safely on node {node.name}:…": (
+        "only a cluster has nodes, and there `tests/test_citus_doctor.py` notices"
+    ),
     "storage/database.py _check_there: UnsafeRoleError": "the role is chosen with the same check; without both, it is noticed",
     "storage/roles.py choose_requests_role: UnsafeRoleError": "`open` makes the same check before; without both, it is noticed",
     "storage/database.py _check_there: The schema is not there; run: taskward migrate": (
