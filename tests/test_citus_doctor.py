@@ -218,7 +218,7 @@ async def test_a_connection_whose_settings_stay_on_the_coordinator_is_refused(
 ):
     connections = [await connect(parse_address(url)) for _ in range(2)]
     await CitusLease(connections[0], None).prove()
-    monkeypatch.setattr(leases, "_HAND_ON", "SET citus.propagate_set_commands TO 'none'")
+    monkeypatch.setattr(leases, "_SETTINGS", ("SET citus.propagate_set_commands TO 'none'",))
     with pytest.raises(WireError, match="what opens a transaction does not hold in it, or not on the nodes"):
         await CitusLease(connections[1], None).prove()
     for connection in connections:

@@ -245,4 +245,5 @@ ISOLATION = (
     "tests/test_preconditions.py::test_a_collections_tag_goes_with_its_owners_clock_and_no_others",
     "tests/test_strangers.py::test_nobody_waits_for_what_another_is_writing",
     "tests/test_isolation_twins.py::test_what_another_has_changes_no_answer_and_no_row",
+    "tests/test_batch.py::test_without_atomic_each_stands_for_itself",
 )
