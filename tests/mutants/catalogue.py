@@ -333,7 +333,8 @@ def _rights() -> Iterator[Mutant]:
     starts = ("tests/test_two_layers.py::test_a_policy_that_only_takes_away_is_fine",)
     yield Mutant("rights: the probe's policy is for everybody, seen at the start", (everybody,), starts)
     yield Mutant("rights: the probe's policy is for everybody, no check", (everybody, _STARTS_ANYHOW), seen)
-    function = (*catalog, *ISOLATION[:2])
+    tells = _CATALOG + "test_the_probes_tell_which_ids_are_in_use_and_nothing_else"
+    function = (*catalog, *ISOLATION[:2], tells)
     for name, old, new in (
         ("runs as whoever calls it", "STABLE SECURITY DEFINER PARALLEL", "STABLE PARALLEL"),
         ("has the caller's search path", "    SET search_path = pg_catalog, pg_temp\n", ""),
