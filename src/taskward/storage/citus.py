@@ -290,8 +290,7 @@ async def _is_known(connection: Connection, name: str) -> bool:
     return bool(
         await connection.fetchval(
             "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_dist_partition"
-            " WHERE logicalrelid = $1::text::regclass AND partmethod <> 'n' OR"
-            " logicalrelid = $1::text::regclass AND repmodel = 't')",
+            " WHERE logicalrelid = $1::text::regclass AND (partmethod <> 'n' OR repmodel = 't'))",
             name,
         )
     )

@@ -128,8 +128,11 @@ class Database:
                     await connection.close()
                 finally:
                     connection.terminate()
-        except (SchemaBehindError, UnsafeRoleError) as error:
+        except SchemaBehindError as error:
             return str(error)
+        except UnsafeRoleError:
+            # Which node, role and table it is, is not for anybody.
+            return "requests cannot run safely on a node; see: taskward doctor"
         except LOST:
             return "the database cannot be reached"
         except asyncpg.PostgresError:
